@@ -1,0 +1,1 @@
+"""The words of the framework: records, protocols, disclosure, seeds and errors (standard library only)."""
