@@ -16,7 +16,7 @@ class DataError(LeapError, ValueError):
     """Benchmark data that is missing, broken or of an unknown version."""
 
 
-class EnvironmentFault(LeapError, RuntimeError):
+class EnvError(LeapError, RuntimeError):
     """An environment broke (as opposed to an agent acting badly in it)."""
 
 
