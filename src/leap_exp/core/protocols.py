@@ -1,9 +1,9 @@
 """What an environment, a policy, a teacher, a trainer and a tracker must be able to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import (
@@ -18,6 +18,9 @@ from leap_exp.core.types import (
     Transition,
     View,
 )
+
+ProgressCallback = Callable[[int, int], None]
+"""Told how many of how many units (episodes, trajectories, optimiser steps) of a stage are done."""
 
 
 class Episode(Protocol):
@@ -70,7 +73,11 @@ class Policy(Protocol):
         """A name that tells this policy from others, round included."""
 
     def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
-        """One decision a view; all views are of different running episodes."""
+        """One decision a view; all views are of different running episodes.
+
+        A policy that draws at random derives its draws from ``seed``, the task's id and the length of the history, so
+        that a decision does not depend on what else is in the batch.
+        """
 
 
 class Student(Policy, Protocol):
@@ -78,6 +85,9 @@ class Student(Policy, Protocol):
 
     def logprobs(self, views: Sequence[View], decisions: Sequence[Decision]) -> Sequence[float]:
         """Log-probability (nats, summed over tokens) of each decision's action in its view."""
+
+    def load(self, folder: Path, *, policy_id: str) -> Self:
+        """This student with the weights that ``Trainer.fit`` wrote to ``folder``, under the name ``policy_id``."""
 
 
 class Teacher(Protocol):
@@ -96,12 +106,37 @@ class Teacher(Protocol):
 class Trainer(Protocol):
     """Turns corrections into a better student."""
 
-    def fit(self, student: Student, dataset: Sequence[Correction], *, out: Path, seed: int) -> Mapping[str, float]:
-        """Train ``student`` on ``dataset`` and write the trained student's files to ``out``; returns metrics."""
+    def holds_out(self, task: Task) -> bool:
+        """Whether trajectories of ``task`` are kept for validation; the same in every round, and never trained on."""
+
+    def fit(
+        self, student: Student, dataset: Sequence[Correction], *, out: Path, seed: int, on_progress: ProgressCallback
+    ) -> Mapping[str, float]:
+        """Train ``student`` on ``dataset`` and write the trained student's files to ``out``, a new folder.
+
+        Returns metrics (names ``train/name_unit``). Names that end in ``_seconds`` or ``_per_second`` are wall-clock
+        figures, which are kept apart because they differ between equal runs.
+        """
 
 
 class Tracker(Protocol):
-    """Where metrics go."""
+    """Where results go. Logging the same again (a resumed run does) changes nothing."""
 
     def log(self, metrics: Mapping[str, float], *, round_index: int) -> None:
         """Record ``metrics`` (names ``stage/name_unit``) of a round."""
+
+    def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
+        """Record the trajectories of a stage ``name`` of a round."""
+
+    def log_corrections(self, corrections: Sequence[Correction], *, round_index: int) -> None:
+        """Record the corrections of a round."""
+
+    def log_student(self, folder: Path, *, round_index: int) -> None:
+        """Record the student that a round's training left in ``folder``; it descends from the round before."""
+
+
+class Progress(Protocol):
+    """Who is told how a run goes."""
+
+    def stage(self, name: str, *, round_index: int) -> AbstractContextManager[ProgressCallback]:
+        """Announce a stage of a round; inside the context, the callback says how far it is."""

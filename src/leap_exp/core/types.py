@@ -165,6 +165,15 @@ class CorrectionFailure:
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A correction chosen for training: the round that made it and its place among that round's corrections."""
+
+    round_index: int
+    position: int
+    task_id: str
+
+
 def views(trajectory: Trajectory) -> Sequence[View]:
     """The view that the student had at each step of ``trajectory``."""
     return [
