@@ -1,0 +1,1 @@
+"""One renderer and one parser for acting, training and evaluating."""

@@ -1,0 +1,53 @@
+"""The text between the parts of a conversation, for a model's chat template or for a plain transcript."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leap_exp.core.errors import ConfigError
+
+Messages = Sequence[Mapping[str, str]]
+
+_SENTINELS = ("\u27e6system\u27e7", "\u27e6user-0\u27e7", "\u27e6assistant-0\u27e7", "\u27e6user-1\u27e7")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Markup:
+    """What stands before the instructions, after them, before a response and after it.
+
+    A conversation is ``before_instructions``, instructions, ``after_instructions``, turn 0, ``before_response``,
+    response 0, ``after_response``, turn 1, ``before_response``, and so on: every step's prompt extends the last one's.
+    """
+
+    before_instructions: str
+    after_instructions: str
+    before_response: str
+    after_response: str
+
+
+PLAIN_MARKUP = Markup(before_instructions="", after_instructions="\n", before_response="\n>", after_response="\n")
+"""A bare transcript: a prompt sign before each command, the shortest form there is."""
+
+
+def chat_markup(apply_template: Callable[[Messages], str]) -> Markup:
+    """The markup of a chat template, read off one conversation that ``apply_template`` renders.
+
+    Raises:
+        ConfigError: If the template reorders or changes what it is given.
+    """
+    roles = ("system", "user", "assistant", "user")
+    text = apply_template([{"role": role, "content": mark} for role, mark in zip(roles, _SENTINELS, strict=True)])
+    pieces = []
+    for mark in _SENTINELS:
+        piece, found, text = text.partition(mark)
+        if not found:
+            raise ConfigError(
+                "The model's chat template does not keep a system, user, assistant, user conversation in order; "
+                "choose student.format=plain for this model."
+            )
+        pieces.append(piece)
+    return Markup(
+        before_instructions=pieces[0],
+        after_instructions=pieces[1],
+        before_response=pieces[2],
+        after_response=pieces[3],
+    )

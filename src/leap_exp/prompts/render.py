@@ -1,0 +1,83 @@
+"""From records to the text that a model reads and writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import jinja2
+
+from leap_exp.core.errors import ConfigError
+from leap_exp.core.types import Decision, Observation, Step
+from leap_exp.prompts.markup import Markup
+
+REASON_FIELD = "REASON:"
+ACTION_FIELD = "ACTION:"
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders instructions, turns and responses of one environment.
+
+    Attributes:
+        environment: Name of the environment; its instructions are ``templates/<environment>.j2``.
+        markup: What stands between the parts.
+        reasons: Whether a response is a reason and an action, or the action alone.
+        list_actions: Whether the admissible actions are listed under each observation.
+    """
+
+    environment: str
+    markup: Markup
+    reasons: bool
+    list_actions: bool
+
+    @cached_property
+    def opening(self) -> str:
+        """All that stands before the first observation."""
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("leap_exp.prompts", "templates"),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701  prompts are plain text, not HTML
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        try:
+            template = environment.get_template(f"{self.environment}.j2")
+        except jinja2.TemplateNotFound as error:
+            known = ", ".join(sorted(name.removesuffix(".j2") for name in environment.list_templates()))
+            raise ConfigError(
+                f"No prompt template for environment {self.environment!r}; there are: {known}."
+            ) from error
+        brief = self.markup.before_instructions == ""
+        instructions = template.render(reasons=self.reasons, list_actions=self.list_actions, brief=brief).strip()
+        return f"{self.markup.before_instructions}{instructions}{self.markup.after_instructions}"
+
+    def turn(self, observation: Observation) -> str:
+        """The environment's side of a step, up to where the response begins."""
+        text = observation.text.strip()
+        if self.list_actions and observation.admissible_actions is not None:
+            listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
+            text = f"{text}\nAdmissible actions:\n{listed}"
+        return f"{text}{self.markup.before_response}"
+
+    def response(self, decision: Decision) -> str:
+        """The student's side of a step."""
+        if not self.reasons:
+            return f" {decision.action}"
+        return f"{self.reason_part(decision.reason)} {decision.action}"
+
+    def reason_part(self, reason: str) -> str:
+        """The response up to the action, for a student that gives reasons."""
+        return f"{REASON_FIELD} {reason.strip()}\n{ACTION_FIELD}"
+
+    def segments(self, history: Sequence[Step], observation: Observation, *, first_kept: int) -> list[str]:
+        """The prompt for a step, cut where turns and responses meet.
+
+        ``first_kept`` is the first turn kept after turn 0, which always stays: it holds the task.
+        """
+        pieces = [self.opening]
+        for index, step in enumerate(history):
+            if 0 < index < first_kept:
+                continue
+            pieces += [self.turn(step.observation), self.response(step.decision), self.markup.after_response]
+        pieces.append(self.turn(observation))
+        return pieces

@@ -1,0 +1,1 @@
+"""Turning corrections into a better student."""
