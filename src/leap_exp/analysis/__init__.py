@@ -1,0 +1,1 @@
+"""What the records say: intervals and tests, realizability of corrections, leakage of hidden facts."""
