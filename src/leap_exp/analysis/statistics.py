@@ -1,8 +1,8 @@
 """Intervals and tests for success rates.
 
-The unit of inference is the panel task: two rounds, or two runs, are evaluated on the same tasks, so every comparison
-is paired by task. Several seeds of one experiment are first averaged task by task (``pair_by_task``): another seed makes
-each task's figure steadier but adds no tasks.
+The unit of inference is the panel task: two rounds, or two runs, are evaluated on the same tasks, so each comparison
+is paired by task. Several seeds of one experiment are first averaged task by task (``pair_by_task``): one more seed
+makes each task's figure steadier but adds no tasks.
 """
 
 import random
