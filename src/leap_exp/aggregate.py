@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from enum import StrEnum
 
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Example
 
 
@@ -25,7 +26,7 @@ def aggregate(rounds: Sequence[Sequence[Correction]], how: Aggregation, *, seed:
     for index, corrections in enumerate(rounds):
         positions = list(range(len(corrections)))
         if how is Aggregation.BALANCED and corrections:
-            positions = sorted(random.Random(f"{seed}/{index}").sample(positions, min(sizes)))
+            positions = sorted(random.Random(derive_seed(seed, "balance", index)).sample(positions, min(sizes)))
         chosen = [
             Example(round_index=index, position=position, task_id=corrections[position].trajectory.task.id)
             for position in positions

@@ -16,9 +16,10 @@ from leap_exp.core.types import Task, Trajectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A fixed, ordered list of evaluation tasks of one split."""
+    """A fixed, ordered list of evaluation tasks of one split, and the seed of their episodes."""
 
     split: str
+    seed: int
     tasks: tuple[Task, ...]
 
     @property
@@ -37,7 +38,7 @@ def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int
     if not tasks or size == 0:
         raise DataError(f"The evaluation panel is empty: split {split!r} has {len(tasks)} tasks, {size} are asked for.")
     if size is None:
-        return Panel(split=split, tasks=tuple(tasks))
+        return Panel(split=split, seed=seed, tasks=tuple(tasks))
     if size > len(tasks):
         raise DataError(f"evaluation.tasks={size}, but split {split!r} has {len(tasks)} tasks: ask for at most those.")
     by_kind: dict[str, list[Task]] = {}
@@ -47,7 +48,7 @@ def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int
         random.Random(derive_seed(seed, "panel", kind)).shuffle(members)
     turns = zip_longest(*(by_kind[kind] for kind in sorted(by_kind)))
     drawn = [task for turn in turns for task in turn if task is not None]
-    return Panel(split=split, tasks=tuple(drawn[:size]))
+    return Panel(split=split, seed=seed, tasks=tuple(drawn[:size]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

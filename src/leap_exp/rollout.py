@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from leap_exp.core.errors import DataError
+from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
@@ -39,8 +39,7 @@ def rollout(
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]
     live: dict[int, _LiveEpisode] = {}
-    with ExitStack() as closing:
-        closing.callback(lambda: [episode.close() for episode in live.values()])
+    try:
         while waiting or live:
             while waiting and len(live) < batch:
                 position, task = waiting.pop()
@@ -55,7 +54,13 @@ def rollout(
             for position in [position for position, episode in live.items() if episode.stop is not None]:
                 finished[position] = live.pop(position).trajectory()
             on_progress(len(finished), len(tasks))
-    return [finished[position] for position in range(len(tasks))]
+    finally:
+        for episode in live.values():
+            episode.close()
+    trajectories = [finished[position] for position in range(len(tasks))]
+    if trajectories and all(trajectory.stop is StopReason.INFRA_ERROR for trajectory in trajectories):
+        raise EnvError(f"All {len(trajectories)} episodes broke, the first with: {trajectories[0].error}")
+    return trajectories
 
 
 class _LiveEpisode:

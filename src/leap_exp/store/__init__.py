@@ -1,6 +1,6 @@
 """Run folders: versioned records, files written whole or not at all, stages that are done once."""
 
-from leap_exp.store.codec import Record
+from leap_exp.store.codec import Record, encode_metrics
 from leap_exp.store.documents import read_document, write_document
 from leap_exp.store.files import locked, write_whole
 from leap_exp.store.journal import Journal, RoundJournal, round_name
@@ -13,6 +13,7 @@ __all__ = [
     "Record",
     "RoundJournal",
     "StoredRecords",
+    "encode_metrics",
     "locked",
     "read_document",
     "read_lines",

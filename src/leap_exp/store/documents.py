@@ -14,7 +14,7 @@ from leap_exp.store.records import SCHEMA_VERSION, check_version, parse_object
 def write_document(path: Path, data: Mapping[str, object]) -> None:
     """Write ``data`` to ``path`` as one JSON document with a schema version, whole or not at all."""
     document = {"schema_version": SCHEMA_VERSION, **{key: encode(value) for key, value in data.items()}}
-    write_whole(path, [json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)])
+    write_whole(path, [json.dumps(document, indent=2, ensure_ascii=False)])
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class RoundJournal:
                 records, metrics = produce(on_progress)
             write_records(path, records, metrics)
         stored = read_records(path)
-        self._log(stored.metrics)
+        self.log(stored.metrics)
         return stored
 
     def document(self, name: str, produce: Callable[[ProgressCallback], Mapping[str, object]]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class RoundJournal:
             clocked = {key: value for key, value in metrics.items() if key.endswith(_WALL_CLOCK)}
             if clocked:
                 self.timings.append({"round": self.index, "stage": name, "metrics": encode_metrics(clocked)})
-        self._log(decode_metrics(read_document(path / "metrics.json")))
+        self.log(decode_metrics(read_document(path / "metrics.json")))
         return path
 
     @contextmanager
@@ -110,6 +110,7 @@ class RoundJournal:
             yield on_progress
         self.timings.append({"round": self.index, "stage": name, "seconds": round(time.monotonic() - start, 3)})
 
-    def _log(self, metrics: Metrics) -> None:
+    def log(self, metrics: Metrics) -> None:
+        """Log metrics of this round that are computed anew each time."""
         if metrics:
             self.tracker.log(metrics, round_index=self.index)
