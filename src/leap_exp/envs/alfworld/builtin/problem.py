@@ -1,0 +1,61 @@
+"""A household as a PDDL problem."""
+
+from collections.abc import Iterator, Sequence
+
+from leap_exp.envs.alfworld.builtin.catalogue import OBJECT_KINDS, OPENABLE
+from leap_exp.envs.alfworld.builtin.placement import PlacedObject
+from leap_exp.envs.alfworld.builtin.rooms import Receptacle, Room
+from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask, goal_condition
+
+_DOMAIN_OBJECT_KINDS = frozenset({"Knife", "ButterKnife"})
+_DOMAIN_RECEPTACLE_KINDS = frozenset({"SinkBasin", "Microwave", "Fridge"})
+"""Kinds that the domain's actions name: a problem must declare them even where the room has none."""
+
+
+def render_problem(name: str, task: HouseholdTask, room: Room, objects: Sequence[PlacedObject]) -> str:
+    """The problem ``name``: ``objects`` in ``room``, and the goal of ``task``."""
+    receptacles = [receptacle for alike in room.receptacles.values() for receptacle in alike]
+    return "\n".join(
+        [
+            f"(define (problem {name})",
+            "(:domain alfred)",
+            "(:objects",
+            *(f"    {declaration}" for declaration in _declarations(room, receptacles, objects)),
+            ")",
+            "(:init",
+            *(f"    ({fact})" for fact in _facts(room, receptacles, objects)),
+            ")",
+            f"(:goal {goal_condition(task)})",
+            ")",
+            "",
+        ]
+    )
+
+
+def _declarations(room: Room, receptacles: Sequence[Receptacle], objects: Sequence[PlacedObject]) -> Iterator[str]:
+    yield "agent1 - agent"
+    object_kinds = {item.kind for item in objects} | _DOMAIN_OBJECT_KINDS
+    yield from (f"{kind}Type - otype" for kind in sorted(object_kinds))
+    yield from (f"{kind}Type - rtype" for kind in sorted({*room.receptacles, *_DOMAIN_RECEPTACLE_KINDS}))
+    yield from (f"{item.id} - object" for item in objects)
+    yield from (f"{receptacle.id} - receptacle" for receptacle in receptacles)
+    yield from (f"{spot} - location" for spot in sorted({room.start, *(place.location for place in receptacles)}))
+
+
+def _facts(room: Room, receptacles: Sequence[Receptacle], objects: Sequence[PlacedObject]) -> Iterator[str]:
+    yield f"atLocation agent1 {room.start}"
+    for receptacle in receptacles:
+        yield f"receptacleType {receptacle.id} {receptacle.kind}Type"
+        yield f"receptacleAtLocation {receptacle.id} {receptacle.location}"
+        if receptacle.kind in OPENABLE:
+            yield f"openable {receptacle.id}"
+    for kind in sorted({item.kind for item in objects if OBJECT_KINDS[item.kind].is_movable}):
+        for place in OBJECT_KINDS[kind].places:
+            if place in room.receptacles:
+                yield f"canContain {place}Type {kind}Type"
+    for item in objects:
+        yield f"objectType {item.id} {item.kind}Type"
+        yield f"inReceptacle {item.id} {item.receptacle.id}"
+        yield f"objectAtLocation {item.id} {item.receptacle.location}"
+        for trait in OBJECT_KINDS[item.kind].traits:
+            yield f"{trait} {item.id}"
