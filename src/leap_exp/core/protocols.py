@@ -83,8 +83,12 @@ class Policy(Protocol):
 class Student(Policy, Protocol):
     """A policy that can be trained, saved, and asked how likely it finds a decision."""
 
-    def logprobs(self, views: Sequence[View], decisions: Sequence[Decision]) -> Sequence[float]:
-        """Log-probability (nats, summed over tokens) of each decision's action in its view."""
+    def logprobs(self, corrections: Sequence[Correction]) -> Sequence[float]:
+        """Log-probability (nats, summed over tokens) of the teacher's decision at each step, in the step's view.
+
+        One a step, corrections in order and their steps in order. A student that gives no reasons is asked for the
+        action alone.
+        """
 
     def load(self, folder: Path, *, policy_id: str) -> Self:
         """This student with the weights that ``Trainer.fit`` wrote to ``folder``, under the name ``policy_id``."""

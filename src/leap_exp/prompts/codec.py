@@ -29,11 +29,12 @@ class PromptCodec:
 
     def response_ids(self, decision: Decision) -> tuple[int, ...]:
         """Ids of a response, with the token that ends it."""
-        return (*self._encode(self.renderer.response(decision)), self.stop_id)
+        return (*self._ids(self.renderer.response(decision)), self.stop_id)
 
-    def action_ids(self, decision: Decision) -> tuple[int, ...]:
+    def action_ids(self, action: str) -> tuple[int, ...]:
         """Ids of the part of a response that names the action, with the token that ends it."""
-        return (*self._encode(f" {decision.action}"), self.stop_id)
+        action_part = self.renderer.response(Decision(reason="", action=action))[-1]
+        return (*self._encode(action_part), self.stop_id)
 
     def text_ids(self, text: str) -> tuple[int, ...]:
         """Ids of any text that a response is made of."""
@@ -45,8 +46,7 @@ class PromptCodec:
 
     def encode_prompt(self, view: View, *, first_kept: int) -> list[int]:
         """Ids of the prompt for ``view`` with the turns from ``first_kept`` on, and turn 0."""
-        segments = self.renderer.segments(view.history, view.observation, first_kept=first_kept)
-        return [token for segment in segments for token in self._encode(segment)]
+        return self._ids(self.renderer.segments(view.history, view.observation, first_kept=first_kept))
 
     def first_kept(self, view: View) -> int:
         """The first turn kept after turn 0 (1 if all are): depends on the history alone, grows with it.
@@ -56,7 +56,7 @@ class PromptCodec:
         """
         turns = [len(self._encode(self.renderer.turn(step.observation))) for step in view.history]
         responses = [
-            len(self._encode(self.renderer.response(step.decision))) + len(self.after_response_ids)
+            len(self._ids(self.renderer.response(step.decision))) + len(self.after_response_ids)
             for step in view.history
         ]
         turns.append(len(self._encode(self.renderer.turn(view.observation))))
@@ -77,3 +77,6 @@ class PromptCodec:
                     f"{self.context_length}; raise it."
                 )
         return first_kept
+
+    def _ids(self, segments: Sequence[str]) -> list[int]:
+        return [token for segment in segments for token in self._encode(segment)]

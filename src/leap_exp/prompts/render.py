@@ -59,15 +59,14 @@ class Renderer:
             text = f"{text}\nAdmissible actions:\n{listed}"
         return f"{text}{self.markup.before_response}"
 
-    def response(self, decision: Decision) -> str:
-        """The student's side of a step."""
-        if not self.reasons:
-            return f" {decision.action}"
-        return f"{self.reason_part(decision.reason)} {decision.action}"
+    def response(self, decision: Decision) -> list[str]:
+        """The student's side of a step, cut where the action begins."""
+        action_part = f" {decision.action}"
+        return [self.reason_part(decision.reason), action_part] if self.reasons else [action_part]
 
     def reason_part(self, reason: str) -> str:
-        """The response up to the action, for a student that gives reasons."""
-        return f"{REASON_FIELD} {reason.strip()}\n{ACTION_FIELD}"
+        """The response up to the action, for a student that gives reasons; a reason is one line."""
+        return f"{REASON_FIELD} {' '.join(reason.split())}\n{ACTION_FIELD}"
 
     def segments(self, history: Sequence[Step], observation: Observation, *, first_kept: int) -> list[str]:
         """The prompt for a step, cut where turns and responses meet.
@@ -78,6 +77,6 @@ class Renderer:
         for index, step in enumerate(history):
             if 0 < index < first_kept:
                 continue
-            pieces += [self.turn(step.observation), self.response(step.decision), self.markup.after_response]
+            pieces += [self.turn(step.observation), *self.response(step.decision), self.markup.after_response]
         pieces.append(self.turn(observation))
         return pieces

@@ -1,8 +1,8 @@
 """From corrections to training rows: one row a trajectory, however many of its steps were corrected.
 
 The student's own actions are the trunk of a row, for they are the history that later steps are decided on. Where the
-teacher decided otherwise, its response hangs on the trunk as a branch that later tokens do not see. A row so holds every
-step's prompt once, and gives the same loss as a row a step.
+teacher decided otherwise, its response hangs on the trunk as a branch that later tokens do not see. A row so holds
+every step's prompt once, and gives the same loss as a row a step.
 """
 
 from collections.abc import Iterator, Sequence

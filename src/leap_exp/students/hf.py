@@ -1,0 +1,222 @@
+"""A Hugging Face language model with a LoRA adapter as a student."""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from leap_exp.core.errors import EnvError, ParseError
+from leap_exp.core.types import Correction, Decision, View
+from leap_exp.prompts.codec import PromptCodec
+from leap_exp.prompts.markup import PLAIN_MARKUP, chat_markup
+from leap_exp.prompts.parse import parse_decision
+from leap_exp.prompts.render import REASON_FIELD, Renderer
+from leap_exp.students.decoding import Trie, choose, generate
+from leap_exp.students.varlen import ATTENTION, ConversationCache
+from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
+from leap_exp.train.examples import IGNORED, training_rows
+from leap_exp.train.packing import collate
+
+Format = Literal["chat", "plain"]
+Decoding = Literal["free", "admissible"]
+NOTHING_WRITTEN = "(nothing)"
+"""Recorded as the action, which no environment admits, when a model wrote nothing at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """A LoRA adapter on all linear layers but the head."""
+
+    r: int
+    alpha: int
+    dropout: float
+    top_layers: int | None
+    """How many layers, counted from the head, carry the adapter; None for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HfSettings:
+    """What a student is made from and how it acts; see the schema of the ``student`` group for each field."""
+
+    model: str
+    environment: str
+    format: Format
+    decoding: Decoding
+    reasons: bool
+    list_actions: bool
+    context_length: int
+    max_new_tokens: int
+    dtype: torch.dtype
+    device: str
+    lora: LoraSettings
+
+
+class HfStudent:
+    """Acts with its adapter merged into the weights, many episodes at once; is trained with the adapter apart."""
+
+    def __init__(self, settings: HfSettings, *, policy_id: str, adapter: Path | None = None) -> None:
+        self.id = policy_id
+        self.settings = settings
+        self._adapter = adapter
+        self._source = resolve_weights(settings.model)
+        self._caches: dict[tuple[str, int], ConversationCache] = {}
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base model's tokenizer."""
+        return load_tokenizer(self._source)
+
+    @cached_property
+    def codec(self) -> PromptCodec:
+        """The prompts of this student, as token ids."""
+        tokenizer = self.tokenizer
+        if self.settings.format == "plain":
+            markup = PLAIN_MARKUP
+        else:
+            markup = chat_markup(lambda messages: str(tokenizer.apply_chat_template(messages, tokenize=False)))
+        renderer = Renderer(
+            environment=self.settings.environment,
+            markup=markup,
+            reasons=self.settings.reasons,
+            list_actions=self.settings.list_actions,
+        )
+
+        def encode(text: str) -> list[int]:
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        return PromptCodec(renderer, encode, context_length=self.settings.context_length)
+
+    @property
+    def pad_id(self) -> int:
+        """A token for the places that no other token looks at."""
+        return self.codec.stop_id
+
+    def load(self, folder: Path, *, policy_id: str) -> Self:
+        """This student with the adapter in ``folder``."""
+        student = copy.copy(self)
+        student.__dict__.pop("_model", None)
+        student.id = policy_id
+        student._adapter = folder
+        student._caches = {}
+        return student
+
+    def trainable_model(self) -> PeftModel:
+        """Fresh base weights with this student's adapter apart and ready to train; a new adapter if it has none."""
+        base = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
+        if self._adapter is not None:
+            return PeftModel.from_pretrained(base, str(self._adapter), is_trainable=True)
+        lora = self.settings.lora
+        layers = base.config.get_text_config().num_hidden_layers
+        config = LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+            layers_to_transform=None if lora.top_layers is None else list(range(layers - lora.top_layers, layers)),
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(base, config)
+
+    @cached_property
+    def _model(self) -> PreTrainedModel:
+        """The weights to act with: the adapter merged in."""
+        model = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
+        if self._adapter is not None:
+            model = PeftModel.from_pretrained(model, str(self._adapter)).merge_and_unload()
+        model.set_attn_implementation(ATTENTION)
+        return model
+
+    def act(self, views: Sequence[View], *, seed: int) -> list[Decision]:  # noqa: ARG002  decoding is greedy
+        """One decision a view.
+
+        A response that holds no action becomes, whole, an inadmissible action.
+        """
+        caches = self._conversation_caches(views)
+        prompts = [self.codec.prompt_ids(view) for view in views]
+        if self.settings.decoding == "free":
+            return [self._parse(text) for text in self._generate(caches, prompts)]
+        reasons = [""] * len(views)
+        if self.settings.reasons:
+            reasons = self._reasons(caches, prompts)
+            prompts = [
+                [*prompt, *self.codec.text_ids(self.codec.renderer.reason_part(reason))]
+                for prompt, reason in zip(prompts, reasons, strict=True)
+            ]
+        actions = self._admissible_actions(caches, prompts, views)
+        return [Decision(reason=reason, action=action) for reason, action in zip(reasons, actions, strict=True)]
+
+    def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
+        """Log-probability (nats) of the teacher's response at each step, corrections and steps in order."""
+        values: list[float] = []
+        for correction in corrections:
+            sums = [0.0] * len(correction.decisions)
+            for row in training_rows(correction, self.codec):
+                batch = collate([row], pad_id=self.pad_id, dtype=self.settings.dtype)
+                targets_T = batch.pop("shift_labels")[0]
+                places = (targets_T != IGNORED).nonzero()[:, 0]
+                with torch.inference_mode():
+                    logits_TV = self._model(
+                        **{name: tensor.to(self._model.device) for name, tensor in batch.items()},
+                        use_cache=False,
+                        logits_to_keep=places.to(self._model.device),
+                    ).logits[0]
+                logprobs_TV = logits_TV.float().log_softmax(dim=-1).cpu()
+                for place, logprobs_V in zip(places.tolist(), logprobs_TV, strict=True):
+                    sums[row.steps[place]] += float(logprobs_V[row.targets[place]])
+            values += sums
+        return values
+
+    def _conversation_caches(self, views: Sequence[View]) -> list[ConversationCache]:
+        """The cache of each view's episode; those of episodes that have ended are dropped."""
+        seen: Counter[str] = Counter()
+        keys = []
+        for view in views:
+            keys.append((view.task.id, seen[view.task.id]))
+            seen[view.task.id] += 1
+        self._caches = {key: self._caches.get(key) or ConversationCache(self._model) for key in keys}
+        return list(self._caches.values())
+
+    def _generate(self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], *end_ids: int) -> list[str]:
+        """What is written freely after each prompt, up to the end of the response or one of ``end_ids``."""
+        written = generate(
+            self._model,
+            caches,
+            prompts,
+            stop_ids=frozenset({self.codec.stop_id, *end_ids}),
+            max_new_tokens=self.settings.max_new_tokens,
+        )
+        return [str(self.tokenizer.decode(tokens)) for tokens in written]
+
+    def _reasons(self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]]) -> list[str]:
+        """A reason a prompt: what is written freely up to the end of the line."""
+        opening = self.codec.text_ids(REASON_FIELD)
+        line_end = self.codec.text_ids("\n")[-1]
+        texts = self._generate(caches, [[*prompt, *opening] for prompt in prompts], line_end)
+        return [text.partition("\n")[0].strip() for text in texts]
+
+    def _admissible_actions(
+        self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
+    ) -> list[str]:
+        by_ids: list[dict[tuple[int, ...], str]] = []
+        for view in views:
+            if not view.observation.admissible_actions:
+                raise EnvError(
+                    f"{view.task.id} lists no admissible actions, so student.decoding=admissible cannot choose among "
+                    "them; take student.decoding=free."
+                )
+            by_ids.append({self.codec.action_ids(action): action for action in view.observation.admissible_actions})
+        written = choose(self._model, caches, prompts, [Trie.of(options) for options in by_ids])
+        return [options[tuple(ids)] for options, ids in zip(by_ids, written, strict=True)]
+
+    def _parse(self, text: str) -> Decision:
+        try:
+            return parse_decision(text, reasons=self.settings.reasons)
+        except ParseError:
+            return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)

@@ -1,0 +1,122 @@
+"""The student: batched decoding and likelihoods against the plain way of computing them."""
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+import torch
+
+from leap_exp.core.errors import ConfigError, ProviderError
+from leap_exp.core.types import Decision, View, views
+from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
+from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
+from tests.unit.records import ACTIONS, correction, trajectory
+
+SETTINGS = HfSettings(
+    model="tiny",
+    environment="alfworld",
+    format="plain",
+    decoding="admissible",
+    reasons=False,
+    list_actions=False,
+    context_length=2048,
+    max_new_tokens=12,
+    dtype=torch.float32,
+    device="cpu",
+    lora=LoraSettings(r=4, alpha=8, dropout=0.0, top_layers=None),
+)
+
+
+def student(**changes: object) -> HfStudent:
+    return HfStudent(dataclasses.replace(SETTINGS, **changes), policy_id="tiny/0")
+
+
+def plain_logprob(model: torch.nn.Module, prompt: list[int], response: tuple[int, ...]) -> float:
+    """Log-probability of a response, token by token, without packing, caches or batches."""
+    total = 0.0
+    for index, token in enumerate(response):
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *response[:index]]])).logits[0, -1]
+        total += float(logits.log_softmax(-1)[token])
+    return total
+
+
+def greedy_action(agent: HfStudent, view: View) -> str:
+    """The admissible action that token-by-token greedy decoding ends at."""
+    model = load_model("tiny", dtype=torch.float32, device="cpu")
+    options = {agent.codec.action_ids(action): action for action in ACTIONS}
+    written: tuple[int, ...] = ()
+    while written not in options:
+        with torch.no_grad():
+            logits = model(torch.tensor([[*agent.codec.prompt_ids(view), *written]])).logits[0, -1]
+        allowed = sorted({ids[len(written)] for ids in options if ids[: len(written)] == written})
+        written = (*written, max(allowed, key=lambda token: float(logits[token])))
+    return options[written]
+
+
+def test_batched_choice_equals_one_by_one_greedy_decoding_along_whole_episodes():
+    agent = student()
+    episodes = [views(trajectory(*["look"] * length, name=str(length))) for length in (2, 5, 7)]
+    for step in range(7):
+        live = [episode[step] for episode in episodes if step < len(episode)]
+        decided = agent.act(live, seed=0)
+        assert [decision.action for decision in decided] == [greedy_action(agent, view) for view in live]
+
+
+@pytest.mark.parametrize("format_", ["plain", "chat"])
+@pytest.mark.parametrize("reasons", [False, True])
+def test_every_choice_among_admissible_actions_is_admissible(format_, reasons):
+    agent = student(format=format_, reasons=reasons, list_actions=True)
+    for decision in agent.act([episode[-1] for episode in (views(trajectory("look", "look")),)], seed=0):
+        assert decision.action in ACTIONS
+
+
+def test_free_decoding_records_what_cannot_be_parsed_as_an_inadmissible_action():
+    view = views(trajectory("look"))[0]
+    (decision,) = student(decoding="free", reasons=True).act([view], seed=0)
+    assert decision.action
+    assert not view.observation.admits(decision.action)
+
+
+def test_logprobs_equal_those_of_each_step_on_its_own():
+    agent = student()
+    corrected = correction(
+        ("look", "go to shelf 1", "look", "look"), ("go to desk 1", "go to shelf 1", "look", "go to shelf 2")
+    )
+    model = load_model("tiny", dtype=torch.float32, device="cpu")
+    expected = [
+        plain_logprob(model, agent.codec.prompt_ids(view), agent.codec.response_ids(decision))
+        for view, decision in zip(views(corrected.trajectory), corrected.decisions, strict=True)
+    ]
+    assert agent.logprobs([corrected]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
+    agent = student(context_length=420)
+    corrected = correction(("look",) * 12, ("go to desk 1",) * 12)
+    last = views(corrected.trajectory)[-1]
+    assert agent.codec.first_kept(last) > 1
+    assert len(agent.codec.prompt_ids(last)) <= 420
+    model = load_model("tiny", dtype=torch.float32, device="cpu")
+    expected = [
+        plain_logprob(model, agent.codec.prompt_ids(view), agent.codec.response_ids(Decision(reason="", action=action)))
+        for view, action in zip(views(corrected.trajectory), ("go to desk 1",) * 12, strict=True)
+    ]
+    assert agent.logprobs([corrected]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_prompt_that_cannot_be_shortened_enough_is_refused():
+    with pytest.raises(ConfigError, match="context_length=50"):
+        student(context_length=50).act(views(trajectory("look")), seed=0)
+
+
+def test_a_step_s_prompt_extends_the_last_step_s():
+    agent = student(format="chat", reasons=True)
+    prompts = [agent.codec.prompt_ids(view) for view in views(trajectory("look", "look", "look"))]
+    for shorter, longer in pairwise(prompts):
+        assert longer[: len(shorter)] == shorter
+
+
+def test_a_model_that_cannot_be_had_says_how_to_point_at_local_weights(tmp_path):
+    with pytest.raises(ProviderError, match=r"student\.weights="):
+        load_tokenizer(resolve_weights(str(tmp_path / "nowhere")))
