@@ -15,7 +15,7 @@ def location_id(x: int, z: int, rotation: int, horizon: int) -> str:
 
 
 def shown_names(ids: Iterable[str]) -> Mapping[str, str]:
-    """The name of each id, as ALFWorld's demangler gives it: the kind and a number, the first id in order the highest."""
+    """The name of each id as ALFWorld's demangler gives it: kind and number, the first id in order the highest."""
     kinds = {identifier: _shown_kind(identifier.lower()) for identifier in ids}
     left = Counter(kinds.values())
     names = {}

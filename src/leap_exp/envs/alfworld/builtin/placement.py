@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS
+from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS, ROOM_KINDS
 from leap_exp.envs.alfworld.builtin.naming import entity_id, shown_names
-from leap_exp.envs.alfworld.builtin.rooms import ROOM_OBJECTS, Plan, Receptacle, Room, draw_size
+from leap_exp.envs.alfworld.builtin.rooms import Receptacle, Room, draw_size
 from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask
 
 _MOST_OF_A_KIND = 3
@@ -25,10 +25,14 @@ class PlacedObject:
     receptacle: Receptacle
 
 
-def place_objects(task: HouseholdTask, room: Room, plan: Plan, rng: Random) -> list[PlacedObject]:
-    """Fill ``room`` for ``task``: targets where they usually are but not at the goal, a lamp if needed, and the rest."""
+def place_objects(task: HouseholdTask, room: Room, bounds: tuple[int, int, int], rng: Random) -> list[PlacedObject]:
+    """Fill ``room`` for ``task``: the targets, not at the goal, a lamp if needed, and other objects.
+
+    ``bounds`` are the least, the most frequent and the largest number of objects; a room whose kinds of objects are
+    few may get fewer.
+    """
     placed: dict[str, tuple[str, Receptacle]] = {}
-    for kind in _draw_kinds(task, room, plan, rng):
+    for kind in _draw_kinds(task, room, bounds, rng):
         receptacle = _draw_place(kind, room, task.goal if kind == task.target else "", rng)
         identifier = _draw_id(kind, receptacle, rng)
         while identifier in placed:
@@ -41,14 +45,14 @@ def place_objects(task: HouseholdTask, room: Room, plan: Plan, rng: Random) -> l
     ]
 
 
-def _draw_kinds(task: HouseholdTask, room: Room, plan: Plan, rng: Random) -> Iterator[str]:
+def _draw_kinds(task: HouseholdTask, room: Room, bounds: tuple[int, int, int], rng: Random) -> Iterator[str]:
     """The kind of each object: what the task needs first, then any that have a place in the room."""
     (extra,) = rng.choices(list(_EXTRA_TARGETS), weights=list(_EXTRA_TARGETS.values()))
     needed = [task.target] * (task.type.targets + extra) + [LAMP] * task.type.needs_lamp
     yield from needed
     counts = Counter(needed)
-    others = [kind for kind in ROOM_OBJECTS[room.kind] if kind != task.target and _homes(kind, room, "")]
-    for _ in range(draw_size(rng, plan.objects) - len(needed)):
+    others = [kind for kind in ROOM_KINDS[room.kind].objects if kind != task.target and _homes(kind, room, "")]
+    for _ in range(draw_size(rng, bounds) - len(needed)):
         others = [kind for kind in others if counts[kind] < (_MOST_OF_A_KIND if OBJECT_KINDS[kind].is_movable else 1)]
         if not others:
             return
@@ -59,8 +63,8 @@ def _draw_kinds(task: HouseholdTask, room: Room, plan: Plan, rng: Random) -> Ite
 
 def _homes(kind: str, room: Room, excluded: str) -> dict[str, int]:
     """The kinds of receptacles in ``room`` where ``kind`` is found, with their weights."""
-    places = OBJECT_KINDS[kind].places.items()
-    return {place: weight for place, weight in places if weight and place != excluded and place in room.receptacles}
+    found = OBJECT_KINDS[kind].found.items()
+    return {place: weight for place, weight in found if place != excluded and place in room.receptacles}
 
 
 def _draw_place(kind: str, room: Room, excluded: str, rng: Random) -> Receptacle:

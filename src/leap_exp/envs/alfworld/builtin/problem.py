@@ -50,9 +50,9 @@ def _facts(room: Room, receptacles: Sequence[Receptacle], objects: Sequence[Plac
         if receptacle.kind in OPENABLE:
             yield f"openable {receptacle.id}"
     for kind in sorted({item.kind for item in objects if OBJECT_KINDS[item.kind].is_movable}):
-        for place in OBJECT_KINDS[kind].places:
-            if place in room.receptacles:
-                yield f"canContain {place}Type {kind}Type"
+        yield from (
+            f"canContain {place}Type {kind}Type" for place in OBJECT_KINDS[kind].fits if place in room.receptacles
+        )
     for item in objects:
         yield f"objectType {item.id} {item.kind}Type"
         yield f"inReceptacle {item.id} {item.receptacle.id}"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS
-from leap_exp.envs.alfworld.builtin.rooms import ROOM_OBJECTS, Room
+from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS, ROOM_KINDS
+from leap_exp.envs.alfworld.builtin.rooms import Room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class HouseholdTask:
 
 def draw_task(task_type: TaskType, room: Room, rng: Random) -> HouseholdTask:
     """A task of ``task_type`` that can be done in ``room``, each kind of target equally likely."""
-    goals = {target: _goals(task_type, target, room) for target in ROOM_OBJECTS[room.kind]}
+    goals = {target: _goals(task_type, target, room) for target in ROOM_KINDS[room.kind].objects}
     target = rng.choice([target for target, kinds in goals.items() if kinds])
     goal = rng.choice(goals[target])
     sentence = rng.choice(task_type.sentences).format(target=target.lower(), goal=goal.lower())
@@ -105,10 +105,10 @@ def _goals(task_type: TaskType, target: str, room: Room) -> list[str]:
     kind = OBJECT_KINDS[target]
     if task_type.trait not in kind.traits:
         return []
-    homes = {place for place, weight in kind.places.items() if weight and place in room.receptacles}
+    homes = {place for place in kind.found if place in room.receptacles}
     if task_type.needs_lamp:
         return [""] if homes else []
-    goals = [place for place in kind.places if place in room.receptacles and place != task_type.appliance]
+    goals = [place for place in kind.fits if place in room.receptacles and place != task_type.appliance]
     return [place for place in goals if homes - {place}]
 
 
@@ -127,7 +127,8 @@ def goal_condition(task: HouseholdTask) -> str:
         return (
             "(and (exists (?r - receptacle) (exists (?o1 - object)"
             f" (and (objectType ?o1 {target}) {goal} (inReceptacle ?o1 ?r)"
-            f" (exists (?o2 - object) (and (not (= ?o1 ?o2)) (objectType ?o2 {target}) {goal} (inReceptacle ?o2 ?r)))))))"
+            " (exists (?o2 - object) (and (not (= ?o1 ?o2))"
+            f" (objectType ?o2 {target}) {goal} (inReceptacle ?o2 ?r)))))))"
         )
     treated = f"({task.type.trait} ?o) ({task.type.state} ?o) " if task.type.state else ""
     return (
