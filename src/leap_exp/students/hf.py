@@ -118,7 +118,7 @@ class HfStudent:
             r=lora.r,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules="all-linear",
+            target_modules=_linear_modules(base),
             layers_to_transform=None if lora.top_layers is None else list(range(layers - lora.top_layers, layers)),
             task_type="CAUSAL_LM",
         )
@@ -220,3 +220,9 @@ class HfStudent:
             return parse_decision(text, reasons=self.settings.reasons)
         except ParseError:
             return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)
+
+
+def _linear_modules(model: PreTrainedModel) -> list[str]:
+    """The names of a model's linear modules within its layers."""
+    names = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    return sorted({name.rpartition(".")[2] for name in names if ".layers." in name})
