@@ -1,0 +1,64 @@
+"""HTML pages that need nothing but themselves: templates, number formats, data embedded safely."""
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from leap_exp.store import write_whole
+
+MISSING = "\N{EN DASH}"
+
+
+def write_page(path: Path, template: str, context: Mapping[str, object]) -> None:
+    """Render ``template`` with ``context`` to ``path``, whole or not at all."""
+    write_whole(path, [_environment().get_template(template).render(context)])
+
+
+def embed(data: object) -> Markup:
+    """``data`` as JSON that can stand in a script element: nothing in it can end the element or start another."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - no character that HTML reads is left
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent with one decimal."""
+    return MISSING if value is None else f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def number(value: float | None) -> str:
+    """A quantity, with as many digits as a reader can use."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: float) -> str:
+    """A p-value as papers write it."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("leap_exp.report"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "number": number, "p_value": p_value}
+    folder = files("leap_exp.report").joinpath("templates")
+    environment.globals["asset"] = lambda name: Markup(folder.joinpath(name).read_text(encoding="utf-8"))  # noqa: S704
+    return environment
