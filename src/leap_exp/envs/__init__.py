@@ -1,0 +1,1 @@
+"""The environments, one package each, and the contract that all of them satisfy."""

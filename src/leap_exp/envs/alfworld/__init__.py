@@ -1,0 +1,1 @@
+"""ALFWorld: household tasks as text games, on a fast engine of our own or on the original TextWorld engine."""

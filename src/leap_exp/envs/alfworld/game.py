@@ -1,0 +1,297 @@
+"""A game as read from a ``game.tw-pddl`` file: everything about it that never changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.goal import Goal, read_goal
+from leap_exp.envs.alfworld.grammar import TASK_PREFIX, Grammar, read_grammar
+from leap_exp.envs.alfworld.pddl import parse_expression, typed_names, without_comments
+
+_FACT = re.compile(r"\(([^()]+)\)")
+_OBJECT_FLAGS = (
+    "pickupable", "cleanable", "heatable", "coolable", "toggleable", "sliceable", "isreceptacleobject", "moveable",
+)  # fmt: skip
+_DYNAMIC_FLAGS = ("opened", "isclean", "ishot", "iscool", "issliced", "istoggled")
+_PAIRS = (
+    "objecttype", "receptacletype", "cancontain", "receptacleatlocation", "objectatlocation", "inreceptacle",
+    "inreceptacleobject", "atlocation", "holds",
+)  # fmt: skip
+# What a problem may state that neither the game's rules nor its texts ever ask about.
+_IDLE = ("checked", "examined", "full", "ison", "holdsany", "wasinreceptacle", "isreceptacleobjectfull", "distance",
+         "total-cost", "holdsanyreceptacleobject")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Receptacle:
+    """A place that holds objects. ``name`` is as shown, "cabinet 1"; ``location`` an index into the locations."""
+
+    index: int
+    id: str
+    name: str
+    kind: str
+    rtype: str
+    location: int
+    openable: bool
+    opened_at_start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A thing. ``name`` is as shown, "mug 1"; ``otype`` as the problem writes it, "mugtype"."""
+
+    index: int
+    id: str
+    name: str
+    kind: str
+    otype: str
+    pickupable: bool
+    cleanable: bool
+    heatable: bool
+    coolable: bool
+    toggleable: bool
+    sliceable: bool
+    is_receptacle_object: bool
+
+
+class Action(NamedTuple):
+    """A ground action: the domain's name for it, and the indices of what it acts on (-1: nothing)."""
+
+    name: str
+    object: int = -1
+    receptacle: int = -1
+    tool: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The facts at the start that play may change, as ``World`` keeps them."""
+
+    location: int
+    held: int
+    contents: tuple[tuple[int, ...], ...]
+    objects_at: tuple[tuple[int, ...], ...]
+    flags: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Game:
+    """One game. Objects, receptacles and locations are numbered in the order of their ids, as the texts list them."""
+
+    id: str
+    task_text: str
+    goal: Goal
+    receptacles: tuple[Receptacle, ...]
+    objects: tuple[Object, ...]
+    locations: tuple[str, ...]
+    can_contain: frozenset[tuple[str, str]]
+    receptacles_at: tuple[tuple[int, ...], ...]
+    inside: tuple[tuple[int, ...], ...]
+    """The objects inside each movable container; nothing ever changes them."""
+    flags: Mapping[str, int]
+    """The static properties as bit masks over the indices."""
+    start: Start
+    grammar: Grammar
+    walkthrough: tuple[str, ...]
+    commands: dict[Action, tuple[str, Action]] = field(default_factory=dict, repr=False)
+    """Commands rendered so far. All threads write the same, so that sharing them is safe; likewise ``always``."""
+    always: dict[int, list[tuple[str, Action]]] = field(default_factory=dict, repr=False)
+    """The commands that depend on the agent's location alone, by location."""
+
+    @property
+    def instruction(self) -> str:
+        """The task sentence, "put a mug in cabinet."."""
+        return self.task_text.removeprefix(TASK_PREFIX)
+
+
+def read_game(source: Path | str, *, game_id: str = "") -> Game:
+    """Read a game from the path of a file, or from the text of one.
+
+    Raises:
+        DataError: The file cannot be read, or is not a game that the fast engine can play.
+    """
+    name = game_id or (str(source) if isinstance(source, Path) else "game text")
+    try:
+        data = json.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+    except OSError as error:
+        raise DataError(f"The game file {name} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise DataError(f"The game file {name} is not JSON ({error}); install the games anew.") from error
+    try:
+        return _read(data, name)
+    except KeyError as error:
+        raise DataError(f"The game file {name} lacks {error}; install the games anew.") from error
+    except (DataError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"The game file {name} cannot be played: {error}") from error
+
+
+def _read(data: Mapping[str, str], name: str) -> Game:
+    grammar, task_text = read_grammar(data["grammar"])
+    problem = _Problem(data["pddl_problem"])
+    walkthrough = data.get("walkthrough") or ()
+    return problem.game(name, grammar, task_text, tuple(walkthrough))
+
+
+class _Problem:
+    """The facts of a problem, sorted into what the game needs."""
+
+    def __init__(self, text: str) -> None:
+        text = without_comments(text)
+        objects, init, goal = _sections(text)
+        self.types = dict(typed_names(objects.split()))
+        self.goal = goal
+        self.pairs: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.marks: dict[str, set[str]] = defaultdict(set)
+        mentioned: set[str] = set()
+        for fact in _FACT.findall(init):
+            predicate, *arguments = fact.split()
+            if predicate in _IDLE:
+                continue
+            if predicate in _PAIRS:
+                first, second = arguments
+                self.pairs[predicate].add((first, second))
+            elif predicate == "openable" or predicate in _OBJECT_FLAGS or predicate in _DYNAMIC_FLAGS:
+                (first,) = arguments
+                self.marks[predicate].add(first)
+            else:
+                raise DataError(f"the fact ({fact}) is not of ALFWorld's domain.")
+            mentioned.update(arguments)
+        self.names, self.kinds = _shown_names(mentioned)
+        self.receptacles = self._sorted(mentioned, "receptacle")
+        self.objects = self._sorted(mentioned, "object")
+        self.locations = self._sorted(mentioned, "location")
+
+    def _sorted(self, mentioned: Iterable[str], kind: str) -> dict[str, int]:
+        of_kind = sorted(name for name in mentioned if self.types[name] == kind)
+        return {name: index for index, name in enumerate(of_kind)}
+
+    def _only(self, predicate: str, subject: str) -> str:
+        return self._functions(predicate).get(subject, "")
+
+    def _functions(self, predicate: str) -> dict[str, str]:
+        found = dict(self.pairs[predicate])
+        if len(found) != len(self.pairs[predicate]):
+            raise DataError(f"something has two values for {predicate}.")
+        return found
+
+    def _columns(
+        self, predicate: str, rows: Mapping[str, int], columns: Mapping[str, int]
+    ) -> tuple[tuple[int, ...], ...]:
+        found: list[list[int]] = [[] for _ in columns]
+        for first, second in self.pairs[predicate]:
+            found[columns[second]].append(rows[first])
+        return tuple(tuple(sorted(column)) for column in found)
+
+    def _mask(self, predicate: str, index: Mapping[str, int]) -> int:
+        return sum(1 << index[name] for name in self.marks[predicate])
+
+    def game(self, name: str, grammar: Grammar, task_text: str, walkthrough: tuple[str, ...]) -> Game:
+        """The game with these facts."""
+        receptacles, objects = self._receptacles(), self._objects()
+        members: dict[tuple[str, str], set[int]] = defaultdict(set)
+        for receptacle in receptacles:
+            members["receptacletype", receptacle.rtype].add(receptacle.index)
+        for thing in objects:
+            members["objecttype", thing.otype].add(thing.index)
+        return Game(
+            id=name,
+            task_text=task_text,
+            goal=read_goal(parse_expression(self.goal), {key: frozenset(value) for key, value in members.items()}),
+            receptacles=receptacles,
+            objects=objects,
+            locations=tuple(self.locations),
+            can_contain=frozenset(self.pairs["cancontain"]),
+            receptacles_at=self._columns("receptacleatlocation", self.receptacles, self.locations),
+            inside=self._columns("inreceptacleobject", self.objects, self.objects),
+            flags={flag: self._mask(flag, self.objects) for flag in _OBJECT_FLAGS}
+            | {"openable": self._mask("openable", self.receptacles)},
+            start=self._start(),
+            grammar=grammar,
+            walkthrough=walkthrough,
+        )
+
+    def _start(self) -> Start:
+        start_at = [self.locations[location] for _, location in self.pairs["atlocation"]]
+        held = [self.objects[thing] for _, thing in self.pairs["holds"]]
+        if len(start_at) != 1 or len(held) > 1:
+            raise DataError(f"the agent starts at {len(start_at)} places and holds {len(held)} objects.")
+        return Start(
+            location=start_at[0],
+            held=held[0] if held else -1,
+            contents=self._columns("inreceptacle", self.objects, self.receptacles),
+            objects_at=self._columns("objectatlocation", self.objects, self.locations),
+            flags={
+                flag: self._mask(flag, self.receptacles if flag == "opened" else self.objects)
+                for flag in _DYNAMIC_FLAGS
+            },
+        )
+
+    def _receptacles(self) -> tuple[Receptacle, ...]:
+        rtypes, places = self._functions("receptacletype"), self._functions("receptacleatlocation")
+        return tuple(
+            Receptacle(
+                index=index,
+                id=name,
+                name=self.names[name],
+                kind=self.kinds[name],
+                rtype=rtypes.get(name, ""),
+                location=self.locations[places[name]],
+                openable=name in self.marks["openable"],
+                opened_at_start=name in self.marks["opened"],
+            )
+            for name, index in self.receptacles.items()
+        )
+
+    def _objects(self) -> tuple[Object, ...]:
+        otypes, marks = self._functions("objecttype"), self.marks
+        return tuple(
+            Object(
+                index=index,
+                id=name,
+                name=self.names[name],
+                kind=self.kinds[name],
+                otype=otypes.get(name, ""),
+                pickupable=name in marks["pickupable"],
+                cleanable=name in marks["cleanable"],
+                heatable=name in marks["heatable"],
+                coolable=name in marks["coolable"],
+                toggleable=name in marks["toggleable"],
+                sliceable=name in marks["sliceable"],
+                is_receptacle_object=name in marks["isreceptacleobject"],
+            )
+            for name, index in self.objects.items()
+        )
+
+
+def _sections(text: str) -> tuple[str, str, str]:
+    """The texts of the object list, of the initial facts, and of the goal formula."""
+    try:
+        objects = text.index("(:objects")
+        init = text.index("(:init", objects)
+        goal = text.index("(:goal", init)
+    except ValueError:
+        raise DataError("its PDDL problem lacks (:objects, (:init or (:goal, in this order.") from None
+    names = text[objects + len("(:objects") : init].strip().removesuffix(")")
+    return names, text[init + len("(:init") : goal], text[goal + len("(:goal") :]
+
+
+def _shown_names(mentioned: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The name and the kind that each thing is shown with; numbers fall as ids rise, as ALFWorld counts them."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(mentioned):
+        kind, bar, _ = name.partition("_bar_")
+        if bar:
+            by_kind[kind + "basin" if "basin" in name else kind].append(name)
+    shown, kinds = {}, {}
+    for kind, names in by_kind.items():
+        for number, name in zip(range(len(names), 0, -1), names, strict=True):
+            shown[name], kinds[name] = f"{kind} {number}", kind
+    return shown, kinds
