@@ -1,0 +1,162 @@
+"""An expert that knows only its history: it looks where things are usually kept and remembers what it saw."""
+
+import re
+from collections.abc import Iterable
+
+from leap_exp.core.errors import EnvError
+from leap_exp.core.types import View
+from leap_exp.envs.alfworld.errand import TREATMENTS, Errand, read_errand
+from leap_exp.envs.alfworld.habits import is_usual, search_order
+from leap_exp.envs.alfworld.memory import Memory, kind_of, recall
+
+_PUT = re.compile(r"(?:move|put) [a-z]+ \d+ (?:to|in|on|in/on) (?P<place>[a-z]+ \d+)")
+
+
+def expert_action(view: View, *, first: str | None = None) -> str:
+    """The next action towards the task in ``view``; always one of its admissible actions.
+
+    From any history it goes on to solve the task: it repeats no search and puts down what is of no use. ``first`` is a
+    kind of place to search before the usual ones.
+
+    Raises:
+        EnvError: The observation lists no admissible actions, or none that leads anywhere.
+    """
+    if not view.observation.admissible_actions:
+        raise EnvError(f"{view.task.id}: the ALFWorld expert needs the list of admissible actions, and there is none.")
+    return _Turn(view, first).action()
+
+
+class _Turn:
+    """One decision: what is remembered, what is asked for and what is on offer."""
+
+    def __init__(self, view: View, first: str | None) -> None:
+        self._errand: Errand = read_errand(view.task.instruction)
+        self._memory: Memory = recall(view)
+        self._offers: tuple[str, ...] = view.observation.admissible_actions or ()
+        self._first = first
+
+    def action(self) -> str:
+        errand, held = self._errand, self._memory.held
+        if held is None:
+            return self._fetch()
+        if kind_of(held) != errand.kind:
+            return self._put_down()
+        if errand.treatment and errand.treatment not in self._memory.treated.get(held, ()):
+            return self._treat(held, errand.treatment)
+        if errand.lamp:
+            return self._light(errand.lamp)
+        return self._deliver()
+
+    def _fetch(self) -> str:
+        """Take a wanted object, or go on looking for one."""
+        delivered_to = self._target() if self._errand.count > 1 else None
+        candidates = [
+            (item, place)
+            for item, place in self._memory.known_places(self._errand.kind)
+            if place != delivered_to and not self._is_gone(item, place)
+        ]
+        if not candidates:
+            return self._search()
+        item, place = min(candidates, key=lambda pair: self._fetch_rank(*pair))
+        return self._at(place, f"take {item} from {place}")
+
+    def _fetch_rank(self, item: str, place: str) -> tuple[bool, bool, int, str]:
+        treated = self._errand.treatment in self._memory.treated.get(item, ())
+        order = search_order(self._errand.kind, self._memory.places)
+        return (not treated, place not in self._memory.here, order.index(place), item)
+
+    def _is_gone(self, item: str, place: str) -> bool:
+        """Whether ``item`` should be within reach but is not: then it cannot be taken."""
+        within_reach = place in self._memory.here and place not in self._memory.shut
+        return within_reach and f"take {item} from {place}" not in self._offers
+
+    def _search(self) -> str:
+        memory = self._memory
+        unchecked = [place for place in memory.places if place not in memory.contents]
+        order = search_order(self._errand.kind, unchecked, first=self._first)
+        if not order:
+            return self._search_again()
+        for place in order:
+            # Opening what is within reach is quicker than walking to a likelier place.
+            if place in memory.here and (place == order[0] or self._deserves_opening(place, order[0])):
+                return self._at(place)
+        return self._at(order[0])
+
+    def _deserves_opening(self, place: str, next_place: str) -> bool:
+        if kind_of(next_place) == self._first:
+            return kind_of(place) == self._first
+        return is_usual(self._errand.kind, place)
+
+    def _treat(self, held: str, treatment: str) -> str:
+        for place in self._memory.here:
+            if (command := f"{treatment} {held} with {place}") in self._offers:
+                return command
+        return self._go_to_oldest(self._places_of(TREATMENTS[treatment]))
+
+    def _search_again(self) -> str:
+        """All has been searched in vain: open what was left closed, and go round once more."""
+        for place in self._memory.here:
+            if place in self._memory.shut:
+                return self._at(place)
+        return self._go_to_oldest(self._memory.places)
+
+    def _light(self, lamp_kind: str) -> str:
+        memory = self._memory
+        for lamp in sorted(lamp for lamp in memory.lamps if kind_of(lamp) == lamp_kind):
+            if (command := f"use {lamp}") in self._offers:
+                return command
+            return self._at(search_order(lamp_kind, memory.lamps[lamp])[0], f"use {lamp}")
+        unvisited = [place for place in memory.places if place not in memory.visits]
+        order = search_order(lamp_kind, unvisited, first=self._first)
+        return self._at(order[0]) if order else self._go_to_oldest(memory.places)
+
+    def _deliver(self) -> str:
+        target = self._target()
+        if target is None:
+            raise EnvError(f"There is no {self._errand.place!r} among the receptacles {self._memory.places}.")
+        return self._at(target, self._put_offers().get(target, ""))
+
+    def _put_down(self) -> str:
+        """Get rid of an object that the task does not need."""
+        memory = self._memory
+        if offers := self._put_offers():
+            return offers[min(offers, key=memory.places.index)]
+        if memory.origin and (memory.origin not in memory.here or memory.origin in memory.shut):
+            return self._at(memory.origin)
+        return self._go_to_oldest(memory.places)
+
+    def _target(self) -> str | None:
+        """The receptacle to deliver to: the one with the most delivered, then the quickest to use."""
+        memory, errand = self._memory, self._errand
+
+        def rank(place: str) -> tuple[int, bool, bool, int]:
+            delivered = sum(kind_of(item) == errand.kind for item in memory.contents.get(place, ()))
+            is_open = place in memory.visits and place not in memory.shut
+            return (-delivered, place not in memory.here, not is_open, _number(place))
+
+        return min(self._places_of(errand.place or ""), key=rank, default=None)
+
+    def _places_of(self, kind: str) -> list[str]:
+        return [place for place in self._memory.places if kind_of(place) == kind]
+
+    def _put_offers(self) -> dict[str, str]:
+        """The commands that put the held object down, by receptacle."""
+        return {found["place"]: command for command in self._offers if (found := _PUT.fullmatch(command))}
+
+    def _go_to_oldest(self, places: Iterable[str]) -> str:
+        """Go where the agent has not been for longest."""
+        away = [place for place in places if f"go to {place}" in self._offers]
+        if not away:
+            raise EnvError(f"Stuck at {self._memory.here}: none of {sorted(places)} can be reached from there.")
+        return f"go to {min(away, key=lambda place: (self._memory.visits.get(place, -1), _number(place)))}"
+
+    def _at(self, place: str, command: str = "") -> str:
+        """``command`` if it can be given now, else the step that leads to it: opening ``place`` or going there."""
+        for action in (command, f"open {place}", f"go to {place}"):
+            if action in self._offers:
+                return action
+        return self._go_to_oldest(self._memory.places)
+
+
+def _number(place: str) -> int:
+    return int(place.rpartition(" ")[2])
