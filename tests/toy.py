@@ -150,7 +150,7 @@ class SilentProgress:
 PLAN = Plan(
     rounds=3,
     seed=0,
-    pi_0_seed=0,
+    round_0_seed=0,
     train_split="train",
     demonstrations=8,
     rollouts=12,

@@ -34,7 +34,7 @@ class Plan:
 
     rounds: int
     seed: int
-    pi_0_seed: int
+    round_0_seed: int
     train_split: str
     demonstrations: int | Path
     rollouts: int
@@ -183,7 +183,7 @@ class Leap:
         return measured("rollout", trajectories)
 
     def _seed(self, index: int, stage: str) -> int:
-        return derive_seed(self.plan.pi_0_seed if index == 0 else self.plan.seed, "round", index, stage)
+        return derive_seed(self.plan.round_0_seed if index == 0 else self.plan.seed, "round", index, stage)
 
 
 def evaluate_policy(

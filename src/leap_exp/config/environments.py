@@ -1,0 +1,59 @@
+"""Schemas of the group ``env``."""
+
+from dataclasses import dataclass
+
+from leap_exp.config.schema import require_at_least, require_choice, setting, settings
+from leap_exp.core.protocols import Environment
+
+
+@dataclass
+class EnvConfig:
+    """What every environment can be set to."""
+
+    train_split: str = setting("train", "Split that demonstrations and rollouts are drawn from.")
+    max_steps_train: int = setting(20, "Steps after which a training episode ends.")
+    max_steps_eval: int = setting(30, "Steps after which an evaluation episode ends.")
+
+    def __post_init__(self) -> None:
+        """Refuse step limits that leave nothing to do."""
+        require_at_least("env.max_steps_train", self.max_steps_train, 1)
+        require_at_least("env.max_steps_eval", self.max_steps_eval, 1)
+
+    def build(self) -> Environment:
+        """The environment."""
+        raise NotImplementedError
+
+
+@dataclass
+class AlfworldConfig(EnvConfig):
+    """Household tasks in a text world."""
+
+    engine: str = setting("fast", "fast (plain Python) or textworld (the reference; needs the extra alfworld).")
+    games: str = setting(
+        "builtin", "builtin (generated), official (python -m leap_exp.data install alfworld) or a folder."
+    )
+    household: str = setting("small", "Size of built-in households: small or full.")
+    builtin_seed: int = setting(0, "Seed of the built-in games.")
+    builtin_counts: dict[str, int] | None = setting(None, "Built-in games of each split; null for the usual numbers.")
+    task_types: list[str] = settings(list, "Task types to keep; empty for all.")
+    select: str = setting("", "Games to keep: an index range such as 0:50, or ids with commas between; empty for all.")
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown engine or household."""
+        super().__post_init__()
+        require_choice("env.engine", self.engine, ("fast", "textworld"))
+        require_choice("env.household", self.household, ("small", "full"))
+
+    def build(self) -> Environment:
+        """The environment with its list of games."""
+        from leap_exp.envs.alfworld import AlfworldEnvironment
+
+        return AlfworldEnvironment(
+            engine=self.engine,
+            games=self.games,
+            household=self.household,
+            builtin_seed=self.builtin_seed,
+            builtin_counts=self.builtin_counts,
+            task_types=tuple(self.task_types),
+            select=self.select,
+        )

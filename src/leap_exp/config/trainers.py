@@ -1,0 +1,57 @@
+"""Schemas of the group ``trainer``."""
+
+from dataclasses import dataclass
+
+from leap_exp.config.schema import require_at_least, require_share, setting
+from leap_exp.core.protocols import Trainer
+
+
+@dataclass
+class TrainerConfig:
+    """What every trainer can be set to."""
+
+    def build(self) -> Trainer:
+        """The trainer."""
+        raise NotImplementedError
+
+
+@dataclass
+class SftConfig(TrainerConfig):
+    """Supervised fine-tuning on the teacher's responses. The defaults are the paper's where it gives them."""
+
+    epochs: float = setting(3.0, "Passes over the training set in each round.")
+    learning_rate: float = setting(3e-5, "Highest learning rate.")
+    batch_size: int = setting(1, "Trajectories computed at once.")
+    gradient_accumulation: int = setting(8, "Batches a step of the optimiser.")
+    validation_share: float = setting(0.15, "Share of tasks kept for validation, in every round the same.")
+    warmup_steps: int = setting(10, "Steps over which the learning rate rises.")
+    max_grad_norm: float = setting(0.3, "Gradients are clipped to this norm.")
+    schedule: str = setting("cosine", "How the learning rate falls: a scheduler name of transformers.")
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.")
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that train nothing."""
+        if self.epochs <= 0:
+            require_at_least("trainer.epochs", self.epochs, 1)
+        require_at_least("trainer.learning_rate", self.learning_rate, 0)
+        require_at_least("trainer.batch_size", self.batch_size, 1)
+        require_at_least("trainer.gradient_accumulation", self.gradient_accumulation, 1)
+        require_share("trainer.validation_share", self.validation_share)
+
+    def build(self) -> Trainer:
+        """The trainer."""
+        from leap_exp.train.sft import SftSettings, SftTrainer
+
+        return SftTrainer(
+            SftSettings(
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                gradient_accumulation=self.gradient_accumulation,
+                validation_share=self.validation_share,
+                warmup_steps=self.warmup_steps,
+                max_grad_norm=self.max_grad_norm,
+                schedule=self.schedule,
+                weight_decay=self.weight_decay,
+            )
+        )

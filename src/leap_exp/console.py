@@ -1,0 +1,95 @@
+"""What a run shows on the terminal: how far it is, and in the end how it went."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from leap_exp.core.protocols import ProgressCallback
+
+STAGE_TITLES = {
+    "trajectories": "rollout",
+    "corrections": "correct",
+    "examples": "aggregate",
+    "logprobs_before": "probe before training",
+    "student": "train",
+    "logprobs_after": "probe after training",
+    "evaluation": "evaluate",
+}
+LINE_EVERY_SECONDS = 5.0
+
+
+class ConsoleProgress:
+    """Bars on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, console: Console, *, rounds: int) -> None:
+        self._console = console
+        self._rounds = rounds
+
+    @contextmanager
+    def stage(self, name: str, *, round_index: int) -> Iterator[ProgressCallback]:
+        """Show a stage while it lasts, and a line when it is over."""
+        title = f"round {round_index}/{self._rounds}  {STAGE_TITLES.get(name, name)}"
+        start = time.monotonic()
+        with self._bar(title) if self._console.is_terminal else self._lines(title) as on_progress:
+            yield on_progress
+        self._console.print(f"{title}: done in {_clock(time.monotonic() - start)}", highlight=False)
+
+    @contextmanager
+    def _bar(self, title: str) -> Iterator[ProgressCallback]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    @contextmanager
+    def _lines(self, title: str) -> Iterator[ProgressCallback]:
+        start = last = time.monotonic()
+
+        def show(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= LINE_EVERY_SECONDS and done:
+                last = now
+                left = _clock((now - start) / done * (total - done))
+                self._console.print(f"{title}: {done}/{total}, about {left} left", highlight=False)
+
+        yield show
+
+
+def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table:
+    """Success a round, from the entries of summary.json; round 0 of a trained student is behaviour cloning."""
+    first = rounds[0]
+    title = f"{first['split']}, {first['n'] + first['unscored']} tasks, panel {first['panel_hash'][:12]}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("round")
+    for column in ("success", "95 % interval", "score", "steps", "invalid", "unscored"):
+        table.add_column(column, justify="right")
+    for entry in rounds:
+        low, high = entry["success_ci95"]
+        cloned = " (behaviour cloning)" if trained and entry["round"] == 0 else ""
+        table.add_row(
+            f"{entry['round']}{cloned}",
+            f"{entry['success_rate']:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            f"{entry['score_mean']:.3f}",
+            f"{entry['steps_mean']:.1f}",
+            f"{entry['invalid_action_rate']:.1%}",
+            str(entry["unscored"]),
+        )
+    return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
