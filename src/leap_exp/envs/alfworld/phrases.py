@@ -1,0 +1,156 @@
+"""The stock of phrases that reasons are put together from.
+
+Slots: ``{a_kind}`` and ``{kinds}`` name the kind of thing wanted now (an object or a lamp), ``{place}`` is the
+receptacle that the action involves, ``{a_place}`` and ``{places}`` its kind, ``{prep}`` "in" or "on" for it,
+``{item}`` an object, ``{done}`` and ``{state}`` what has to be done to it ("heated", "hot"), ``{act}`` the action as
+a verb phrase without its object ("heat it with microwave 1").
+"""
+
+from collections.abc import Mapping
+
+STATUS: Mapping[str, tuple[str, ...]] = {
+    "missing": (
+        "I still need {a_kind}",
+        "I have not seen {a_kind} yet",
+        "{a_kind} has not turned up so far",
+        "the task calls for {a_kind}",
+        "I am looking for {a_kind}",
+        "first I have to find {a_kind}",
+    ),
+    "not_here": (
+        "there is no {kind} at {here}",
+        "{here} does not have what I need",
+        "I see no {kind} at {here}",
+        "{here} has been no help",
+    ),
+    "one_delivered": (
+        "one {kind} is in place and another is missing",
+        "half of the job is done and I need a second {kind}",
+        "I still have to bring a second {kind}",
+    ),
+    "holding": (
+        "I have {item} and still need {a_kind}",
+        "{item} is in my hand and {a_kind} is missing",
+        "with {item} in hand I look for {a_kind}",
+    ),
+}
+"""What has come of it so far."""
+
+GROUNDS: Mapping[str, tuple[str, ...]] = {
+    "usual": (
+        "people often keep {kinds} {prep} {places}",
+        "{places} are a common place for {kinds}",
+        "I would expect {a_kind} {prep} {a_place}",
+        "it is usual to find {kinds} {prep} {places}",
+        "{a_kind} could well be {prep} {a_place}",
+        "{places} are where {kinds} are often left",
+    ),
+    "unusual": (
+        "{a_kind} might have been left {prep} {a_place}",
+        "things sometimes end up {prep} {places}",
+        "a thorough search does not leave out {places}",
+        "{a_kind} may be somewhere less obvious",
+    ),
+    "seen": (
+        "I have seen {item} {prep} {place}",
+        "I remember {item} {prep} {place}",
+        "{item} was {prep} {place} when I last looked",
+        "I know from before that {item} is {prep} {place}",
+    ),
+    "take": (
+        "{item} is here {prep} {place} and the task asks for {a_kind}",
+        "here is {item}, and {a_kind} is what I need",
+        "I can reach {item} {prep} {place}, and that is what I was after",
+        "{item} will serve for this task and lies within reach",
+    ),
+    "treat": (
+        "{item} has to be {done} before anything else",
+        "the task wants {a_kind} that is {state}, and {item} is not yet",
+        "{item} must be {state} in the end",
+        "before I deliver {item} it needs to be {done}",
+    ),
+    "deliver": (
+        "{item} belongs {prep} {a_place} according to the task",
+        "the task wants {item} {prep} {a_place}",
+        "{item} is ready and {a_place} is where it has to go",
+        "all that {item} still needs is a spot {prep} {a_place}",
+    ),
+    "put_down": (
+        "{item} is not what the task asks for at this point",
+        "I need empty hands to pick up {a_kind}",
+        "carrying {item} does not help, as I need {a_kind}",
+        "I hold {item}, which is of no use now",
+    ),
+    "lamp": (
+        "{lamp} is at {place} and I already hold {item}",
+        "I want to look at {item} in the light of {lamp}",
+        "I have {item} in hand and know that {lamp} is at {place}",
+    ),
+    "use": (
+        "{lamp} is within reach and I hold {item}",
+        "I have {item} with me and stand next to {lamp}",
+        "all that is missing is light on {item}",
+    ),
+    "other": (
+        "this brings me closer to what the task asks for",
+        "the way to finish the task leads past here",
+        "there is a quicker way to get this done",
+    ),
+}
+"""Why the action is a good one; "unusual" is for places that nobody would try first."""
+
+MOVES: Mapping[str, tuple[str, ...]] = {
+    "go_search": (
+        "I will check {place}",
+        "I go and look at {place}",
+        "{place} is worth a visit",
+        "my next stop is {place}",
+        "let me try {place}",
+        "I turn to {place} next",
+    ),
+    "open_search": (
+        "I open {place} to look inside",
+        "I will see what {place} holds by opening it",
+        "let me open {place}",
+        "opening {place} will show what is there",
+    ),
+    "go": (
+        "I go to {place}",
+        "I walk over to {place}",
+        "I head for {place} now",
+        "{place} is where I go next",
+    ),
+    "open": (
+        "I open {place} first",
+        "{place} has to be opened",
+        "I need to open {place}",
+    ),
+    "take": ("I take it", "I pick up {item}", "I will take {item} with me", "I get hold of it now"),
+    "put": ("I put it {prep} {place}", "I leave {item} {prep} {place}", "{item} goes {prep} {place} now"),
+    "clean": ("I clean it with {place}", "I wash it in {place}", "I use {place} to clean it"),
+    "heat": ("I heat it with {place}", "I warm it up in {place}", "I use {place} to heat it"),
+    "cool": ("I cool it with {place}", "I chill it in {place}", "I use {place} to cool it"),
+    "use": ("I switch {lamp} on", "I turn on {lamp}", "it is time to use {lamp}"),
+    "other": ("I do this now", "this comes next", "I take this step"),
+}
+"""What the action is, by verb."""
+
+DISCLOSURES = (
+    "{item} is {prep} {place}",
+    "I know that {item} is {prep} {place}",
+    "the {kind} that I need is {item} {prep} {place}",
+    "{place} holds {item}, which is what I need",
+    "I have been told that {item} is {prep} {place}",
+)
+"""Where something hidden is, said outright."""
+
+DISCLOSED_MOVES: Mapping[str, tuple[str, ...]] = {
+    "go": (
+        "I go straight to {target}",
+        "there is no need to search and I go to {target}",
+        "I head directly for {target}",
+    ),
+    "open": ("I open {target} right away", "opening {target} is all it takes", "I open {target} to get at it"),
+    "put": ("I first get rid of {held}", "I put {held} down before I fetch it", "I free my hands of {held} first"),
+}
+"""What follows from a disclosure, by verb."""

@@ -1,0 +1,1 @@
+"""Students and scripted policies: all that can act in an environment."""

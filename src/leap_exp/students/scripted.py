@@ -1,0 +1,59 @@
+"""Policies without a model: for demonstrations, for the ends of the privilege scale, and as a floor."""
+
+from collections.abc import Sequence
+from random import Random
+
+from leap_exp.core.errors import EnvError
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.protocols import Environment
+from leap_exp.core.seeding import derive_seed
+from leap_exp.core.types import Decision, View
+
+
+class OraclePolicy:
+    """The environment's oracle, acting under a disclosure: how well a teacher does that acts itself."""
+
+    def __init__(self, environment: Environment, disclosure: Disclosure) -> None:
+        self._environment = environment
+        self._disclosure = disclosure
+
+    @property
+    def id(self) -> str:
+        """The oracle's name with its disclosure."""
+        return f"oracle-{self._disclosure}"
+
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
+        """The oracle's decision for each view; ``seed`` varies the wording of the reasons only."""
+        return [self._environment.oracle(view.task).decide(view, self._disclosure, seed=seed) for view in views]
+
+
+class ExpertPolicy(OraclePolicy):
+    """The oracle without privileged facts: an expert that knows its history alone, as demonstrations need it."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment, Disclosure.NONE)
+
+    @property
+    def id(self) -> str:
+        """The expert's name."""
+        return "expert"
+
+
+class RandomPolicy:
+    """Admissible actions, all equally likely."""
+
+    id = "random"
+
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
+        """One action a view, drawn by seed, task and step.
+
+        Raises:
+            EnvError: A view lists no admissible actions.
+        """
+        return [Decision(reason="", action=self._draw(view, seed)) for view in views]
+
+    def _draw(self, view: View, seed: int) -> str:
+        actions = view.observation.admissible_actions
+        if not actions:
+            raise EnvError(f"{view.task.id} lists no admissible actions: the random policy cannot act in it.")
+        return Random(derive_seed(seed, "random", view.task.id, len(view.history))).choice(actions)

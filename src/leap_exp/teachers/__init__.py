@@ -1,0 +1,1 @@
+"""Teachers: they relabel a student's steps under a briefing."""
