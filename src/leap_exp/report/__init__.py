@@ -2,14 +2,27 @@
 
 from pathlib import Path
 
-from leap_exp.report.run import read_run
+from leap_exp.report.run import is_run, read_run
 from leap_exp.report.run_page import write_run_page
+from leap_exp.report.sweep import read_sweep
+from leap_exp.report.sweep_page import write_sweep_page
 
 __all__ = ["write_report"]
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` into ``folder``, a run folder or one that holds several, and return its path."""
+    """Write the report of ``folder``, a run folder or one that holds several, into it.
+
+    A sweep also gets ``results.json``, ``summary.csv`` and its figures as SVG files.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        StoreError: no round of any run is finished there, or a file is broken.
+    """
+    if not is_run(folder):
+        return write_sweep_page(read_sweep(folder), folder)
     path = folder / "report.html"
     write_run_page(read_run(folder), path)
     return path

@@ -11,10 +11,11 @@ from html import escape
 from importlib.resources import files
 
 WIDTH, HEIGHT = 720, 330
-TOP, BOTTOM, LEFT = 18, 46, 58
+TOP, BOTTOM, LEFT = 18, 46, 72
 LABEL_GAP = 15
 """Least distance between the names at the lines' ends, in chart units."""
-CHARACTER_WIDTH = 6.9
+CHARACTER_WIDTH = 7.6
+"""Room kept for a character of a name, enough for the larger type on small screens."""
 COLOURS = 8
 """Colours of the palette in chart.css; further series start again at the first."""
 
@@ -32,12 +33,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A named line; ``faint`` ones (single seeds) stay in the background and have no name at their end."""
+    """A named line; ``faint`` ones (single seeds) stay in the background and have no name at their end.
+
+    ``dashed`` sets a line apart from another one of the same colour.
+    """
 
     name: str
     colour: int
     points: tuple[Point, ...]
     faint: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: st
         f"<title>{escape(summary)}</title>",
         *_grid(frame, x_labels, x_title),
         *(_faint_line(frame, line) for line in series if line.faint),
-        *(part for index, line in enumerate(named) for part in _line(frame, line, _dodge(index, len(named)))),
+        *(part for index, line in enumerate(named) for part in _line(frame, line, _dodge(index, named))),
         *(_end_labels(frame, named) if len(named) > 1 else []),
         "</svg>",
     ]
@@ -133,14 +138,16 @@ def _grid(frame: _Frame, x_labels: Sequence[str], x_title: str) -> list[str]:
         lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom}" text-anchor="middle">{escape(label)}</text>')
     middle = (LEFT + frame.right) / 2
     lines.append(f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>')
-    turned = f'transform="translate(13 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)"'
+    turned = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)"'
     lines.append(f'<text class="axis" text-anchor="middle" {turned}>{escape(frame.axis.title)}</text>')
     return lines
 
 
-def _dodge(index: int, count: int) -> float:
+def _dodge(index: int, named: Sequence[Series]) -> float:
     """How far a series steps aside so that the intervals of several do not cover each other."""
-    return 6.0 * (index - (count - 1) / 2)
+    if not any(point.high > point.low for line in named for point in line.points):
+        return 0.0
+    return 6.0 * (index - (len(named) - 1) / 2)
 
 
 def _faint_line(frame: _Frame, line: Series) -> str:
@@ -152,7 +159,8 @@ def _faint_line(frame: _Frame, line: Series) -> str:
 def _line(frame: _Frame, line: Series, aside: float) -> list[str]:
     colour = f"c{line.colour % COLOURS}"
     path = " ".join(f"{frame.x(point.x) + aside:.1f},{frame.y(point.y):.1f}" for point in line.points)
-    parts = [f'<polyline class="line {colour}" points="{path}"/>']
+    dashed = " dashed" if line.dashed else ""
+    parts = [f'<polyline class="line{dashed} {colour}" points="{path}"/>']
     for point in line.points:
         x, low, high = frame.x(point.x) + aside, frame.y(point.low), frame.y(point.high)
         parts.append(f'<g class="point {colour}"><title>{escape(point.note)}</title>')

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -37,12 +37,18 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def number(value: float | None) -> str:
-    """A quantity, with as many digits as a reader can use."""
-    if value is None or math.isnan(value):
-        return MISSING
-    text = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+def numbers(values: Sequence[float | None]) -> list[str]:
+    """The quantities of a table's row, all with the same decimals: none if all are whole."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    if all(value == int(value) for value in known):
+        form = ",.0f"
+    else:
+        largest = max(map(abs, known))
+        form = ",.1f" if largest >= 100 else ".3f" if largest >= 0.01 else ".1e"
+    return [
+        MISSING if value is None or math.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}")
+        for value in values
+    ]
 
 
 def p_value(value: float) -> str:
@@ -58,7 +64,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "points": points, "number": number, "p_value": p_value}
+    environment.filters |= {"percent": percent, "points": points, "p_value": p_value}
     folder = files("leap_exp.report").joinpath("templates")
     environment.globals["asset"] = lambda name: Markup(folder.joinpath(name).read_text(encoding="utf-8"))  # noqa: S704
     return environment

@@ -27,6 +27,11 @@ class Run:
     metrics: Mapping[int, Mapping[str, float]]
     timings: Sequence[Mapping[str, Any]]
 
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config["seed"])
+
     @cached_property
     def scores(self) -> list[dict[str, float]]:
         """Success (1 or 0) of each scored panel task, a round each."""

@@ -1,5 +1,6 @@
 """The report of one run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from markupsafe import Markup
 
 from leap_exp.analysis.statistics import bootstrap_interval, pair_by_task, permutation_test
 from leap_exp.report.charts import Point, Series, fit_axis, line_chart
-from leap_exp.report.page import embed, number, percent, write_page
+from leap_exp.report.page import embed, numbers, percent, write_page
 from leap_exp.report.run import Run
 from leap_exp.report.viewer import TRAJECTORIES, viewer_data
 
@@ -79,9 +80,7 @@ def write_run_page(run: Run, path: Path) -> None:
         "success_chart": success_chart(run),
         "kinds": sorted({kind for entry in run.rounds for kind in entry["per_task_type"]}),
         "corrections": metric_table(run, CORRECTION_METRICS),
-        "realizability_charts": [
-            chart for sample in ("heldout", "train") if (chart := realizability_chart(run, sample))
-        ],
+        "realizability_chart": realizability_chart(run),
         "realizability": metric_table(run, _named(run, "realizability/")),
         "loss_chart": loss_chart(run),
         "training": metric_table(run, _named(run, "train/")),
@@ -100,7 +99,7 @@ def choices(run: Run) -> list[tuple[str, str]]:
     panel = run.rounds[-1]
     chosen = [(group, run.config.get(f"{group}.name", run.config.get(group))) for group in GROUPS]
     rows = [(group, str(value)) for group, value in chosen if value is not None]
-    rows.append(("seed", str(run.config.get("seed"))))
+    rows.append(("seed", str(run.seed)))
     rows.append(("panel", f"{panel['n'] + panel['unscored']} tasks of {panel['split']}"))
     rows.append(("panel hash", panel["panel_hash"][:12]))
     return rows
@@ -124,15 +123,21 @@ def success_chart(run: Run) -> Markup | None:
     return _chart(run, series, axis_title=axis.title, percent_axis=True, summary="Success on the panel by round")
 
 
-def realizability_chart(run: Run, sample: str) -> Markup | None:
-    """Mean log-probability of the teacher's actions before and after each round's training."""
+def realizability_chart(run: Run) -> Markup | None:
+    """Mean log-probability of the teacher's actions, on held-out and trained-on corrections, before and after."""
     series = [
-        _plain_series(run, f"realizability/{sample}_logprob_{when}_nats", name=when, colour=colour)
-        for colour, when in ((7, "before"), (0, "after"))
+        _plain_series(
+            run,
+            f"realizability/{sample}_logprob_{when}_nats",
+            name=f"{name}, {when}",
+            colour=colour,
+            dashed=when == "before",
+        )
+        for colour, (sample, name) in enumerate({"heldout": "held out", "train": "trained on"}.items())
+        for when in ("after", "before")
     ]
-    title = {"heldout": "log-probability, held out (nats)", "train": "log-probability, trained on (nats)"}[sample]
-    summary = f"Mean log-probability of the teacher's actions, {sample} corrections, before and after training"
-    return _chart(run, series, axis_title=title, percent_axis=False, summary=summary)
+    summary = "Mean log-probability of the teacher's actions before and after each round's training"
+    return _chart(run, series, axis_title="log-probability (nats)", percent_axis=False, summary=summary)
 
 
 def loss_chart(run: Run) -> Markup | None:
@@ -145,12 +150,12 @@ def loss_chart(run: Run) -> Markup | None:
     return _chart(run, series, axis_title="loss (nats)", percent_axis=False, summary="Loss by round")
 
 
-def _plain_series(run: Run, metric: str, *, name: str, colour: int) -> Series:
+def _plain_series(run: Run, metric: str, *, name: str, colour: int, dashed: bool = False) -> Series:
     points = tuple(
         Point(x=place, y=value, low=value, high=value, note=f"{name}, {run.round_labels[place]}: {value:.3g}")
         for place, value in run.series(metric)
     )
-    return Series(name=name, colour=colour, points=points)
+    return Series(name=name, colour=colour, points=points, dashed=dashed)
 
 
 def _chart(run: Run, series: Sequence[Series], *, axis_title: str, percent_axis: bool, summary: str) -> Markup | None:
@@ -168,8 +173,8 @@ def metric_table(run: Run, headings: Mapping[str, str]) -> Table:
     for name, heading in headings.items():
         values = dict(run.series(name))
         if values:
-            write = percent if _is_share(name) else number
-            rows.append((heading, [write(values.get(place)) for place in range(len(run.rounds))]))
+            row = [values.get(place) for place in range(len(run.rounds))]
+            rows.append((heading, [percent(value) for value in row] if _is_share(name) else numbers(row)))
     return Table(columns=run.round_labels, rows=rows)
 
 
@@ -180,14 +185,14 @@ def timing_table(run: Run) -> Table:
         if "seconds" in line:
             key = line["stage"], line["round"]
             seconds[key] = seconds.get(key, 0.0) + line["seconds"]
-    numbers = [entry["round"] for entry in run.rounds]
+    indices = [entry["round"] for entry in run.rounds]
     rows = [
-        (stage, [number(seconds.get((stage, index))) for index in numbers])
+        (stage, numbers([seconds.get((stage, index)) for index in indices]))
         for stage in dict.fromkeys(stage for stage, _ in seconds)
     ]
     if rows:
-        totals = [sum(value for (_, at), value in seconds.items() if at == index) for index in numbers]
-        rows.append(("all stages", [number(total) for total in totals]))
+        totals = [sum(value for (_, at), value in seconds.items() if at == index) for index in indices]
+        rows.append(("all stages", numbers(totals)))
     return Table(columns=run.round_labels, rows=rows)
 
 
@@ -197,11 +202,12 @@ def _names(run: Run) -> list[str]:
 
 def _named(run: Run, stage: str) -> dict[str, str]:
     """The metrics of a stage with headings a reader can read."""
-    return {
-        name: name.removeprefix(stage).removesuffix("_nats").removesuffix("_count").replace("_", " ")
-        for name in _names(run)
-        if name.startswith(stage)
-    }
+    return {name: _heading(name.removeprefix(stage)) for name in _names(run) if name.startswith(stage)}
+
+
+def _heading(name: str) -> str:
+    words = re.sub(r"_(nats|count)$", "", name).replace("heldout", "held out:").replace("logprob", "log-probability")
+    return re.sub(r"^train_", "trained on: ", words).replace("_", " ")
 
 
 def _is_share(name: str) -> bool:

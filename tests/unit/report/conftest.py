@@ -158,7 +158,8 @@ def make_run(tmp_path):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         config = (
-            f"env:\n  name: alfworld\nteacher:\n  name: oracle\nprivilege: {privilege}\n"
+            "env:\n  name: alfworld\nteacher:\n  name: oracle\n"
+            f"privilege:\n  name: {privilege}\n  disclosure: {privilege}\n"
             f"student:\n  name: smollm2_135m\ntrainer:\n  name: sft\nseed: {seed}\nrun_dir: {folder}\n"
         )
         (folder / "config.yaml").write_text(config)

@@ -1,0 +1,111 @@
+"""The report of a run: what a reader finds on the page."""
+
+import json
+import re
+
+import pytest
+
+from leap_exp.core.errors import StoreError
+from leap_exp.report import viewer, write_report
+from leap_exp.report.__main__ import main
+from leap_exp.report.page import embed, numbers, p_value, percent, points
+
+
+def embedded(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_report_says_what_was_run_and_how_it_went(make_run):
+    page = write_report(make_run()).read_text()
+    text = text_of(page)
+    for expected in ("LEAP on alfworld", "oracle", "p50", "smollm2_135m", "30 tasks of valid_unseen", "5eed5eed5eed"):
+        assert expected in text
+    assert re.search(r"After 2 rounds the student solves [\d.]+ % of the panel; after behaviour cloning", text)
+    assert "permutation test, p" in text
+    assert "pick_heat_then_place_in_recep" in text
+
+
+def test_a_crashed_episode_is_shown_as_unscored(make_run):
+    page = write_report(make_run()).read_text()
+    row = re.search(r'<tr><th scope="row">1</th>.*?</tr>', page, re.DOTALL)[0]
+    assert [cell.strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)][-2:] == ["29", "1"]
+
+
+def test_evaluation_only_run_has_one_round_and_no_comparison(make_run):
+    folder = make_run(success=(0.4,))
+    (folder / "round_000" / "student").rmdir()
+    text = text_of(write_report(folder).read_text())
+    assert "The policy solves" in text
+    assert "behaviour cloning it was" not in text
+
+
+def test_page_asks_nothing_of_the_network_and_escapes_what_it_shows(make_run):
+    page = write_report(make_run()).read_text()
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
+    assert not re.search(r"url\(|@import|fetch\(", page)
+    assert "<script>window.broken" not in page
+    assert embedded(page)["groups"][1]["items"][1]["steps"][1]["text"].startswith("You see a </script>")
+
+
+def test_viewer_data_holds_both_sides_of_a_correction(make_run):
+    data = embedded(write_report(make_run()).read_text())
+    stages = [(group["label"], group["stage"]) for group in data["groups"]]
+    later = [(label, stage) for label in ("1", "2") for stage in ("rollout", "evaluation")]
+    assert stages == [("BC", "demonstrations"), ("BC", "evaluation"), *later]
+    weak = data["groups"][2]["items"][1]
+    step = weak["steps"][1]
+    assert step["action"] == "go to shelf 1"
+    assert step["teacher"]["action"] == "open cabinet 1"
+    assert step["teacher"]["changed"] is True
+    assert "go to cabinet 1" in [data["strings"][place] for place in step["admissible"]]
+    failed = data["groups"][2]["items"][-1]
+    assert failed["failure"] == "no plan"
+    assert "teacher" not in failed["steps"][0]
+
+
+def test_large_runs_are_cut_evenly_and_say_so(make_run, monkeypatch):
+    monkeypatch.setattr(viewer, "TRAJECTORIES", 24)
+    groups = embedded(write_report(make_run()).read_text())["groups"]
+    assert [len(group["items"]) for group in groups] == [4] * 6
+    assert [group["total"] for group in groups] == [10, 30] * 3
+
+
+def test_command_line_prints_the_path_or_one_clear_error(make_run, tmp_path, monkeypatch, capsys):
+    folder = make_run()
+    monkeypatch.setattr("sys.argv", ["report", str(folder)])
+    assert main() == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("sys.argv", ["report", str(tmp_path / "empty")])
+    assert main() == 1
+    error = capsys.readouterr().err
+    assert "empty holds no run with a finished round" in error
+    assert error.count("\n") == 1
+
+
+def test_broken_records_are_refused_by_name(make_run):
+    folder = make_run()
+    path = folder / "round_001" / "evaluation.jsonl"
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(StoreError, match=r"round_001/evaluation\.jsonl"):
+        write_report(folder)
+
+
+def test_embedded_json_cannot_leave_its_script_element():
+    text = embed({"a": "</script><!--\u2028&"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": "</script><!--\u2028&"}
+
+
+def test_numbers_are_written_for_readers():
+    assert percent(0.5649) == "56.5 %"
+    assert percent(None) == "\N{EN DASH}"
+    assert points(-0.05) == "\N{MINUS SIGN}5.0"
+    assert p_value(0.0004) == "p < 0.001"
+    assert numbers([1.0, None, 2.0]) == ["1", "\N{EN DASH}", "2"]
+    assert numbers([-1.5, float("nan"), 2.0]) == ["\N{MINUS SIGN}1.500", "\N{EN DASH}", "2.000"]
+    assert numbers([3e-5, 1e-5]) == ["3.0e\N{MINUS SIGN}05", "1.0e\N{MINUS SIGN}05"]

@@ -1,0 +1,82 @@
+"""The report of a sweep: groups, comparisons, and the files that an experiment keeps."""
+
+import csv
+import json
+import re
+
+import pytest
+
+from leap_exp.report import write_report
+from leap_exp.store import write_document
+
+
+@pytest.fixture
+def ladder(make_run, tmp_path):
+    for privilege, success in (("none", (0.3, 0.35)), ("p100", (0.3, 0.4)), ("p25", (0.3, 0.9))):
+        for seed in range(2):
+            make_run(f"ladder/privilege={privilege},seed={seed}", success=success, seed=seed, privilege=privilege)
+    return tmp_path / "ladder"
+
+
+def test_runs_are_grouped_by_what_differs_besides_the_seed(ladder):
+    write_report(ladder)
+    results = json.loads((ladder / "results.json").read_text())
+    assert results["keys"] == ["privilege.name"]
+    assert [group["label"] for group in results["groups"]] == ["none", "p25", "p100"]
+    assert all(group["seeds"] == [0, 1] for group in results["groups"])
+    assert results["notes"] == []
+
+
+def test_last_round_is_compared_with_behaviour_cloning(ladder):
+    write_report(ladder)
+    groups = {group["label"]: group for group in json.loads((ladder / "results.json").read_text())["groups"]}
+    strong = groups["p25"]["last_round_vs_behaviour_cloning"]
+    rounds = groups["p25"]["rounds"]
+    assert strong["permutation_p"] < 0.01
+    assert strong["difference_ci95"][0] < strong["difference"] < strong["difference_ci95"][1]
+    assert rounds[0]["success_mean"] == pytest.approx(sum(rounds[0]["success_by_seed"]) / 2)
+    assert groups["none"]["last_round_vs_behaviour_cloning"]["permutation_p"] > 0.05
+
+
+def test_page_links_to_the_runs_and_shows_the_figures(ladder):
+    page = write_report(ladder).read_text()
+    assert 'href="privilege%3Dp25%2Cseed%3D1/report.html"' in page
+    assert page.count("<svg") == 4
+    assert "What more privilege buys and costs" in page
+    figures = sorted(path.name for path in ladder.glob("*.svg"))
+    assert figures == [
+        "leakage_share_by_group.svg",
+        "realizability_heldout_epsilon_by_group.svg",
+        "success.svg",
+        "success_by_group.svg",
+    ]
+
+
+def test_table_has_a_line_a_run_and_round(ladder):
+    write_report(ladder)
+    with (ladder / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2 * 2
+    assert {row["privilege.name"] for row in rows} == {"none", "p25", "p100"}
+    assert all(0 <= float(row["success_rate"]) <= 1 for row in rows)
+
+
+def test_what_makes_a_comparison_unfair_is_said(make_run, tmp_path):
+    make_run("sweep/a", success=(0.3, 0.5, 0.6), seed=0)
+    make_run("sweep/b", success=(0.3, 0.5), seed=0)
+    started = tmp_path / "sweep" / "c"
+    started.mkdir()
+    write_document(started / "provenance.json", {})
+    page = write_report(tmp_path / "sweep").read_text()
+    text = re.sub(r"\s+", " ", page)
+    assert "Left out, as no round is finished: c." in text
+    assert "runs of 2 to 3 rounds" in text
+    assert "several runs have the same seed" in text
+
+
+def test_seeds_alone_make_one_group(make_run, tmp_path):
+    for seed in range(3):
+        make_run(f"sweep/{seed}", success=(0.2, 0.8), seed=seed)
+    page = write_report(tmp_path / "sweep").read_text()
+    assert "Over 3 seeds, the last round solves" in re.sub(r"\s+", " ", page)
+    assert not list((tmp_path / "sweep").glob("*_by_group.svg"))

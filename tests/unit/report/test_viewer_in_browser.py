@@ -1,0 +1,77 @@
+"""The page in a real browser: the viewer steps, nothing is complained of, nothing is fetched."""
+
+import re
+import shutil
+import subprocess
+from html import unescape
+
+import pytest
+
+from leap_exp.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which is not installed here")
+
+PRESS = """
+<script>
+for (const key of KEYS) {
+  document.getElementById("viewer").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+}
+</script>
+"""
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Open a page and return its document after scripts have run, with what the console said."""
+
+    def open_page(path, fragment=""):
+        command = [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000"),
+            *("--dump-dom", f"{path.as_uri()}{fragment}"),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+        return result.stdout, console
+
+    return open_page
+
+
+def part(document: str, name: str) -> str:
+    """The text of the element with the id ``name`` (up to the next element that has an id)."""
+    inner = re.search(rf'id="{name}"[^>]*>(.*?)(?= id="|</body>)', document, re.DOTALL)[1]
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>?", " ", inner))).strip()
+
+
+def test_viewer_opens_at_the_address_and_shows_both_sides(make_run, browse):
+    path = write_report(make_run())
+    document, console = browse(path, "#round=2&stage=rollout&task=toy%2Ftrain%2F201&step=2")
+    assert console == []
+    assert part(document, "place") == "step 2 of 3"
+    assert part(document, "instruction") == "put mug number 201 in shelf."
+    assert part(document, "observation").startswith("You see a </script><script>window.broken")
+    decisions = part(document, "decisions")
+    assert "Student go to shelf 1 Cabinets often hold mugs." in decisions
+    assert "Teacher changed open cabinet 1 Mug 2 is in cabinet 1." in decisions
+    assert part(document, "admissible").startswith("5 admissible actions")
+
+
+def test_arrow_keys_step_through_steps_and_trajectories(make_run, browse):
+    path = write_report(make_run())
+    page = path.read_text()
+    keys = '["ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp", "ArrowRight"]'
+    path.write_text(page.replace("</body>", PRESS.replace("KEYS", keys) + "</body>"))
+    document, console = browse(path)
+    assert console == []
+    assert part(document, "instruction") == "put mug number 1 in shelf."
+    assert part(document, "place") == "step 2 of 5"
+
+
+def test_sweep_page_opens_without_complaints(make_run, browse, tmp_path):
+    for seed in range(2):
+        make_run(f"sweep/{seed}", success=(0.2, 0.8), seed=seed)
+    document, console = browse(write_report(tmp_path / "sweep"))
+    assert console == []
+    assert "behaviour cloning" in document
