@@ -1,4 +1,4 @@
-"""A toy world for tests of the loop: a prize behind one of some doors, a hint on the wall, a student that learns by rote.
+"""A toy world for tests of the loop: a prize behind one of some doors, a hint, a student that learns by rote.
 
 The hint names the door's colour. The student starts by opening doors in order; training teaches it colour -> door.
 """

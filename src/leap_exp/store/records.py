@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from leap_exp.core.errors import DataError, StoreError
+from leap_exp.core.errors import StoreError
 from leap_exp.store.codec import Record, decode_metrics, decode_record, encode_metrics, encode_record
 from leap_exp.store.files import write_whole
 
@@ -56,7 +56,7 @@ def read_records(path: Path) -> StoredRecords:
     for number, line in enumerate(lines[1:], start=2):
         try:
             records.append(decode_record(parse_object(path, number, line)))
-        except DataError as error:
+        except ValueError as error:
             raise StoreError(f"{path}, line {number}: {error}; remove the file to make it again.") from error
     return StoredRecords(records=tuple(records), metrics=decode_metrics(header["metrics"]))
 

@@ -1,0 +1,105 @@
+"""Record files: what is written is read back; what is broken is refused by file and line."""
+
+import dataclasses
+
+import pytest
+
+from leap_exp.core.errors import DataError, StoreError
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import (
+    Briefing,
+    Correction,
+    CorrectionFailure,
+    Decision,
+    Example,
+    Observation,
+    PrivilegedFacts,
+    Step,
+    StopReason,
+    Task,
+    Trajectory,
+)
+from leap_exp.store import read_document, read_records, write_document, write_records
+
+TASK = Task(id="toy/1", split="train", instruction="Fetch the “mug”\u2028now.", kind="fetch")
+STEP = Step(
+    observation=Observation(text="A room.\nA mug.", admissible_actions=("take mug", "look")),
+    decision=Decision(reason="", action="take mug"),
+    reward=0.1 + 0.2,
+)
+WON = Trajectory(task=TASK, policy_id="p", seed=2**62 + 1, steps=(STEP,), stop=StopReason.DONE, score=1.0)
+BROKEN = Trajectory(task=TASK, policy_id="p", seed=3, steps=(), stop=StopReason.INFRA_ERROR, score=None, error="gone")
+UNLISTED = dataclasses.replace(
+    WON, steps=(dataclasses.replace(STEP, observation=Observation(text="$", admissible_actions=None)),)
+)
+CORRECTION = Correction(
+    trajectory=WON,
+    decisions=(Decision(reason="It is near.", action="look"),),
+    changed=(True,),
+    teacher_id="t",
+    briefing=Briefing(
+        disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="toy/1", text="Here.", data={"hidden": ["mug 1"]})
+    ),
+)
+RECORDS = [
+    WON,
+    BROKEN,
+    UNLISTED,
+    CORRECTION,
+    CorrectionFailure(trajectory=WON, teacher_id="t", error="no answer"),
+    Example(round_index=1, position=2, task_id="toy/1"),
+]
+
+
+def test_records_and_metrics_come_back_as_they_were(tmp_path):
+    path = tmp_path / "records.jsonl"
+    write_records(path, RECORDS, {"a/b_share": 1 / 3, "a/c_loss": float("nan")})
+    stored = read_records(path)
+    assert list(stored.records) == RECORDS
+    assert stored.metrics["a/b_share"] == 1 / 3
+    assert stored.metrics["a/c_loss"] != stored.metrics["a/c_loss"]
+    assert stored.of(Correction) == [CORRECTION]
+
+
+def test_every_field_of_a_record_is_needed_and_no_other_taken(tmp_path):
+    path = tmp_path / "records.jsonl"
+    write_records(path, [WON], {})
+    for old, new in [('"seed"', '"sead"'), ('"score": 1.0', '"score": "1"'), ('"done"', '"dozed"')]:
+        broken = tmp_path / "broken.jsonl"
+        broken.write_text(path.read_text().replace(old, new))
+        with pytest.raises(StoreError, match=r"broken\.jsonl, line 2"):
+            read_records(broken)
+
+
+def test_a_cut_file_another_version_and_a_missing_file_are_refused(tmp_path):
+    path = tmp_path / "records.jsonl"
+    write_records(path, [WON, BROKEN], {})
+    lines = path.read_text().split("\n")[:-1]
+    path.write_text("\n".join(lines[:2]) + "\n")
+    with pytest.raises(StoreError, match="should hold 2 records but holds 1"):
+        read_records(path)
+    path.write_text("\n".join([*lines[:2], lines[2][:40]]) + "\n")
+    with pytest.raises(StoreError, match="line 3: not JSON"):
+        read_records(path)
+    path.write_text("\n".join([lines[0].replace('"schema_version": 1', '"schema_version": 9'), *lines[1:]]))
+    with pytest.raises(StoreError, match="schema version 9"):
+        read_records(path)
+    with pytest.raises(StoreError, match=r"absent\.jsonl"):
+        read_records(tmp_path / "absent.jsonl")
+
+
+def test_what_has_no_json_form_is_refused_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "records.jsonl"
+    write_records(path, [WON], {})
+    odd = dataclasses.replace(
+        CORRECTION,
+        briefing=Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="t", text="x", data={"f": open})),
+    )
+    with pytest.raises(DataError, match="cannot be stored"):
+        write_records(path, [odd], {})
+    assert read_records(path).of(Trajectory) == [WON]
+
+
+def test_documents_come_back_without_their_version(tmp_path):
+    write_document(tmp_path / "d.json", {"a": [1, None, {"b": "c"}]})
+    assert read_document(tmp_path / "d.json") == {"a": [1, None, {"b": "c"}]}
