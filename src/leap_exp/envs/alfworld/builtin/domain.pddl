@@ -1,6 +1,4 @@
 ;; The household domain: what an agent can do in a room of receptacles and objects.
-;; A disjunction gives one ground action a branch, all of one name, and the engine knows an action by its name:
-;; the order of the branches is therefore part of the game.
 
 (define (domain alfred)
   (:requirements :adl :typing)
@@ -60,15 +58,10 @@
       (exists (?l - location) (and (atLocation ?a ?l) (receptacleAtLocation ?r ?l))))
     :effect (and (checked ?r)))
 
+  ;; only what is in the hand: the reference never gives objects in view, as its formula for these cannot be met
   (:action examineObject
     :parameters (?a - agent ?o - object)
-    :precondition (or
-      (exists (?l - location ?r - receptacle) (and
-        (atLocation ?a ?l)
-        (receptacleAtLocation ?r ?l)
-        (inReceptacle ?o ?r)
-        (or (not (openable ?r)) (opened ?r))))
-      (holds ?a ?o))
+    :precondition (holds ?a ?o)
     :effect (and (checked ?o)))
 
   ;; moving about and opening things
