@@ -21,7 +21,7 @@ CONJECTURE = re.compile(
     r"sometimes|tends?|whether|if|unless|check(ing)?|search(ing)?|inspect(ing)?|look(ing)?|see|try(ing)?|worth|"
     r"not|no|nothing|without|any|next)\b"
 )
-"""Words that turn the naming of a thing and a place in one sentence into a guess, a search or a denial."""
+"""Words that turn the naming of a thing and a place in one clause into a guess, a search or a denial."""
 
 
 def leaks(view: View, reason: str, facts: PrivilegedFacts | None) -> tuple[str, ...]:
@@ -67,10 +67,9 @@ def shown_text(view: View) -> str:
 
 def _places(sentence: str, thing: str, place: str) -> bool:
     """Whether ``sentence`` says as a fact that ``thing``, or one of its kind, is at ``place``."""
-    what = rf"\b{re.escape(_kind(thing))}s?\b( \d+)?"
+    # Another instance of the kind ("mug 3") is a matter of its own.
+    what = rf"\b(?:{re.escape(thing.lower())}\b|{re.escape(_kind(thing))}s?\b(?! \d))"
     where = rf"\b{re.escape(place.lower())}\b"
-    if not (re.search(what, sentence) and re.search(where, sentence)):
-        return False
     # Said outright, a placement leaks even next to a word of conjecture ("next: cabinet 4, where the mug is").
     is_there = r"(?: (?:is|are|lies|sits|stands|rests|waits))"
     outright = (
@@ -78,7 +77,10 @@ def _places(sentence: str, thing: str, place: str) -> bool:
         rf"{where}(?: already)? (?:holds|contains|hides|has|keeps)(?: \w+)? {what}",
         rf"{where},? (?:where|which is where)(?: \w+)? {what}{is_there}",
     )
-    return any(re.search(pattern, sentence) for pattern in outright) or not CONJECTURE.search(sentence)
+    if any(re.search(pattern, sentence) for pattern in outright):
+        return True
+    clauses = (clause for clause in sentence.split(",") if re.search(what, clause) and re.search(where, clause))
+    return any(not CONJECTURE.search(clause) for clause in clauses)
 
 
 def _has(text: str, name: str) -> bool:

@@ -43,11 +43,13 @@ def test_hidden_names_and_stated_places_leak(view, facts, reason):
         "I still need a mug. Cabinet 4 has not been opened yet.",
         "The mug is not on shelf 1, so check cabinet 4.",
         "Put the mug in shelf 1 once it is found.",
+        "I need empty hands to pick up a mug, so I go to cabinet 4.",
+        "Mug 7 has to be put away, so I open cabinet 4 for mug 7.",
         "",
     ],
 )
 def test_conjectures_and_shown_places_do_not_leak(view, facts, reason):
-    assert leaks(view(OPENING), reason, facts) == ()
+    assert leaks(view(OPENING, "You see a mug 7."), reason, facts) == ()
 
 
 def test_a_name_leaks_only_until_it_has_been_shown(view, facts):
