@@ -211,4 +211,4 @@ def _heading(name: str) -> str:
 
 
 def _is_share(name: str) -> bool:
-    return "share" in name or "_rate" in name
+    return any(part in name for part in ("share", "_rate", "_ci95_"))
