@@ -24,14 +24,14 @@ STATUS: Mapping[str, tuple[str, ...]] = {
         "{here} has been no help",
     ),
     "one_delivered": (
-        "one {kind} is in place and another is missing",
-        "half of the job is done and I need a second {kind}",
+        "the second {kind} is still missing",
+        "one {kind} is done and one is to go",
         "I still have to bring a second {kind}",
     ),
     "holding": (
-        "I have {item} and still need {a_kind}",
-        "{item} is in my hand and {a_kind} is missing",
-        "with {item} in hand I look for {a_kind}",
+        "I hold {item} and need {a_kind}",
+        "{item} needs the light of {a_kind}",
+        "{a_kind} for {item} is still missing",
     ),
 }
 """What has come of it so far."""
@@ -39,14 +39,14 @@ STATUS: Mapping[str, tuple[str, ...]] = {
 GROUNDS: Mapping[str, tuple[str, ...]] = {
     "usual": (
         "people often keep {kinds} {prep} {places}",
-        "{places} are a common place for {kinds}",
+        "{places} are a likely place for {kinds}",
         "I would expect {a_kind} {prep} {a_place}",
-        "it is usual to find {kinds} {prep} {places}",
+        "{kinds} can usually be found {prep} {places}",
         "{a_kind} could well be {prep} {a_place}",
         "{places} are where {kinds} are often left",
     ),
     "unusual": (
-        "{a_kind} might have been left {prep} {a_place}",
+        "{a_kind} might be left {prep} {a_place}",
         "things sometimes end up {prep} {places}",
         "a thorough search does not leave out {places}",
         "{a_kind} may be somewhere less obvious",
@@ -77,7 +77,7 @@ GROUNDS: Mapping[str, tuple[str, ...]] = {
     ),
     "put_down": (
         "{item} is not what the task asks for at this point",
-        "I need empty hands to pick up {a_kind}",
+        "I need empty hands before I go on",
         "carrying {item} does not help, as I need {a_kind}",
         "I hold {item}, which is of no use now",
     ),
@@ -102,17 +102,18 @@ GROUNDS: Mapping[str, tuple[str, ...]] = {
 MOVES: Mapping[str, tuple[str, ...]] = {
     "go_search": (
         "I will check {place}",
-        "I go and look at {place}",
+        "I look at {place} next",
         "{place} is worth a visit",
         "my next stop is {place}",
         "let me try {place}",
-        "I turn to {place} next",
+        "I turn to {place} now",
     ),
     "open_search": (
         "I open {place} to look inside",
-        "I will see what {place} holds by opening it",
-        "let me open {place}",
-        "opening {place} will show what is there",
+        "I open {place} to see inside",
+        "let me open {place} and look",
+        "{place} is worth opening",
+        "I try {place} by opening it",
     ),
     "go": (
         "I go to {place}",
@@ -140,7 +141,7 @@ DISCLOSURES = (
     "I know that {item} is {prep} {place}",
     "the {kind} that I need is {item} {prep} {place}",
     "{place} holds {item}, which is what I need",
-    "I have been told that {item} is {prep} {place}",
+    "as it happens, {item} is {prep} {place}",
 )
 """Where something hidden is, said outright."""
 

@@ -77,7 +77,6 @@ def _explain_search(memory: Memory, command: Command, purpose: str, slots: dict[
         (move, rng.choice((", as ", ", because ", ", since ")), ground),
         (status, ", so ", move),
         (status, "; ", ground, ", so ", move),
-        (status, " and ", ground, ", so ", move),
     )
     return sentence(*rng.choice(forms))
 
@@ -139,7 +138,7 @@ def _slots(memory: Memory, errand: Errand, command: Command, purpose: str) -> di
         "a_place": with_article(place_kind) if place_kind else "",
         "places": plural(place_kind) if place_kind else "",
         "prep": preposition(place_kind),
-        "here": " and ".join(memory.here[:2]),
+        "here": memory.here[0] if memory.here else "",
         "item": memory.held or item if purpose in ("use", "lamp") else item,
         "lamp": command.item if command.verb == "use" else lamps.get(command.place, ""),
         "state": _STATES.get(errand.treatment or "", ""),
