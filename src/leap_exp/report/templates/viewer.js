@@ -129,6 +129,8 @@
     if (!item) return;
     const place = new URLSearchParams({ round: state.group.round, stage: state.group.stage, task: item.id, step: state.step + 1 });
     history.replaceState(null, "", `#${place}`);
+    // The button that was pressed has been drawn anew: without this, the next key would go to the page.
+    if (document.activeElement === document.body) byId("viewer").focus({ preventScroll: true });
   }
 
   // Scrolls inside the list alone: scrollIntoView would move the page under the reader.
@@ -172,7 +174,6 @@
     const items = chosen();
     const item = items[items.indexOf(state.item) + move[0]];
     if (item) go(item, move[0] ? 0 : state.step + move[1]);
-    byId("viewer").focus({ preventScroll: true });
   });
 
   if (!groups.length) byId("viewer").hidden = true;
