@@ -45,6 +45,21 @@ class World:
         "taken", "toggled", "won",
     )  # fmt: skip
 
+    game: Game
+    location: int
+    held: int
+    opened: int
+    contents: list[tuple[int, ...]]
+    objects_at: list[tuple[int, ...]]
+    taken: list[tuple[int, ...]]
+    clean: int
+    hot: int
+    cool: int
+    sliced: int
+    toggled: int
+    won: bool
+    _commands: Commands | None
+
     def __init__(self, game: Game) -> None:
         """The world at the start of ``game``."""
         start = game.start
@@ -54,14 +69,14 @@ class World:
         self.opened = start.flags["opened"]
         self.contents = list(start.contents)
         self.objects_at = list(start.objects_at)
-        self.taken: list[tuple[int, ...]] = [()] * len(game.receptacles)
+        self.taken = [()] * len(game.receptacles)
         self.clean = start.flags["isclean"]
         self.hot = start.flags["ishot"]
         self.cool = start.flags["iscool"]
         self.sliced = start.flags["issliced"]
         self.toggled = start.flags["istoggled"]
         self.won = game.goal.satisfied(self)
-        self._commands: Commands | None = None
+        self._commands = None
 
     def copy(self) -> Self:
         """Another world in the same state."""
@@ -135,14 +150,14 @@ class World:
                     if pickupable >> thing & 1:
                         yield self._command("pickupobject", thing, receptacle)
             return
-        thing = self.game.objects[held]
-        if (is_open or not place.openable) and (place.rtype, thing.otype) in self.game.can_contain:
+        in_hand = self.game.objects[held]
+        if (is_open or not place.openable) and (place.rtype, in_hand.otype) in self.game.can_contain:
             yield self._command("putobject", held, receptacle)
-        if thing.cleanable and place.rtype in _CLEANERS:
+        if in_hand.cleanable and place.rtype in _CLEANERS:
             yield self._command("cleanobject", held, receptacle)
-        if thing.heatable and place.rtype in _HEATERS:
+        if in_hand.heatable and place.rtype in _HEATERS:
             yield self._command("heatobject", held, receptacle)
-        if thing.coolable and place.rtype in _COOLERS:
+        if in_hand.coolable and place.rtype in _COOLERS:
             yield self._command("coolobject", held, receptacle)
 
     def _command(self, name: str, thing: int = -1, receptacle: int = -1, tool: int = -1) -> tuple[str, Action]:

@@ -9,7 +9,7 @@ Expression = str | list["Expression"]
 """A symbol, or a list of expressions; symbols are in lower case, as PDDL does not tell case."""
 
 _COMMENT = re.compile(r";[^\n]*")
-_TOKEN = re.compile(r"[()]|[^\s()]+")
+_SYMBOL = re.compile(r"[()]|[^\s()]+")
 
 
 def without_comments(text: str) -> str:
@@ -20,13 +20,13 @@ def without_comments(text: str) -> str:
 def parse_expression(text: str) -> Expression:
     """The first expression in ``text``; a DataError if its parentheses do not match."""
     stack: list[list[Expression]] = []
-    for token in _TOKEN.findall(without_comments(text)):
-        if token == "(":  # noqa: S105 (a parenthesis is no password)
+    for symbol in _SYMBOL.findall(without_comments(text)):
+        if symbol == "(":
             stack.append([])
-        elif token != ")":
+        elif symbol != ")":
             if not stack:
-                raise DataError(f"PDDL text starts with {token!r} instead of an opening parenthesis.")
-            stack[-1].append(token)
+                raise DataError(f"PDDL text starts with {symbol!r} instead of an opening parenthesis.")
+            stack[-1].append(symbol)
         elif len(stack) == 1:
             return stack[0]
         elif stack:
@@ -35,18 +35,18 @@ def parse_expression(text: str) -> Expression:
     raise DataError(f"The parentheses of a PDDL text do not match: {text.strip()[:60]!r}.")
 
 
-def typed_names(tokens: Iterable[Expression]) -> Iterator[tuple[str, str]]:
+def typed_names(symbols: Iterable[Expression]) -> Iterator[tuple[str, str]]:
     """The (name, type) pairs of a typed list ``a b - t c - u``; a name without a type has the type "object"."""
     waiting: list[str] = []
     type_follows = False
-    for token in tokens:
-        if not isinstance(token, str):
-            raise DataError(f"A typed list holds {token!r} where a name was expected.")
+    for symbol in symbols:
+        if not isinstance(symbol, str):
+            raise DataError(f"A typed list holds {symbol!r} where a name was expected.")
         if type_follows:
-            yield from ((name, token) for name in waiting)
+            yield from ((name, symbol) for name in waiting)
             waiting, type_follows = [], False
-        elif token == "-":  # noqa: S105 (a dash is no password)
+        elif symbol == "-":
             type_follows = True
         else:
-            waiting.append(token)
+            waiting.append(symbol)
     yield from ((name, "object") for name in waiting)

@@ -1,0 +1,118 @@
+"""``python -m leap_exp.check NAME``: an environment against its reference implementation."""
+
+import argparse
+import atexit
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from leap_exp.core.errors import LeapError
+from leap_exp.envs.alfworld.builtin import HOUSEHOLDS, SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.compare import Difference, compare_engines
+from leap_exp.envs.alfworld.engine import open_fast
+from leap_exp.envs.alfworld.memoised import memoised_textworld
+from leap_exp.envs.alfworld.official import game_files, official_folder
+from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+
+# TextWorld never frees all that a game took: a fresh process now and then keeps the memory small.
+_GAMES_A_PROCESS = 100
+_REPORT_EVERY = 50
+
+_Source = tuple[str, Callable[[], str]]
+"""A game's id and how to get the text of its file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a check; 0 if nothing differs, 1 if anything does or cannot be checked."""
+    parser = argparse.ArgumentParser(prog="python -m leap_exp.check", description=__doc__)
+    names = parser.add_subparsers(required=True, metavar="NAME")
+    _add_alfworld(names.add_parser("alfworld", help="the fast engine against TextWorld, on the same games"))
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except LeapError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _add_alfworld(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--games", type=Path, help="folder of game files (default: the installed official games)")
+    parser.add_argument("--builtin", type=int, metavar="N", help="N built-in games a split and household instead")
+    parser.add_argument("--steps", type=int, default=60, help="random commands a game, beside its walkthrough")
+    parser.add_argument("--seed", type=int, default=0, help="of the commands, and of built-in games")
+    parser.add_argument("--limit", type=int, metavar="K", help="only K games, spread evenly over all")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.set_defaults(run=_check_alfworld)
+
+
+def _check_alfworld(options: argparse.Namespace) -> int:
+    sources = _builtin_games(options.builtin, options.seed) if options.builtin else _games_in(options.games)
+    if options.limit and options.limit < len(sources):
+        sources = [sources[index * len(sources) // options.limit] for index in range(options.limit)]
+    compare = partial(_compare, steps=options.steps, seed=options.seed)
+    # Spawned, not forked: a worker starts without the threads and buffers of this process.
+    with multiprocessing.get_context("spawn").Pool(
+        options.processes, initializer=_memoise, maxtasksperchild=_GAMES_A_PROCESS
+    ) as pool:
+        return _report(pool.imap(compare, sources), games=len(sources), steps=options.steps)
+
+
+def _report(results: Iterable[tuple[int, list[Difference]]], *, games: int, steps: int) -> int:
+    started, compared, count = time.monotonic(), 0, 0
+    for done, (commands, differences) in enumerate(results, start=1):
+        compared += commands
+        count += len(differences)
+        for difference in differences:
+            print(difference, flush=True)
+        if done % _REPORT_EVERY == 0:
+            seconds = time.monotonic() - started
+            left = seconds / done * (games - done)
+            print(f"{done}/{games} games, {count} differences, {seconds:.0f} s, {left:.0f} s left", flush=True)
+    print(
+        f"{count} differences in {games} games, {compared} commands ({steps} random ones a game and the walkthroughs)"
+    )
+    return int(count > 0)
+
+
+def _compare(source: _Source, *, steps: int, seed: int) -> tuple[int, list[Difference]]:
+    """The number of commands played, and what differed."""
+    game_id, read = source
+    text = read()
+    walkthrough = json.loads(text)["walkthrough"]
+    differences = compare_engines(
+        text, TextWorldPlay, open_fast, game_id=game_id, walkthrough=walkthrough, steps=steps, seed=seed
+    )
+    return steps + len(walkthrough), differences
+
+
+def _memoise() -> None:
+    """Make this process's TextWorld quick, for as long as it lives."""
+    lifetime = ExitStack()
+    lifetime.enter_context(memoised_textworld())
+    atexit.register(lifetime.close)
+
+
+def _games_in(folder: Path | None) -> list[_Source]:
+    root = folder or official_folder()
+    return [
+        (path.parent.relative_to(root).as_posix(), partial(path.read_text, encoding="utf-8"))
+        for path in game_files(root)
+    ]
+
+
+def _builtin_games(count: int, seed: int) -> list[_Source]:
+    return [
+        (f"builtin/{household}/{split}/{index}", partial(generate_game, split, index, seed=seed, household=household))
+        for household in HOUSEHOLDS
+        for split in SPLIT_ROOMS
+        for index in range(count)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

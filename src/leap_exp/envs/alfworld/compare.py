@@ -1,0 +1,106 @@
+"""Playing the same commands in both engines and listing what differs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from leap_exp.core.seeding import derive_seed
+from leap_exp.envs.alfworld.engine import OpenPlay, Play
+
+_FIELDS = ("text", "admissible", "reward", "done", "won")
+_ADMISSIBLE_SHARE, _FOREIGN_SHARE = 0.8, 0.9
+"""Of the random commands, 80 % are admissible, 10 % were so in another state, and 10 % are malformed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that two engines show differently after the same commands."""
+
+    game_id: str
+    commands: tuple[str, ...]
+    field: str
+    expected: object
+    actual: object
+
+    def __str__(self) -> str:
+        """One line: where, after which command, what was expected and what came."""
+        last = self.commands[-1] if self.commands else "(opening)"
+        where = f"{self.game_id} step {len(self.commands)} after {last!r}"
+        if self.field == "admissible" and isinstance(self.expected, tuple) and isinstance(self.actual, tuple):
+            missing = sorted(set(self.expected) - set(self.actual))
+            extra = sorted(set(self.actual) - set(self.expected))
+            return f"{where}: admissible commands lack {missing}, have {extra} too many, or differ in order"
+        return f"{where}: {self.field} is {self.actual!r}, expected {self.expected!r}"
+
+
+def compare_engines(
+    game_text: str, reference: OpenPlay, candidate: OpenPlay, *, game_id: str, walkthrough: Sequence[str],
+    steps: int, seed: int,
+) -> list[Difference]:  # fmt: skip
+    """Play ``steps`` random commands, and the walkthrough among them, in both engines.
+
+    The walkthrough comes first in every other game, so that play both before and after a win is compared. A game ends
+    at its first difference: what follows would only repeat it.
+    """
+    rng = random.Random(derive_seed(seed, "alfworld", "check", game_id))
+    expected, actual = reference(game_text), candidate(game_text)
+    try:
+        plan = _commands(expected, rng, walkthrough, steps, walkthrough_first=rng.random() < 0.5)
+        done: list[str] = []
+        found = _differences(game_id, done, expected, actual)
+        for command in plan:
+            if found:
+                break
+            expected.step(command)
+            actual.step(command)
+            done.append(command)
+            found = _differences(game_id, done, expected, actual)
+        return found
+    finally:
+        expected.close()
+        actual.close()
+
+
+def _commands(
+    play: Play, rng: random.Random, walkthrough: Sequence[str], steps: int, *, walkthrough_first: bool
+) -> Iterator[str]:
+    """Commands for the play as it goes; ``steps`` random ones and the walkthrough."""
+    if walkthrough_first:
+        yield from walkthrough
+    seen: list[str] = []
+    for _ in range(steps):
+        seen += play.admissible
+        yield _random_command(play.admissible, seen, rng)
+    if not walkthrough_first:
+        yield from walkthrough
+
+
+def _random_command(admissible: Sequence[str], seen: Sequence[str], rng: random.Random) -> str:
+    draw = rng.random()
+    if draw < _ADMISSIBLE_SHARE:
+        return _lively(admissible, rng)
+    if draw < _FOREIGN_SHARE:
+        return rng.choice(seen)
+    command = rng.choice(admissible)
+    return rng.choice(
+        (f"  {command} ", command.upper(), command[:-1], f"{command} 1", command.replace(" ", "  "), "", "sing", "take")
+    )
+
+
+def _lively(admissible: Sequence[str], rng: random.Random) -> str:
+    """An admissible command: half of the time one that does more than to look or to go, if there is any."""
+    changing = [command for command in admissible if not command.startswith(("go ", "examine ", "look", "inv", "help"))]
+    return rng.choice(changing) if changing and rng.random() < 0.5 else rng.choice(admissible)
+
+
+def _differences(game_id: str, commands: Sequence[str], expected: Play, actual: Play) -> list[Difference]:
+    return [
+        Difference(
+            game_id=game_id, commands=tuple(commands), field=name,
+            expected=getattr(expected, name), actual=getattr(actual, name),
+        )
+        for name in _FIELDS
+        if getattr(expected, name) != getattr(actual, name)
+    ]  # fmt: skip

@@ -1,0 +1,44 @@
+"""The official games: where they are installed and how their files are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from leap_exp.core.errors import DataError
+
+OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
+"""Games in each split of ALFWorld's release."""
+
+GAMES_FOLDER = "json_2.1.1"
+GAME_FILE = "game.tw-pddl"
+
+
+def data_folder() -> Path:
+    """Where benchmark data is installed: ``LEAP_DATA``, or the user's cache folder."""
+    if named := os.environ.get("LEAP_DATA"):
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "leap_exp"
+
+
+def official_folder() -> Path:
+    """Where the official games are installed; it need not exist."""
+    return data_folder() / "alfworld" / GAMES_FOLDER
+
+
+def game_files(folder: Path) -> list[Path]:
+    """Every game file under ``folder``, sorted by path.
+
+    Raises:
+        DataError: The folder is missing or holds no game.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"There is no folder of games at {folder}: run python -m leap_exp.data install alfworld, or name another."
+        )
+    # Sorted by parts, so that the order is that of the folders whatever separates them.
+    found = sorted(folder.rglob(GAME_FILE), key=lambda path: path.relative_to(folder).parts)
+    if not found:
+        raise DataError(f"The folder {folder} holds no {GAME_FILE} file.")
+    return found
