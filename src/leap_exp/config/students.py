@@ -75,6 +75,7 @@ class HfStudentConfig(StudentConfig):
     decoding: str = setting("free", "free, or admissible (restricted to the actions that the environment admits).")
     reasons: bool = setting(True, "Whether it writes a reason before the action.")
     list_actions: bool = setting(True, "Whether the prompt lists the admissible actions.")
+    remind: bool = setting(False, "Whether the prompt repeats the task under every observation.")
     context_length: int = setting(4096, "Tokens of prompt and response; longer histories lose their oldest turns.")
     max_new_tokens: int = setting(128, "Tokens that a response may have.")
     dtype: str = setting("auto", "float32, bfloat16, or auto (bfloat16 where the processor computes in it).")
@@ -103,6 +104,7 @@ class HfStudentConfig(StudentConfig):
             decoding="free" if self.decoding == "free" else "admissible",
             reasons=self.reasons,
             list_actions=self.list_actions,
+            remind=self.remind,
             context_length=self.context_length,
             max_new_tokens=self.max_new_tokens,
             dtype=self._dtype(device),

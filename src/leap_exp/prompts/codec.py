@@ -46,7 +46,7 @@ class PromptCodec:
 
     def encode_prompt(self, view: View, *, first_kept: int) -> list[int]:
         """Ids of the prompt for ``view`` with the turns from ``first_kept`` on, and turn 0."""
-        return self._ids(self.renderer.segments(view.history, view.observation, first_kept=first_kept))
+        return self._ids(self.renderer.segments(view, first_kept=first_kept))
 
     def first_kept(self, view: View) -> int:
         """The first turn kept after turn 0 (1 if all are): depends on the history alone, grows with it.
@@ -54,12 +54,12 @@ class PromptCodec:
         Raises:
             ConfigError: If not even turn 0 and the current turn fit.
         """
-        turns = [len(self._encode(self.renderer.turn(step.observation))) for step in view.history]
+        turns = [len(self._encode(self.renderer.turn(view.task, step.observation))) for step in view.history]
         responses = [
             len(self._ids(self.renderer.response(step.decision))) + len(self.after_response_ids)
             for step in view.history
         ]
-        turns.append(len(self._encode(self.renderer.turn(view.observation))))
+        turns.append(len(self._encode(self.renderer.turn(view.task, view.observation))))
         steps = [turn + response for turn, response in zip(turns, [*responses, 0], strict=True)]
         opening = len(self._encode(self.renderer.opening))
         first_kept = 1

@@ -1,13 +1,12 @@
 """From records to the text that a model reads and writes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import jinja2
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.types import Decision, Observation, Step
+from leap_exp.core.types import Decision, Observation, Task, View
 from leap_exp.prompts.markup import Markup
 
 REASON_FIELD = "REASON:"
@@ -23,12 +22,14 @@ class Renderer:
         markup: What stands between the parts.
         reasons: Whether a response is a reason and an action, or the action alone.
         list_actions: Whether the admissible actions are listed under each observation.
+        remind: Whether the task is repeated under each observation, next to where it is decided on.
     """
 
     environment: str
     markup: Markup
     reasons: bool
     list_actions: bool
+    remind: bool
 
     @cached_property
     def opening(self) -> str:
@@ -51,12 +52,14 @@ class Renderer:
         instructions = template.render(reasons=self.reasons, list_actions=self.list_actions, brief=brief).strip()
         return f"{self.markup.before_instructions}{instructions}{self.markup.after_instructions}"
 
-    def turn(self, observation: Observation) -> str:
+    def turn(self, task: Task, observation: Observation) -> str:
         """The environment's side of a step, up to where the response begins."""
         text = observation.text.strip()
         if self.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"
+        if self.remind:
+            text = f"{text}\n[{task.instruction}]"
         return f"{text}{self.markup.before_response}"
 
     def response(self, decision: Decision) -> list[str]:
@@ -68,15 +71,16 @@ class Renderer:
         """The response up to the action, for a student that gives reasons; a reason is one line."""
         return f"{REASON_FIELD} {' '.join(reason.split())}\n{ACTION_FIELD}"
 
-    def segments(self, history: Sequence[Step], observation: Observation, *, first_kept: int) -> list[str]:
+    def segments(self, view: View, *, first_kept: int) -> list[str]:
         """The prompt for a step, cut where turns and responses meet.
 
         ``first_kept`` is the first turn kept after turn 0, which always stays: it holds the task.
         """
         pieces = [self.opening]
-        for index, step in enumerate(history):
+        for index, step in enumerate(view.history):
             if 0 < index < first_kept:
                 continue
-            pieces += [self.turn(step.observation), *self.response(step.decision), self.markup.after_response]
-        pieces.append(self.turn(observation))
+            turn = self.turn(view.task, step.observation)
+            pieces += [turn, *self.response(step.decision), self.markup.after_response]
+        pieces.append(self.turn(view.task, view.observation))
         return pieces

@@ -51,6 +51,7 @@ class HfSettings:
     decoding: Decoding
     reasons: bool
     list_actions: bool
+    remind: bool
     context_length: int
     max_new_tokens: int
     dtype: torch.dtype
@@ -86,6 +87,7 @@ class HfStudent:
             markup=markup,
             reasons=self.settings.reasons,
             list_actions=self.settings.list_actions,
+            remind=self.settings.remind,
         )
 
         def encode(text: str) -> list[int]:

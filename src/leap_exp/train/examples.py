@@ -104,7 +104,7 @@ def _row(correction: Correction, codec: PromptCodec, steps: Sequence[tuple[int, 
     last_index = steps[-1][0]
     for index, view in steps:
         if index > steps[0][0]:
-            builder.extend_trunk(codec.text_ids(codec.renderer.turn(view.observation)))
+            builder.extend_trunk(codec.text_ids(codec.renderer.turn(view.task, view.observation)))
         taken_ids = codec.response_ids(correction.trajectory.steps[index].decision)
         taught_ids = codec.response_ids(correction.decisions[index])
         if taught_ids == taken_ids:

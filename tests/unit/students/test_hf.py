@@ -19,6 +19,7 @@ SETTINGS = HfSettings(
     decoding="admissible",
     reasons=False,
     list_actions=False,
+    remind=False,
     context_length=2048,
     max_new_tokens=12,
     dtype=torch.float32,
@@ -66,7 +67,7 @@ def test_batched_choice_equals_one_by_one_greedy_decoding_along_whole_episodes()
 @pytest.mark.parametrize("format_", ["plain", "chat"])
 @pytest.mark.parametrize("reasons", [False, True])
 def test_every_choice_among_admissible_actions_is_admissible(format_, reasons):
-    agent = student(format=format_, reasons=reasons, list_actions=True)
+    agent = student(format=format_, reasons=reasons, list_actions=True, remind=True)
     for decision in agent.act([episode[-1] for episode in (views(trajectory("look", "look")),)], seed=0):
         assert decision.action in ACTIONS
 
@@ -118,5 +119,5 @@ def test_a_step_s_prompt_extends_the_last_step_s():
 
 
 def test_a_model_that_cannot_be_had_says_how_to_point_at_local_weights(tmp_path):
-    with pytest.raises(ProviderError, match=r"student\.weights="):
+    with pytest.raises(ProviderError, match=r"student\.model="):
         load_tokenizer(resolve_weights(str(tmp_path / "nowhere")))
