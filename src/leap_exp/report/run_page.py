@@ -1,5 +1,6 @@
 """The report of one run."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,8 @@ def write_run_page(run: Run, path: Path) -> None:
         "metrics": metric_table(run, {name: name for name in _names(run)}),
         "timings": timing_table(run),
         "config": run.config_text,
-        "provenance": run.provenance,
+        "provenance": json.dumps({key: value for key, value in run.provenance.items() if key != "git"}, indent=2),
+        "git": run.provenance.get("git") or {},
         "data": embed(viewer_data(run.folder, run.round_labels)),
         "most_trajectories": TRAJECTORIES,
     }
