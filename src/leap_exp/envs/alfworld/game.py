@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -118,25 +119,37 @@ def read_game(source: Path | str, *, game_id: str = "") -> Game:
         DataError: The file cannot be read, or is not a game that the fast engine can play.
     """
     name = game_id or (str(source) if isinstance(source, Path) else "game text")
-    try:
+    with _naming(name):
         data = json.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        grammar, task_text = read_grammar(data["grammar"])
+        walkthrough = tuple(data.get("walkthrough") or ())
+        return _Problem(data["pddl_problem"]).game(name, grammar, task_text, walkthrough)
+
+
+def read_summary(game_text: str, *, game_id: str) -> tuple[str, str]:
+    """The task sentence and the task type of a game, at a third of what it takes to read it whole.
+
+    Raises:
+        DataError: The text is not that of a game.
+    """
+    with _naming(game_id):
+        data = json.loads(game_text)
+        _, task_text = read_grammar(data["grammar"])
+        *_, goal = _sections(without_comments(data["pddl_problem"]))
+        return task_text.removeprefix(TASK_PREFIX), read_goal(parse_expression(goal), {}).task_type
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turn whatever a broken game file leads to into a DataError that names it."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"The game file {name} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise DataError(f"The game file {name} is not JSON ({error}); install the games anew.") from error
-    try:
-        return _read(data, name)
     except KeyError as error:
-        raise DataError(f"The game file {name} lacks {error}; install the games anew.") from error
-    except (DataError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"The game file {name} cannot be played: {error}") from error
-
-
-def _read(data: Mapping[str, str], name: str) -> Game:
-    grammar, task_text = read_grammar(data["grammar"])
-    problem = _Problem(data["pddl_problem"])
-    walkthrough = data.get("walkthrough") or ()
-    return problem.game(name, grammar, task_text, tuple(walkthrough))
+        raise DataError(f"The game file {name} is broken, it lacks {error}: install the games anew.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"The game file {name} is broken or not ALFWorld's: {error}") from error
 
 
 class _Problem:
@@ -171,9 +184,6 @@ class _Problem:
     def _sorted(self, mentioned: Iterable[str], kind: str) -> dict[str, int]:
         of_kind = sorted(name for name in mentioned if self.types[name] == kind)
         return {name: index for index, name in enumerate(of_kind)}
-
-    def _only(self, predicate: str, subject: str) -> str:
-        return self._functions(predicate).get(subject, "")
 
     def _functions(self, predicate: str) -> dict[str, str]:
         found = dict(self.pairs[predicate])
