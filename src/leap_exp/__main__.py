@@ -64,6 +64,8 @@ def _job(cfg: DictConfig) -> None:
         config = run_config(cfg)
         choices = {group: str(job.runtime.choices[group]) for group in SCHEMAS}
         _run(config, resolved(config, choices), Path(job.runtime.output_dir), sweep=sweep)
+        if sweep is not None:
+            print(f"Report of the sweep so far: {write_report(Path(job.sweep.dir))}")
     except LeapError as error:
         if sweep is not None:
             raise  # Hydra goes on with the other jobs first.

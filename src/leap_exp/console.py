@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -59,10 +60,10 @@ class ConsoleProgress:
         def show(done: int, total: int) -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last >= LINE_EVERY_SECONDS and done:
+            if now - last >= LINE_EVERY_SECONDS:
                 last = now
-                left = _clock((now - start) / done * (total - done))
-                self._console.print(f"{title}: {done}/{total}, about {left} left", highlight=False)
+                left = f", about {_clock((now - start) / done * (total - done))} left" if done else ""
+                self._console.print(f"{title}: {done}/{total}{left}", highlight=False)
 
         yield show
 
@@ -71,13 +72,13 @@ def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table
     """Success a round, from the entries of summary.json; round 0 of a trained student is behaviour cloning."""
     first = rounds[0]
     title = f"{first['split']}, {first['n'] + first['unscored']} tasks, panel {first['panel_hash'][:12]}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("round")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table.add_column("round", no_wrap=True)
     for column in ("success", "95 % interval", "score", "steps", "invalid", "unscored"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for entry in rounds:
         low, high = entry["success_ci95"]
-        cloned = " (behaviour cloning)" if trained and entry["round"] == 0 else ""
+        cloned = " (cloning)" if trained and entry["round"] == 0 else ""
         table.add_row(
             f"{entry['round']}{cloned}",
             f"{entry['success_rate']:.1%}",

@@ -78,7 +78,7 @@ def test_killed_before_any_touch_of_a_file_a_run_goes_on_to_the_same_end(tmp_pat
 
 def test_killed_again_and_again_a_run_goes_on_to_the_same_end(tmp_path, whole):
     kills = 0
-    while in_child(killed_at(tmp_path, 20 + 10 * kills)) != 0:
+    while in_child(killed_at(tmp_path, 12 + 6 * kills)) != 0:
         kills += 1
         assert kills < 100
     assert kills > 3

@@ -1,5 +1,6 @@
 """Going on with a run folder, or sharing a round, only under the configuration that it was made with."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -76,7 +77,8 @@ def settle_round_0(run_dir: Path, pi_0: Path | None, config: Mapping[str, Any], 
     with storing(target):
         target.mkdir(parents=True, exist_ok=True)
         if pi_0 is not None and not link.is_symlink():
-            link.symlink_to(pi_0.resolve(), target_is_directory=True)
+            # Relative, so that a sweep's folder with the shared round in it can be moved.
+            link.symlink_to(os.path.relpath(pi_0.resolve(), run_dir.resolve()), target_is_directory=True)
     write_config(note, relevant)
 
 

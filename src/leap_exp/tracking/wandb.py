@@ -4,6 +4,7 @@ import logging
 import netrc
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,15 +53,14 @@ def _has_login() -> bool:
 class WandbTracker:
     """One W&B run a run folder: metrics by round, tables of records, students as artifacts.
 
-    wandb.json in the run folder keeps the run's id and how much has been logged, so that a resumed run goes on in the
-    same W&B run and logs nothing twice.
+    wandb.json in the run folder keeps the run's id. A resumed run says everything again from the start: online, rows
+    that the server has are skipped; offline, the new files are whole and take the place of the former process's, which
+    a kill leaves cut short.
     """
 
-    def __init__(self, run: wandb.Run, state_path: Path, *, logged: int) -> None:
+    def __init__(self, run: wandb.Run) -> None:
         self._run = run
-        self._state_path = state_path
-        self._logged = logged
-        self._position = 0
+        self._step = 0
 
     @classmethod
     @contextmanager
@@ -79,15 +79,17 @@ class WandbTracker:
         Raises:
             ProviderError: W&B cannot start.
         """
-        state_path = run_dir / "wandb.json"
-        if not state_path.exists():
-            write_document(state_path, {"id": secrets.token_hex(4), "logged": 0})
-        state = read_document(state_path)
+        id_path = run_dir / "wandb.json"
+        if not id_path.exists():
+            write_document(id_path, {"id": secrets.token_hex(4)})
+        former = sorted(run_dir.glob("wandb/offline-run-*"))
+        # Offline, W&B stages files to upload; in the run folder they are still there when it is synced.
+        os.environ["WANDB_DATA_DIR"] = str((run_dir / "wandb").resolve())
         try:
             run = wandb.init(
                 mode=mode,
                 dir=run_dir,
-                id=state["id"],
+                id=read_document(id_path)["id"],
                 resume="allow" if mode == "online" else None,
                 project=project,
                 entity=entity,
@@ -104,14 +106,16 @@ class WandbTracker:
         run.define_metric("*", step_metric="round")
         failed = True
         try:
-            yield cls(run, state_path, logged=state["logged"])
+            yield cls(run)
             failed = False
         finally:
             _warn_on_failure(lambda: run.finish(exit_code=int(failed)))
+        for folder in former:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, metrics: Mapping[str, float], *, round_index: int) -> None:
         """Log metrics against the round."""
-        self._once(lambda: self._run.log({"round": round_index, **metrics}))
+        self._log_row({"round": round_index, **metrics})
 
     def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
         """Log trajectories as a table with a row a step."""
@@ -161,22 +165,22 @@ class WandbTracker:
                 self._run.use_artifact(parent)
             # Offline, W&B takes no inputs; the metadata still tells where the student comes from.
             artifact = wandb.Artifact(name, type="student", metadata={"round": round_index, "parent": parent})
-            # The folder never changes again, so there is no need to copy it.
-            artifact.add_dir(str(folder), policy="immutable")
+            # The files never change again, so there is no need to copy them.
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    artifact.add_file(str(path), name=str(path.relative_to(folder)), policy="immutable")
             self._run.log_artifact(artifact, aliases=[f"round_{round_index}"])
 
-        self._once(upload)
+        _warn_on_failure(upload)
 
     def _log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]], round_index: int) -> None:
-        self._once(lambda: self._run.log({"round": round_index, name: wandb.Table(columns=[*columns], data=[*rows])}))
+        self._log_row({"round": round_index, name: wandb.Table(columns=[*columns], data=[*rows])})
 
-    def _once(self, action: Callable[[], None]) -> None:
-        """Do what a former process of this run has not done."""
-        self._position += 1
-        if self._position > self._logged:
-            _warn_on_failure(action)
-            self._logged = self._position
-            write_document(self._state_path, {"id": self._run.id, "logged": self._logged})
+    def _log_row(self, row: dict[str, object]) -> None:
+        """Log a row at the next step, unless the server has that step from a former process of this run."""
+        if self._step >= self._run.starting_step:
+            _warn_on_failure(lambda: self._run.log(row, step=self._step))
+        self._step += 1
 
 
 def _warn_on_failure(action: Callable[[], None]) -> None:

@@ -1,0 +1,64 @@
+"""Reads the file of an offline W&B run: LevelDB log blocks whose entries are protobuf records."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+BLOCK = 32 * 1024
+FILE_HEADER, ENTRY_HEADER = 7, 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+def read_wandb_records(path: Path) -> Iterator[Record]:
+    """The records in ``path``, up to where it is cut short."""
+    data, place, pieces = path.read_bytes(), FILE_HEADER, b""
+    while place + ENTRY_HEADER <= len(data):
+        left = BLOCK - place % BLOCK
+        if left < ENTRY_HEADER:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        if kind not in (FULL, FIRST, MIDDLE, LAST):
+            return
+        piece = data[place + ENTRY_HEADER : place + ENTRY_HEADER + length]
+        place += ENTRY_HEADER + length
+        pieces = piece if kind in (FULL, FIRST) else pieces + piece
+        if kind in (FULL, LAST) and len(piece) == length:
+            yield Record.FromString(pieces)
+
+
+class OfflineRun:
+    """What was logged in the offline files of one run folder, all processes together."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.artifacts: list[Any] = []
+        self.runs: list[Any] = []
+        self.metrics: list[Any] = []
+        self.exit_codes: list[int] = []
+        self.files = sorted((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
+        for file in self.files:
+            for record in read_wandb_records(file):
+                self._add(record)
+
+    def _add(self, record: Record) -> None:
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            items = record.history.item
+            self.history.append(
+                {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+            )
+        elif kind == "run":
+            self.runs.append(record.run)
+        elif kind == "metric":
+            self.metrics.append(record.metric)
+        elif kind == "artifact":
+            self.artifacts.append(record.artifact)
+        elif kind == "request" and record.request.HasField("log_artifact"):
+            self.artifacts.append(record.request.log_artifact.artifact)
+        elif kind == "exit":
+            self.exit_codes.append(record.exit.exit_code)
