@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from leap_exp.core.errors import LeapError
-from leap_exp.envs.alfworld.builtin import HOUSEHOLDS, SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.compare import Difference, compare_engines
 from leap_exp.envs.alfworld.engine import open_fast
 from leap_exp.envs.alfworld.memoised import memoised_textworld

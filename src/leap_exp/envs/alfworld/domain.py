@@ -1,6 +1,12 @@
-"""ALFWorld's domain as the fast engine plays it: the actions and their parameters."""
+"""ALFWorld's domain as the fast engine plays it, and whether a game's own domain says the same."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.pddl import Expression, parse_expression, typed_names
 
 _AGENT = {"a": "agent"}
 _AT = {**_AGENT, "l": "location"}
@@ -23,3 +29,118 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "sliceobject": {**_AT, "co": "object", "ko": "object"},
 }
 """The actions, with the type of each parameter."""
+
+_HERE = "(atlocation ?a ?l) (receptacleatlocation ?r ?l)"
+_REACHABLE = "(or (not (openable ?r)) (opened ?r))"
+
+# What each action needs and what it changes. Left out: costs, and marks (checked, isOn) that nothing asks about.
+_RULES: Mapping[str, tuple[str, str]] = {
+    "look": ("(atlocation ?a ?l)", ""),
+    "inventory": ("", ""),
+    "help": ("", ""),
+    "examinereceptacle": (f"(exists (?l - location) (and {_HERE}))", ""),
+    # The official domain also names objects in view, but through a type ("location,") that does not exist.
+    "examineobject": ("(holds ?a ?o)", ""),
+    "gotolocation": (
+        "(atlocation ?a ?lstart) (receptacleatlocation ?r ?lend)",
+        "(not (atlocation ?a ?lstart)) (atlocation ?a ?lend)",
+    ),
+    "openobject": (f"(openable ?r) {_HERE} (not (opened ?r))", "(opened ?r)"),
+    "closeobject": (f"(openable ?r) {_HERE} (opened ?r)", "(not (opened ?r))"),
+    "pickupobject": (
+        f"(pickupable ?o) {_HERE} (inreceptacle ?o ?r) (not (holdsany ?a)) {_REACHABLE}",
+        "(not (inreceptacle ?o ?r)) (not (objectatlocation ?o ?l)) (holds ?a ?o) (holdsany ?a)",
+    ),
+    "putobject": (
+        f"(holds ?a ?o) {_HERE} {_REACHABLE} (objecttype ?o ?ot) (receptacletype ?r ?rt) (cancontain ?rt ?ot)",
+        "(inreceptacle ?o ?r) (objectatlocation ?o ?l) (not (holds ?a ?o)) (not (holdsany ?a))",
+    ),
+    "cleanobject": (f"(cleanable ?o) (receptacletype ?r sinkbasintype) {_HERE} (holds ?a ?o)", "(isclean ?o)"),
+    "heatobject": (
+        f"(heatable ?o) (receptacletype ?r microwavetype) {_HERE} (holds ?a ?o)",
+        "(ishot ?o) (not (iscool ?o))",
+    ),
+    "coolobject": (
+        f"(coolable ?o) (receptacletype ?r fridgetype) {_HERE} (holds ?a ?o)",
+        "(iscool ?o) (not (ishot ?o))",
+    ),
+    "toggleobject": (f"(toggleable ?o) {_HERE} (inreceptacle ?o ?r)", "(istoggled ?o)"),
+    "sliceobject": (
+        "(sliceable ?co) (or (objecttype ?ko knifetype) (objecttype ?ko butterknifetype))"
+        " (atlocation ?a ?l) (objectatlocation ?co ?l) (holds ?a ?ko)",
+        "(issliced ?co)",
+    ),
+}
+_IMPOSSIBLE = "impossible"
+_WAY_OUT = "play it with engine=textworld"
+
+
+@lru_cache(maxsize=16)
+def require_known_domain(text: str) -> None:
+    """Refuse a PDDL domain whose actions are not those that the fast engine plays.
+
+    Arrangement, comments, costs and idle marks do not matter.
+
+    Raises:
+        DataError: An action is missing, unknown or has another meaning.
+    """
+    domain = parse_expression(text)
+    types = {"object"} | {name for name, _ in typed_names(_section(domain, ":types"))}
+    actions = {str(part[1]): part for part in domain if isinstance(part, list) and part[0] == ":action"}
+    if unshared := sorted(actions.keys() ^ PARAMETERS.keys()):
+        raise DataError(f"ALFWorld's domain and the game's do not share the action {unshared[0]!r}; {_WAY_OUT}.")
+    for name, action in actions.items():
+        fields = {str(key): value for key, value in zip(action[2::2], action[3::2], strict=True)}
+        needs, changes = (parse_expression(f"(and {rule})") for rule in _RULES[name])
+        parameters = {f"?{parameter}": kind for parameter, kind in PARAMETERS[name].items()}
+        if (
+            dict(typed_names(fields[":parameters"])) != parameters
+            or _condition(fields[":precondition"], types) != _condition(needs, types)
+            or _effects(fields[":effect"]) != _effects(changes)
+        ):
+            raise DataError(f"its domain gives the action {name!r} another meaning than ALFWorld's; {_WAY_OUT}.")
+
+
+def _section(domain: Expression, key: str) -> list[Expression]:
+    for part in domain:
+        if isinstance(part, list) and part[0] == key:
+            return part[1:]
+    raise DataError(f"its domain lacks {key}.")
+
+
+def _condition(expression: Expression, types: set[str]) -> frozenset[object]:
+    """The parts of a conjunction, in a form that is equal for equal meanings as far as arrangement goes."""
+    return frozenset(_conjuncts(expression, types))
+
+
+def _conjuncts(expression: Expression, types: set[str]) -> Iterator[object]:
+    match expression:
+        case []:
+            return
+        case ["and", *parts]:
+            for part in parts:
+                yield from _conjuncts(part, types)
+        case ["or", *parts]:
+            branches = {_condition(part, types) for part in parts} - {frozenset({_IMPOSSIBLE})}
+            # No receptacle is of an object's type, which the official domain names beside the basin.
+            branches -= {frozenset({("receptacletype", "?r", "sinktype")})}
+            if len(branches) == 1:
+                yield from branches.pop()
+            else:
+                yield frozenset(branches)
+        case ["exists", list(variables), body]:
+            named = dict(typed_names(variables))
+            if set(named.values()) <= types:
+                yield (frozenset(named.items()), _condition(body, types))
+            else:
+                yield _IMPOSSIBLE
+        case ["not", part]:
+            yield ("not", _condition(part, types))
+        case _:
+            yield tuple(expression)
+
+
+def _effects(expression: Expression) -> frozenset[str]:
+    """The effects of an action, without costs and without marks that nothing asks about."""
+    parts = [str(part) for part in expression[1:]]
+    return frozenset(part for part in parts if not any(idle in part for idle in ("increase", "checked", "ison")))

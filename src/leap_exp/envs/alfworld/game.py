@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.domain import require_known_domain
 from leap_exp.envs.alfworld.goal import Goal, read_goal
 from leap_exp.envs.alfworld.grammar import TASK_PREFIX, Grammar, read_grammar
 from leap_exp.envs.alfworld.pddl import parse_expression, typed_names, without_comments
@@ -121,6 +122,7 @@ def read_game(source: Path | str, *, game_id: str = "") -> Game:
     name = game_id or (str(source) if isinstance(source, Path) else "game text")
     with _naming(name):
         data = json.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        require_known_domain(data["pddl_domain"])
         grammar, task_text = read_grammar(data["grammar"])
         walkthrough = tuple(data.get("walkthrough") or ())
         return _Problem(data["pddl_problem"]).game(name, grammar, task_text, walkthrough)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.envs.alfworld.builtin import HOUSEHOLDS, SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.official import GAME_FILE, OFFICIAL_COUNTS, game_files, official_folder
 
 DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
@@ -18,7 +18,9 @@ DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
 class Library(Protocol):
     """Games by id."""
 
-    splits: Sequence[str]
+    @property
+    def splits(self) -> Sequence[str]:
+        """The names of the splits."""
 
     def ids(self, split: str) -> Sequence[str]:
         """The ids of the games of one of ``splits``, sorted."""
@@ -36,10 +38,14 @@ class BuiltinLibrary:
         unknown = sorted((counts or {}).keys() - SPLIT_ROOMS.keys())
         if unknown:
             raise ConfigError(f"Built-in games have no split {unknown[0]!r}: choose from {', '.join(SPLIT_ROOMS)}.")
-        self.splits = tuple(SPLIT_ROOMS)
         self._household = household
         self._seed = seed
         self._counts = DEFAULT_COUNTS | dict(counts or {})
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """The names of the splits."""
+        return tuple(SPLIT_ROOMS)
 
     def ids(self, split: str) -> Sequence[str]:
         """As many ids as the split has games."""
@@ -58,7 +64,7 @@ class FolderLibrary:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    @cached_property
+    @property
     def splits(self) -> Sequence[str]:
         """The subfolders that hold games, the official ones first."""
         names = {path.relative_to(self._root).parts[0] for path in game_files(self._root)} - {GAME_FILE}

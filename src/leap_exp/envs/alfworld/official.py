@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.game import read_game
 
 OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 """Games in each split of ALFWorld's release."""
@@ -42,3 +45,18 @@ def game_files(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"The folder {folder} holds no {GAME_FILE} file.")
     return found
+
+
+def verify_games(folder: Path, on_progress: Callable[[int, int], None]) -> Mapping[str, int]:
+    """Read every game under ``folder`` and count those of each split.
+
+    Raises:
+        DataError: There are none, or one cannot be played.
+    """
+    files = game_files(folder)
+    counts: Counter[str] = Counter()
+    for done, path in enumerate(files, start=1):
+        read_game(path)
+        counts[path.relative_to(folder).parts[0]] += 1
+        on_progress(done, len(files))
+    return counts
