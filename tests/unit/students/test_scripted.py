@@ -1,0 +1,63 @@
+"""Scripted policies: the expert knows its history alone, the random one draws evenly, both repeatably."""
+
+from collections import Counter
+
+import pytest
+
+from leap_exp.core.errors import EnvError
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Decision, Observation, Step, Task, View
+from leap_exp.students.scripted import ExpertPolicy, OraclePolicy, RandomPolicy
+
+ACTIONS = ("left", "right", "wait")
+
+
+class NamingOracle:
+    def __init__(self, task):
+        self.task = task
+
+    def decide(self, view, disclosure, *, seed):
+        assert view.task is self.task
+        return Decision(reason=f"{disclosure}", action=view.task.id)
+
+
+class NamingEnvironment:
+    def oracle(self, task):
+        return NamingOracle(task)
+
+
+def view(task_id="task", steps=0, actions=ACTIONS):
+    observation = Observation(text="A fork.", admissible_actions=actions)
+    step = Step(observation=observation, decision=Decision(reason="", action="wait"), reward=0.0)
+    task = Task(id=task_id, split="train", instruction="Get out.", kind="fork")
+    return View(task=task, history=(step,) * steps, observation=observation)
+
+
+def test_the_expert_acts_without_privilege_each_task_by_its_own_oracle():
+    policy = ExpertPolicy(NamingEnvironment())
+    decisions = policy.act([view("a"), view("b")], seed=0)
+    assert [(decision.action, decision.reason) for decision in decisions] == [("a", "none"), ("b", "none")]
+
+
+def test_the_oracle_policy_acts_under_its_disclosure_and_is_named_for_it():
+    policy = OraclePolicy(NamingEnvironment(), Disclosure.P100)
+    assert policy.act([view()], seed=0)[0].reason == "p100"
+    assert policy.id == "oracle-p100"
+    assert ExpertPolicy(NamingEnvironment()).id == "expert"
+
+
+def test_random_actions_are_even_and_differ_between_tasks_and_steps():
+    drawn = [RandomPolicy().act([view(f"task{index}", steps=index % 4)], seed=0)[0].action for index in range(600)]
+    assert set(drawn) == set(ACTIONS)
+    assert all(150 < count < 250 for count in Counter(drawn).values())
+
+
+def test_a_random_decision_does_not_depend_on_the_batch():
+    together = RandomPolicy().act([view("a"), view("b"), view("a", steps=1)], seed=7)
+    alone = [RandomPolicy().act([one], seed=7)[0] for one in (view("a"), view("b"), view("a", steps=1))]
+    assert together == alone
+
+
+def test_without_listed_actions_the_random_policy_says_so():
+    with pytest.raises(EnvError, match="no admissible actions"):
+        RandomPolicy().act([view("webless", actions=None)], seed=0)

@@ -1,0 +1,93 @@
+"""The oracle teacher relabels every step under the briefing, in any environment that has an oracle."""
+
+import pytest
+
+from leap_exp.core.errors import EnvError
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import (
+    Briefing,
+    Correction,
+    CorrectionFailure,
+    Decision,
+    Observation,
+    PrivilegedFacts,
+    Step,
+    StopReason,
+    Task,
+    Trajectory,
+)
+from leap_exp.teachers.oracle import OracleTeacher
+
+BRIEFING = Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="good", text="left"))
+OBSERVATION = Observation(text="A fork.", admissible_actions=("left", "right"))
+
+
+class ForkOracle:
+    """Always says left, and how it came to decide."""
+
+    def decide(self, view, disclosure, *, seed):
+        if view.task.id == "broken":
+            raise ZeroDivisionError("no way")
+        return Decision(reason=f"{disclosure} {len(view.history)} {seed}", action="left")
+
+
+class ForkEnvironment:
+    def oracle(self, task):
+        if task.id == "lost":
+            raise EnvError("lost is gone.")
+        return ForkOracle()
+
+
+def walk(task_id, *actions, policy_id="student"):
+    steps = tuple(
+        Step(observation=OBSERVATION, decision=Decision(reason="", action=action), reward=0.0) for action in actions
+    )
+    return Trajectory(
+        task=Task(id=task_id, split="train", instruction="Get out.", kind="fork"),
+        policy_id=policy_id,
+        seed=0,
+        steps=steps,
+        stop=StopReason.STEP_LIMIT,
+        score=0.0,
+    )
+
+
+def reasons(trajectory, *, seed=0, briefing=BRIEFING):
+    (correction,) = OracleTeacher(ForkEnvironment(), seed=seed).correct([trajectory], [briefing])
+    return [decision.reason for decision in correction.decisions]
+
+
+def test_every_step_is_relabelled_on_the_students_own_history_and_changes_are_marked():
+    trajectory = walk("good", "right", "left", "jump")
+    (correction,) = OracleTeacher(ForkEnvironment(), seed=0).correct([trajectory], [BRIEFING])
+    assert isinstance(correction, Correction)
+    assert [decision.action for decision in correction.decisions] == ["left"] * 3
+    assert [decision.reason.split()[:2] for decision in correction.decisions] == [
+        ["p50", "0"],
+        ["p50", "1"],
+        ["p50", "2"],
+    ]
+    assert correction.changed == (True, False, True)
+    assert correction.briefing is BRIEFING
+
+
+def test_the_briefings_disclosure_is_what_the_oracle_acts_under():
+    blind = Briefing(disclosure=Disclosure.NONE, facts=None)
+    assert reasons(walk("good", "right"), briefing=blind)[0].startswith("none ")
+
+
+def test_wording_is_repeatable_and_varies_with_seed_and_policy():
+    first = walk("good", "right")
+    assert reasons(first) == reasons(first)
+    assert reasons(first) != reasons(first, seed=1)
+    assert reasons(first) != reasons(walk("good", "right", policy_id="student-1"))
+
+
+@pytest.mark.parametrize(("task_id", "message"), [("broken", "ZeroDivisionError: no way"), ("lost", "lost is gone")])
+def test_a_trajectory_that_cannot_be_corrected_costs_no_other_its_correction(task_id, message):
+    bad, good = walk(task_id, "right"), walk("good", "right")
+    results = OracleTeacher(ForkEnvironment(), seed=0).correct([bad, good], [BRIEFING, BRIEFING])
+    assert isinstance(results[0], CorrectionFailure)
+    assert message in results[0].error
+    assert results[0].trajectory is bad
+    assert isinstance(results[1], Correction)
