@@ -11,7 +11,14 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from trl import SFTConfig, SFTTrainer
 
 from leap_exp.core.errors import ConfigError
@@ -95,6 +102,8 @@ class SftTrainer:
             processing_class=student.tokenizer,
             callbacks=[_ProgressReport(on_progress)],
         )
+        # Progress is reported by our own callback; this one prints raw dictionaries between its lines.
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         trainer.model.save_pretrained(str(out))
         shutil.rmtree(checkpoints, ignore_errors=True)
