@@ -102,10 +102,11 @@ class _Turn:
 
     def _light(self, lamp_kind: str) -> str:
         memory = self._memory
-        for lamp in sorted(lamp for lamp in memory.lamps if kind_of(lamp) == lamp_kind):
-            if (command := f"use {lamp}") in self._offers:
-                return command
-            return self._at(search_order(lamp_kind, memory.lamps[lamp])[0], f"use {lamp}")
+        lamps = sorted(lamp for lamp in memory.lamps if kind_of(lamp) == lamp_kind)
+        if usable := [lamp for lamp in lamps if f"use {lamp}" in self._offers]:
+            return f"use {usable[0]}"
+        if lamps:
+            return self._at(search_order(lamp_kind, memory.lamps[lamps[0]])[0])
         unvisited = [place for place in memory.places if place not in memory.visits]
         order = search_order(lamp_kind, unvisited, first=self._first)
         return self._at(order[0]) if order else self._go_to_oldest(memory.places)

@@ -1,9 +1,10 @@
 """The stock of phrases that reasons are put together from.
 
-Slots: ``{a_kind}`` and ``{kinds}`` name the kind of thing wanted now (an object or a lamp), ``{place}`` is the
-receptacle that the action involves, ``{a_place}`` and ``{places}`` its kind, ``{prep}`` "in" or "on" for it,
-``{item}`` an object, ``{done}`` and ``{state}`` what has to be done to it ("heated", "hot"), ``{act}`` the action as
-a verb phrase without its object ("heat it with microwave 1").
+Slots: ``{kind}``, ``{a_kind}`` and ``{kinds}`` name the kind of thing wanted now (an object or a lamp); ``{place}`` is
+the receptacle that the action involves, ``{a_place}`` and ``{places}`` its kind, ``{prep}`` "in" or "on" for it;
+``{here}`` is where the agent stands, ``{item}`` an object, ``{lamp}`` a lamp; ``{done}`` and ``{state}`` are what must
+be done to the item ("heated") and what it is then ("hot"). In disclosures, ``{place}`` is where the hidden item is,
+``{target}`` the receptacle that the action involves and ``{held}`` what is in hand.
 """
 
 from collections.abc import Mapping
