@@ -22,12 +22,18 @@ def builtin_games(count: int, *, household: str = "small", split: str = "valid_u
         yield read_game(text, game_id=f"{household}/{split}/{index}")
 
 
-def official_games(count: int) -> Iterator[Game]:
-    """``count`` official games, evenly spread over splits and task types."""
+def official_texts(count: int) -> Iterator[tuple[str, str]]:
+    """Names and texts of ``count`` official game files, evenly spread over splits and task types."""
     with zipfile.ZipFile(ARCHIVE) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith("game.tw-pddl"))
         for name in names[:: len(names) // count][:count]:
-            yield read_game(archive.read(name).decode(), game_id=name)
+            yield name, archive.read(name).decode()
+
+
+def official_games(count: int) -> Iterator[Game]:
+    """``count`` official games, evenly spread over splits and task types."""
+    for name, text in official_texts(count):
+        yield read_game(text, game_id=name)
 
 
 class Play:

@@ -10,8 +10,9 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.alfworld.engine import OpenPlay, Play
 
 _FIELDS = ("text", "admissible", "reward", "done", "won")
-_ADMISSIBLE_SHARE, _FOREIGN_SHARE = 0.8, 0.9
-"""Of the random commands, 80 % are admissible, 10 % were so in another state, and 10 % are malformed."""
+_OPENING_STEPS = 4
+# Of the other random commands 80 % are admissible, 10 % were so in some state before, and 10 % are malformed.
+_ADMISSIBLE_SHARE, _SEEN_SHARE = 0.8, 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +40,17 @@ def compare_engines(
     game_text: str, reference: OpenPlay, candidate: OpenPlay, *, game_id: str, walkthrough: Sequence[str],
     steps: int, seed: int,
 ) -> list[Difference]:  # fmt: skip
-    """Play ``steps`` random commands, and the walkthrough among them, in both engines.
+    """Play the walkthrough and ``steps`` random commands in both engines.
 
-    The walkthrough comes first in every other game, so that play both before and after a win is compared. A game ends
-    at its first difference: what follows would only repeat it.
+    Some commands that change nothing come first, then the walkthrough, then the rest from the won state on. A game
+    ends at its first difference: what follows would only repeat it.
     """
     rng = random.Random(derive_seed(seed, "alfworld", "check", game_id))
     expected, actual = reference(game_text), candidate(game_text)
     try:
-        plan = _commands(expected, rng, walkthrough, steps, walkthrough_first=rng.random() < 0.5)
         done: list[str] = []
         found = _differences(game_id, done, expected, actual)
-        for command in plan:
+        for command in _commands(expected, rng, walkthrough, steps):
             if found:
                 break
             expected.step(command)
@@ -63,36 +63,34 @@ def compare_engines(
         actual.close()
 
 
-def _commands(
-    play: Play, rng: random.Random, walkthrough: Sequence[str], steps: int, *, walkthrough_first: bool
-) -> Iterator[str]:
-    """Commands for the play as it goes; ``steps`` random ones and the walkthrough."""
-    if walkthrough_first:
-        yield from walkthrough
+def _commands(play: Play, rng: random.Random, walkthrough: Sequence[str], steps: int) -> Iterator[str]:
+    """Commands for the play as it goes."""
+    opening = min(steps, _OPENING_STEPS)
+    for _ in range(opening):
+        yield rng.choice(("look", "inventory", "help", _malformed(play.admissible, rng)))
+    yield from walkthrough
     seen: list[str] = []
-    for _ in range(steps):
+    for _ in range(steps - opening):
         seen += play.admissible
-        yield _random_command(play.admissible, seen, rng)
-    if not walkthrough_first:
-        yield from walkthrough
-
-
-def _random_command(admissible: Sequence[str], seen: Sequence[str], rng: random.Random) -> str:
-    draw = rng.random()
-    if draw < _ADMISSIBLE_SHARE:
-        return _lively(admissible, rng)
-    if draw < _FOREIGN_SHARE:
-        return rng.choice(seen)
-    command = rng.choice(admissible)
-    return rng.choice(
-        (f"  {command} ", command.upper(), command[:-1], f"{command} 1", command.replace(" ", "  "), "", "sing", "take")
-    )
+        draw = rng.random()
+        if draw < _ADMISSIBLE_SHARE:
+            yield _lively(play.admissible, rng)
+        else:
+            yield rng.choice(seen) if draw < _SEEN_SHARE else _malformed(play.admissible, rng)
 
 
 def _lively(admissible: Sequence[str], rng: random.Random) -> str:
     """An admissible command: half of the time one that does more than to look or to go, if there is any."""
     changing = [command for command in admissible if not command.startswith(("go ", "examine ", "look", "inv", "help"))]
     return rng.choice(changing) if changing and rng.random() < 0.5 else rng.choice(admissible)
+
+
+def _malformed(admissible: Sequence[str], rng: random.Random) -> str:
+    """Something like an admissible command; only the one with white space around it is one."""
+    command = rng.choice([command for command in admissible if " " in command])
+    return rng.choice(
+        (f"  {command} ", command.upper(), command[:-1], f"{command} 1", command.replace(" ", "  "), "", "sing", "take")
+    )
 
 
 def _differences(game_id: str, commands: Sequence[str], expected: Play, actual: Play) -> list[Difference]:

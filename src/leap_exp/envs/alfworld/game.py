@@ -17,7 +17,7 @@ from leap_exp.envs.alfworld.goal import Goal, read_goal
 from leap_exp.envs.alfworld.grammar import TASK_PREFIX, Grammar, read_grammar
 from leap_exp.envs.alfworld.pddl import parse_expression, typed_names, without_comments
 
-_FACT = re.compile(r"\(([^()]+)\)")
+_FACT = re.compile(r"\(\s*([^\s()]+)\s*([^\s()]*)\s*([^\s()]*)\s*([^()]*)\)")
 _OBJECT_FLAGS = (
     "pickupable", "cleanable", "heatable", "coolable", "toggleable", "sliceable", "isreceptacleobject", "moveable",
 )  # fmt: skip
@@ -26,6 +26,7 @@ _PAIRS = (
     "objecttype", "receptacletype", "cancontain", "receptacleatlocation", "objectatlocation", "inreceptacle",
     "inreceptacleobject", "atlocation", "holds",
 )  # fmt: skip
+_MARKS = ("openable", *_OBJECT_FLAGS, *_DYNAMIC_FLAGS)
 # What a problem may state that neither the game's rules nor its texts ever ask about.
 _IDLE = ("checked", "examined", "full", "ison", "holdsany", "wasinreceptacle", "isreceptacleobjectfull", "distance",
          "total-cost", "holdsanyreceptacleobject")  # fmt: skip
@@ -165,19 +166,19 @@ class _Problem:
         self.pairs: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self.marks: dict[str, set[str]] = defaultdict(set)
         mentioned: set[str] = set()
-        for fact in _FACT.findall(init):
-            predicate, *arguments = fact.split()
+        for predicate, facts in _facts_by_predicate(init).items():
             if predicate in _IDLE:
                 continue
-            if predicate in _PAIRS:
-                first, second = arguments
-                self.pairs[predicate].add((first, second))
-            elif predicate == "openable" or predicate in _OBJECT_FLAGS or predicate in _DYNAMIC_FLAGS:
-                (first,) = arguments
-                self.marks[predicate].add(first)
+            firsts, seconds, rests = (set(column) for column in zip(*facts, strict=True))
+            is_pair = predicate in _PAIRS
+            if rests != {""} or "" in firsts or (is_pair == ("" in seconds)) or not (is_pair or predicate in _MARKS):
+                raise DataError(f"its facts ({predicate} ...) are not of ALFWorld's domain.")
+            if is_pair:
+                self.pairs[predicate] = {(first, second) for first, second, _ in facts}
+                mentioned |= seconds
             else:
-                raise DataError(f"the fact ({fact}) is not of ALFWorld's domain.")
-            mentioned.update(arguments)
+                self.marks[predicate] = firsts
+            mentioned |= firsts
         self.names, self.kinds = _shown_names(mentioned)
         self.receptacles = self._sorted(mentioned, "receptacle")
         self.objects = self._sorted(mentioned, "object")
@@ -280,6 +281,14 @@ class _Problem:
             )
             for name, index in self.objects.items()
         )
+
+
+def _facts_by_predicate(init: str) -> dict[str, list[tuple[str, str, str]]]:
+    """The arguments of each predicate's facts: first, second, whatever follows; empty where there is none."""
+    facts: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for predicate, first, second, rest in _FACT.findall(init):
+        facts[predicate].append((first, second, rest))
+    return facts
 
 
 def _sections(text: str) -> tuple[str, str, str]:

@@ -25,8 +25,7 @@ def memoised_textworld() -> Iterator[None]:
 
     parse_text = lru_cache(maxsize=4096)(textgen._parse_and_convert)
     with ExitStack() as patches:
-        # Four, as load and reset each translate once for playing and once for planning.
-        patches.enter_context(patch.object(fast_downward, "pddl2sas", lru_cache(maxsize=4)(fast_downward.pddl2sas)))
+        patches.enter_context(patch.object(fast_downward, "pddl2sas", _for_play(fast_downward.pddl2sas)))
         patches.enter_context(patch.object(textgen, "_parse_and_convert", _fresh_copies(parse_text)))
         parse_query = lru_cache(maxsize=4096)(Rule.parse_conjunctive_query)
         patches.enter_context(patch.object(Rule, "parse_conjunctive_query", staticmethod(parse_query)))
@@ -34,6 +33,16 @@ def memoised_textworld() -> Iterator[None]:
             # Nothing changes these after loading, so that a copy may be the thing itself.
             patches.enter_context(patch.object(named, "__deepcopy__", _itself, create=True))
         yield
+
+
+def _for_play(translate: Callable[..., Any]) -> Callable[..., Any]:
+    """The translation of the last problem for playing; also where one for planning is asked for, which play ignores."""
+    last = lru_cache(maxsize=1)(translate)
+
+    def translated(domain: str, problem: str, *, verbose: bool = False, optimize: bool = False) -> Any:  # noqa: ANN401, ARG001
+        return last(domain, problem, verbose=verbose)
+
+    return translated
 
 
 def _fresh_copies(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,155 @@
+"""``python -m leap_exp.bench NAME``: time one environment; the last line is one JSON object."""
+
+import argparse
+import gc
+import json
+import random
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from leap_exp.core.errors import LeapError
+from leap_exp.core.seeding import derive_seed
+from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
+from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
+from leap_exp.envs.alfworld.engine import OpenPlay, Play, open_fast
+from leap_exp.envs.alfworld.official import game_files
+from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+
+_GAMES = 12
+_STEPS_AN_EPISODE = 30
+_FAST_EPISODES_A_TURN = 60
+"""The fast engine plays that many episodes for one of the reference, so that both are timed for a measurable while."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark; 0 if it could be run."""
+    parser = argparse.ArgumentParser(prog="python -m leap_exp.bench", description=__doc__)
+    names = parser.add_subparsers(required=True, metavar="NAME")
+    alfworld = names.add_parser("alfworld", help="the fast engine and stock TextWorld, in turns")
+    alfworld.add_argument("--games", type=Path, help="folder of game files (default: built-in games)")
+    alfworld.add_argument("--seconds", type=float, default=60, help="about how long to measure")
+    alfworld.set_defaults(run=_bench_alfworld)
+    options = parser.parse_args(arguments)
+    try:
+        print(json.dumps(options.run(options)))
+    except LeapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _bench_alfworld(options: argparse.Namespace) -> dict[str, object]:
+    texts = _game_texts(options.games)
+    fast, reference = _Timing("fast", open_fast), _Timing("textworld", TextWorldPlay)
+    for timing in (fast, reference):
+        # What an engine does once a process (imports, the shared grammar) belongs to no game.
+        timing.episode(texts[0], index=0)
+        timing.clear()
+    deadline = time.monotonic() + options.seconds
+    turn = 0
+    while turn < 2 or time.monotonic() < deadline:
+        reference.episode(texts[turn % len(texts)], index=turn)
+        for index in range(_FAST_EPISODES_A_TURN):
+            fast.episode(texts[(turn + index) % len(texts)], index=turn * _FAST_EPISODES_A_TURN + index)
+        turn += 1
+        print(fast, reference, sep="\n", file=sys.stderr)
+    return {
+        "benchmark": "alfworld",
+        "games": "builtin" if options.games is None else str(options.games),
+        "steps_per_second": round(fast.steps_per_second),
+        "reference_steps_per_second": round(reference.steps_per_second, 2),
+        "steps_per_second_ratio": round(fast.steps_per_second / reference.steps_per_second, 1),
+        "open_milliseconds": round(1e3 * fast.open_seconds, 3),
+        "reference_open_milliseconds": round(1e3 * reference.open_seconds, 1),
+        "open_ratio": round(reference.open_seconds / fast.open_seconds, 1),
+        "kib_per_open_game": round(_memory_per_game(texts, open_fast) / 1024, 1),
+        "reference_kib_per_open_game": round(_memory_per_game(texts[:3], TextWorldPlay) / 1024, 1),
+    }
+
+
+class _Timing:
+    """How long an engine takes to open games (from the text of the file to the first observation) and to step.
+
+    CPU time of the process, so that whatever else the machine does changes neither side.
+    """
+
+    def __init__(self, name: str, open_play: OpenPlay) -> None:
+        self._name = name
+        self._open = open_play
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was measured."""
+        self._opens: list[float] = []
+        self._steps = 0
+        self._step_seconds = 0.0
+
+    @property
+    def open_seconds(self) -> float:
+        """Median time to open a game."""
+        return statistics.median(self._opens)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steps a second, the admissible commands listed at each."""
+        return self._steps / self._step_seconds
+
+    def episode(self, game_text: str, *, index: int) -> None:
+        """Open a game and play random admissible commands."""
+        rng = random.Random(derive_seed(0, "bench", index))
+        started = time.process_time()
+        play = self._open(game_text)
+        opened = time.process_time()
+        for _ in range(_STEPS_AN_EPISODE):
+            play.step(rng.choice(play.admissible))
+        self._opens.append(opened - started)
+        self._step_seconds += time.process_time() - opened
+        self._steps += _STEPS_AN_EPISODE
+        play.close()
+
+    def __str__(self) -> str:
+        """What was measured so far."""
+        return f"{self._name:>10}: {1e3 * self.open_seconds:9.2f} ms to open, {self.steps_per_second:9.1f} steps/s"
+
+
+def _game_texts(folder: Path | None) -> list[str]:
+    if folder is not None:
+        files = game_files(folder)
+        chosen = files[:: max(1, len(files) // _GAMES)][:_GAMES]
+        return [path.read_text(encoding="utf-8") for path in chosen]
+    return [
+        generate_game(split, index, seed=0, household=household)
+        for household in HOUSEHOLDS
+        for split in SPLIT_ROOMS
+        for index in range(_GAMES // len(HOUSEHOLDS) // len(SPLIT_ROOMS))
+    ]
+
+
+def _memory_per_game(texts: Sequence[str], open_play: Callable[[str], Play]) -> float:
+    """Bytes of Python memory that an open game holds, after some play; what games share is not counted."""
+    open_play(texts[0]).close()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        rng = random.Random(derive_seed(0, "bench", "memory"))
+        plays = []
+        for text in texts:
+            play = open_play(text)
+            for _ in range(_STEPS_AN_EPISODE):
+                play.step(rng.choice(play.admissible))
+            plays.append(play)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for play in plays:
+        play.close()
+    return held / len(texts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Every registered environment, in each of its variants, keeps the contract."""
+
+import importlib.util
+from collections.abc import Mapping
+
+import pytest
+
+from leap_exp.config.groups import SCHEMAS
+from leap_exp.envs.check import contract_violations
+
+VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    "alfworld": ({}, {"household": "full"}, {"engine": "textworld"}),
+}
+"""Settings, beside the defaults, that an environment is checked with."""
+
+CASES = [(name, settings) for name in SCHEMAS["env"] for settings in VARIANTS.get(name, ({},))]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+def test_environment_keeps_the_contract(name, settings):
+    if settings.get("engine") == "textworld" and importlib.util.find_spec("textworld") is None:
+        pytest.skip("alfworld is not installed")
+    # A step of the reference takes a tenth of a second and more.
+    effort = {"tasks": 1, "steps": 3, "oracle_steps": 30} if "engine" in settings else {"tasks": 6}
+    environment = SCHEMAS["env"][name](**settings).build()
+    assert contract_violations(environment, "valid_unseen", **effort) == []
