@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def read_wandb_records(path: Path) -> Iterator[Record]:
             yield Record.FromString(pieces)
 
 
+def records_to_the_end(path: Path) -> list[Record]:
+    """The records in ``path``; W&B's own process may write the last of them a little later."""
+    deadline = time.monotonic() + 20
+    while True:
+        records = list(read_wandb_records(path))
+        if time.monotonic() > deadline or any(record.HasField("exit") for record in records):
+            return records
+        time.sleep(0.1)
+
+
 class OfflineRun:
     """What was logged in the offline files of one run folder, all processes together."""
 
@@ -42,16 +53,14 @@ class OfflineRun:
         self.exit_codes: list[int] = []
         self.files = sorted((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
         for file in self.files:
-            for record in read_wandb_records(file):
+            for record in records_to_the_end(file):
                 self._add(record)
 
     def _add(self, record: Record) -> None:
         kind = record.WhichOneof("record_type")
         if kind == "history":
             items = record.history.item
-            self.history.append(
-                {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-            )
+            self.history.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
         elif kind == "run":
             self.runs.append(record.run)
         elif kind == "metric":

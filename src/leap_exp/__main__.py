@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(variable, "1")
+    # What libraries deprecate among themselves is nothing that a user of this program could mend.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         register()
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()

@@ -22,6 +22,7 @@ STAGE_TITLES = {
     "evaluation": "evaluate",
 }
 LINE_EVERY_SECONDS = 5.0
+UNCHANGED_LINE_EVERY_SECONDS = 30.0
 
 
 class ConsoleProgress:
@@ -56,12 +57,13 @@ class ConsoleProgress:
     @contextmanager
     def _lines(self, title: str) -> Iterator[ProgressCallback]:
         start = last = time.monotonic()
+        last_done = 0
 
         def show(done: int, total: int) -> None:
-            nonlocal last
+            nonlocal last, last_done
             now = time.monotonic()
-            if now - last >= LINE_EVERY_SECONDS:
-                last = now
+            if now - last >= (LINE_EVERY_SECONDS if done > last_done else UNCHANGED_LINE_EVERY_SECONDS):
+                last, last_done = now, done
                 left = f", about {_clock((now - start) / done * (total - done))} left" if done else ""
                 self._console.print(f"{title}: {done}/{total}{left}", highlight=False)
 
