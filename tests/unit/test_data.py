@@ -1,0 +1,138 @@
+import errno
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from leap_exp import data
+from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld import AlfworldEnvironment
+from leap_exp.envs.alfworld.builtin import generate_game
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEAP_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "games.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for split, count in (("train", 3), ("valid_seen", 2), ("valid_unseen", 1)):
+            for index in range(count):
+                text = generate_game(split, index, seed=0, household="small")
+                opened.writestr(f"json_2.1.1/{split}/task/trial_{index}/game.tw-pddl", text)
+    return path
+
+
+@pytest.fixture
+def address(archive, monkeypatch):
+    """A local server of the archive that breaks off the first answer in the middle, and knows ranges."""
+    content = archive.read_bytes()
+    ranges = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = self.headers.get("Range")
+            ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            self.wfile.write(content[start : start + 4000] if len(ranges) == 1 else content[start:])
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/games.zip", ranges
+    server.shutdown()
+    server.server_close()
+
+
+def test_installed_archive_can_be_played(archive, capsys):
+    assert data.main(["install", "alfworld", "--from", str(archive)]) == 0
+    shown = capsys.readouterr().out
+    assert "train              3 readable   official 3,553" in shown
+    assert "valid_unseen       1 readable   official 134" in shown
+    assert len(AlfworldEnvironment(games="official").tasks("train")) == 3
+    assert data.main(["verify", "alfworld"]) == 0
+    assert archive.exists(), "a file at hand is the user's"
+
+
+def test_list_says_what_is_installed(archive, capsys):
+    data.main(["list"])
+    assert "not installed" in capsys.readouterr().out
+    data.main(["install", "alfworld", "--from", str(archive)])
+    data.main(["list"])
+    assert "installed at" in capsys.readouterr().out.splitlines()[-1]
+
+
+def _truncated(archive):
+    archive.write_bytes(archive.read_bytes()[:5000])
+
+
+def _flipped(archive):
+    content = bytearray(archive.read_bytes())
+    content[3000] ^= 0xFF
+    archive.write_bytes(content)
+
+
+def _holding_a_broken_game(archive):
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("json_2.1.1/train/task/trial_9/game.tw-pddl", "{}")
+
+
+def _holding_nothing(archive):
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("readme.txt", "no games here")
+
+
+@pytest.mark.parametrize("spoil", [_truncated, _flipped, _holding_a_broken_game, _holding_nothing])
+def test_bad_archive_leaves_what_was_there(archive, home, spoil, capsys):
+    data.main(["install", "alfworld", "--from", str(archive)])
+    spoil(archive)
+    capsys.readouterr()
+    assert data.main(["install", "alfworld", "--from", str(archive)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1, error
+    assert data.main(["verify", "alfworld"]) == 0
+    assert [path.name for path in home.iterdir()] == ["alfworld"]
+
+
+def test_full_disk_leaves_nothing_half_installed(archive, home, monkeypatch, capsys):
+    def full(archive, member, folder):
+        folder.mkdir(parents=True)
+        (folder / "first").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", full)
+    assert data.main(["install", "alfworld", "--from", str(archive)]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(home.iterdir())
+
+
+def test_missing_archive_and_missing_installation(tmp_path, capsys):
+    assert data.main(["install", "alfworld", "--from", str(tmp_path / "none.zip")]) == 1
+    assert "none.zip" in capsys.readouterr().err
+    assert data.main(["verify", "alfworld"]) == 1
+    assert "leap_exp.data install alfworld" in capsys.readouterr().err
+
+
+def test_download_goes_on_where_it_stopped(address, archive, home):
+    url, ranges = address
+    with pytest.raises(DataError, match="again"):
+        data.download(url, home)
+    assert data.download(url, home).read_bytes() == archive.read_bytes()
+    assert ranges == [None, "bytes=4000-"]
+    data.download(url, home)
+    assert len(ranges) == 2, "what has arrived is not asked for again"
+
+
+def test_unreachable_address_is_one_clear_error(home):
+    with pytest.raises(DataError, match="--from"):
+        data.download("http://127.0.0.1:9/games.zip", home)
