@@ -13,6 +13,7 @@ class NameRunsByWhatVaries(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002, ANN401 - Hydra's interface
         """Tell Hydra, for every run of the sweep, which settings to leave out."""
         overrides = OverridesParser.create().parse_overrides([*config.hydra.overrides.task])
-        fixed = sorted({override.key_or_group for override in overrides if not override.is_sweep_override()})
+        varying = {override.key_or_group for override in overrides if override.is_sweep_override()}
+        fixed = sorted({override.key_or_group for override in overrides} - varying)
         with read_write(config):
             config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]")
