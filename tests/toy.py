@@ -154,6 +154,7 @@ PLAN = Plan(
     train_split="train",
     demonstrations=8,
     rollouts=12,
+    stop_when_stuck=False,
     disclosure=Disclosure.P50,
     max_score=0.0,
     aggregation=Aggregation.ALL,

@@ -38,6 +38,7 @@ class Plan:
     train_split: str
     demonstrations: int | Path
     rollouts: int
+    stop_when_stuck: bool
     disclosure: Disclosure
     max_score: float
     aggregation: Aggregation
@@ -179,6 +180,7 @@ class Leap:
             max_steps=self.plan.max_steps_train,
             batch=self.plan.batch,
             on_progress=on_progress,
+            stop_when_stuck=self.plan.stop_when_stuck,
         )
         return measured("rollout", trajectories)
 

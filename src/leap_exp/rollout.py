@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import Decision, Observation, Step, StopReason, Task, Trajectory, View
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,15 @@ def rollout(
     max_steps: int,
     batch: int,
     on_progress: ProgressCallback,
+    stop_when_stuck: bool = False,
 ) -> list[Trajectory]:
     """Run ``policy`` once on each of ``tasks``; the trajectories come in the order of the tasks.
 
     Up to ``batch`` episodes are live at a time: a finished one leaves and the next task takes its place. An action that
     is not admissible goes to the environment as it is. An episode whose environment breaks ends as INFRA_ERROR with no
-    score. The result depends on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
+    score. With ``stop_when_stuck`` an episode ends when the policy meets an observation again and answers it with the
+    same action again: what follows is a loop, from which there is little to learn. The result depends on ``seed`` but
+    not on ``batch``, as far as the policy's decisions do not.
     """
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]
@@ -44,7 +47,12 @@ def rollout(
             while waiting and len(live) < batch:
                 position, task = waiting.pop()
                 live[position] = _LiveEpisode(
-                    environment, task, policy_id=policy.id, seed=derive_seed(seed, "episode", task.id), limit=max_steps
+                    environment,
+                    task,
+                    policy_id=policy.id,
+                    seed=derive_seed(seed, "episode", task.id),
+                    limit=max_steps,
+                    stop_when_stuck=stop_when_stuck,
                 )
             acting = [episode for episode in live.values() if episode.stop is None]
             # The same seed at every call: policies derive their draws from it, the task and the length of the history.
@@ -66,11 +74,21 @@ def rollout(
 class _LiveEpisode:
     """A running episode and its record so far; the boundary where an environment's error becomes a record."""
 
-    def __init__(self, environment: Environment, task: Task, *, policy_id: str, seed: int, limit: int) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        task: Task,
+        *,
+        policy_id: str,
+        seed: int,
+        limit: int,
+        stop_when_stuck: bool,
+    ) -> None:
         self._task = task
         self._policy_id = policy_id
         self._seed = seed
         self._limit = limit
+        self._stop_when_stuck = stop_when_stuck
         self._steps: tuple[Step, ...] = ()
         self._resources = ExitStack()
         self._score: float | None = None
@@ -90,11 +108,15 @@ class _LiveEpisode:
         """Carry out ``decision`` and note what came of it."""
         try:
             transition = self._episode.step(decision.action)
+            is_stuck = self._stop_when_stuck and self._has_met(self._observation, decision.action)
             self._steps += (Step(observation=self._observation, decision=decision, reward=transition.reward),)
             self._observation = transition.observation
-            if transition.done or len(self._steps) == self._limit:
-                self._score = self._episode.score()
-                self.stop = StopReason.DONE if transition.done else StopReason.STEP_LIMIT
+            if transition.done:
+                self._end(StopReason.DONE)
+            elif len(self._steps) == self._limit:
+                self._end(StopReason.STEP_LIMIT)
+            elif is_stuck:
+                self._end(StopReason.STUCK)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 
@@ -118,6 +140,13 @@ class _LiveEpisode:
             self._resources.close()
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
+
+    def _has_met(self, observation: Observation, action: str) -> bool:
+        return any(step.observation == observation and step.decision.action == action for step in self._steps)
+
+    def _end(self, stop: StopReason) -> None:
+        self._score = self._episode.score()
+        self.stop = stop
 
     def _fail(self, error: Exception) -> None:
         logger.warning("%s: the environment broke: %s: %s", self._task.id, type(error).__name__, error)

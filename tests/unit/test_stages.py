@@ -12,7 +12,7 @@ from leap_exp.correct import correct, imitate
 from leap_exp.evaluate import assess, draw_panel
 from leap_exp.probe import draw_probes
 from leap_exp.rollout import rollout, sample_tasks
-from tests.toy import COLOURS, ToyEnvironment, ToyStudent, ToyTeacher, prize_door
+from tests.toy import COLOURS, DOORS, ToyEnvironment, ToyStudent, ToyTeacher, prize_door
 
 TASKS = ToyEnvironment().tasks("train")
 SEER = ToyStudent({colour: prize_door(colour) for colour in COLOURS}, policy_id="seer")
@@ -61,6 +61,29 @@ def test_no_more_than_batch_episodes_are_open_and_a_finished_one_makes_room():
     assert most == [4]
     assert not open_now
     assert seen[-1] == (24, 24)
+
+
+def test_a_policy_that_repeats_itself_is_stopped_only_where_that_is_asked_for():
+    class Stubborn(ToyStudent):
+        def act(self, batch, *, seed):
+            return [Decision(reason="", action=DOORS[0]) for _ in batch]
+
+    def stops(*, stop_when_stuck):
+        trajectories = rollout(
+            ToyEnvironment(),
+            Stubborn({}),
+            TASKS[:2],
+            seed=1,
+            max_steps=8,
+            batch=2,
+            on_progress=lambda done, total: None,
+            stop_when_stuck=stop_when_stuck,
+        )
+        return {(trajectory.stop, len(trajectory.steps), trajectory.score) for trajectory in trajectories}
+
+    assert stops(stop_when_stuck=False) == {(StopReason.STEP_LIMIT, 8, 0.0)}
+    # The first step is on the opening text; the third meets what the second met.
+    assert stops(stop_when_stuck=True) == {(StopReason.STUCK, 3, 0.0)}
 
 
 def test_what_breaks_in_an_environment_is_a_record_without_a_score():

@@ -89,6 +89,7 @@ def plan(config: RunConfig, *, round_0_seed: int) -> Plan:
         train_split=config.env.train_split,
         demonstrations=config.demonstrations.count if source == "expert" else Path(source),
         rollouts=config.rollouts.tasks,
+        stop_when_stuck=config.rollouts.stop_when_stuck,
         disclosure=config.privilege.build(),
         max_score=config.correct.max_score,
         aggregation=Aggregation(config.aggregate),

@@ -16,6 +16,8 @@ class StopReason(StrEnum):
 
     DONE = "done"
     STEP_LIMIT = "step_limit"
+    STUCK = "stuck"
+    """The policy repeated itself, and whoever ran the episode had asked to end it then."""
     INFRA_ERROR = "infra_error"
 
 
