@@ -1,0 +1,30 @@
+"""What the contract tests share: configurations by group member, and a few episodes of a real environment."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from leap_exp.config.groups import conf_dir, register
+from leap_exp.config.refusal import run_config
+from leap_exp.rollout import rollout
+from leap_exp.students.scripted import RandomPolicy
+
+
+def configured(*overrides: str):
+    """The configuration of a small run."""
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return run_config(compose("config", overrides=["run_dir=there", "student=tiny", *overrides]))
+
+
+@pytest.fixture(scope="session")
+def environment():
+    return configured().env.build()
+
+
+@pytest.fixture(scope="session")
+def wandering(environment):
+    """Trajectories of a policy that mostly fails."""
+    tasks = environment.tasks("train")[:6]
+    return rollout(
+        environment, RandomPolicy(), tasks, seed=0, max_steps=6, batch=6, on_progress=lambda done, total: None
+    )

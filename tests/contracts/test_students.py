@@ -1,0 +1,73 @@
+"""What every registered student must do; models whose weights are not at hand are left out."""
+
+import math
+
+import pytest
+
+from leap_exp.config.groups import members
+from leap_exp.config.students import HfStudentConfig
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import views
+from leap_exp.correct import imitate
+from leap_exp.rollout import rollout
+from leap_exp.students.scripted import OraclePolicy
+from tests.contracts.conftest import configured
+
+CONFIGS = {name: configured(f"student={name}", "rounds=0").student for name in members("student")}
+AT_HAND = [
+    name for name, config in CONFIGS.items() if not isinstance(config, HfStudentConfig) or config.model == "tiny"
+]
+TRAINABLE = [name for name in AT_HAND if CONFIGS[name].trainable]
+
+
+@pytest.fixture(params=AT_HAND)
+def student(request, environment):
+    return CONFIGS[request.param].build(environment)
+
+
+def test_a_decision_depends_on_view_and_seed_and_not_on_the_batch(student, wandering):
+    batch = [views(trajectory)[index % 3] for index, trajectory in enumerate(wandering)]
+    together = student.act(batch, seed=3)
+    assert len(together) == len(batch)
+    assert list(together) == [student.act([view], seed=3)[0] for view in batch]
+    assert list(together) == list(student.act(batch, seed=3))
+    assert student.id
+
+
+def test_it_gets_through_whole_episodes(student, environment):
+    tasks = environment.tasks("train")[:3]
+    trajectories = rollout(
+        environment, student, tasks, seed=0, max_steps=4, batch=2, on_progress=lambda done, total: None
+    )
+    assert all(trajectory.score is not None and trajectory.steps for trajectory in trajectories)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_what_can_be_trained_is_trained_saved_and_loaded(name, environment, tmp_path):
+    config = configured(f"student={name}", "trainer.validation_share=0", "trainer.epochs=4", "trainer.warmup_steps=0")
+    student, trainer = config.student.build(environment), config.trainer.build()
+    tasks = environment.tasks("train")[:2]
+    expert = OraclePolicy(environment, Disclosure.NONE)
+    lessons = imitate(
+        rollout(environment, expert, tasks, seed=0, max_steps=20, batch=2, on_progress=lambda done, total: None)
+    )
+    out, seen = tmp_path / "out", []
+    out.mkdir()
+    metrics = trainer.fit(student, lessons, out=out, seed=0, on_progress=lambda done, total: seen.append((done, total)))
+    assert all(metric.startswith("train/") for metric in metrics)
+    assert seen[-1][0] == seen[-1][1] > 0
+    trained = student.load(out, policy_id="trained")
+    assert trained.id == "trained"
+    before, after = student.logprobs(lessons), trained.logprobs(lessons)
+    assert len(before) == len(after) == sum(len(lesson.decisions) for lesson in lessons)
+    assert all(math.isfinite(value) and value <= 0 for value in (*before, *after))
+    assert sum(after) > sum(before)
+
+
+@pytest.mark.parametrize("name", members("trainer"))
+def test_a_trainer_holds_out_the_same_tasks_always(name, environment):
+    tasks = environment.tasks("train")[:200]
+    first, second = (configured(f"trainer={name}").trainer.build() for _ in range(2))
+    held = [first.holds_out(task) for task in tasks]
+    assert held == [second.holds_out(task) for task in tasks]
+    assert 0 < sum(held) < len(tasks) / 2

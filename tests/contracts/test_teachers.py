@@ -1,0 +1,52 @@
+"""What every registered teacher must do."""
+
+import pytest
+
+from leap_exp.config.groups import members
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Correction, CorrectionFailure
+from leap_exp.correct import brief
+from tests.contracts.conftest import configured
+
+
+@pytest.fixture(params=members("teacher"))
+def teacher(request, environment):
+    return configured(f"teacher={request.param}").teacher.build(environment, seed=0)
+
+
+@pytest.mark.parametrize("disclosure", list(Disclosure))
+def test_every_trajectory_gets_an_answer_of_its_own(teacher, environment, wandering, disclosure):
+    briefings = [brief(environment, trajectory.task, disclosure) for trajectory in wandering]
+    results = teacher.correct(wandering, briefings)
+    assert [result.trajectory for result in results] == list(wandering)
+    assert {result.teacher_id for result in results} == {teacher.id}
+    corrections = [result for result in results if isinstance(result, Correction)]
+    assert corrections
+    for correction in corrections:
+        assert correction.briefing.disclosure is disclosure
+        for step, decision, changed in zip(
+            correction.trajectory.steps, correction.decisions, correction.changed, strict=True
+        ):
+            assert decision.reason
+            assert changed == (decision.action != step.decision.action)
+
+
+def test_the_same_question_gets_the_same_answer_in_any_company(teacher, environment, wandering):
+    briefings = [brief(environment, trajectory.task, Disclosure.P75) for trajectory in wandering]
+    together = teacher.correct(wandering, briefings)
+    alone = [teacher.correct([t], [b])[0] for t, b in zip(wandering, briefings, strict=True)]
+    assert list(together) == alone
+
+
+def test_nothing_to_correct_is_no_trouble(teacher):
+    assert list(teacher.correct([], [])) == []
+
+
+def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(teacher, environment, wandering, monkeypatch):
+    def broken(task):
+        raise RuntimeError("no oracle today")
+
+    monkeypatch.setattr(type(environment), "oracle", lambda self, task: broken(task))
+    (result,) = teacher.correct(wandering[:1], [brief(environment, wandering[0].task, Disclosure.NONE)])
+    assert isinstance(result, CorrectionFailure)
+    assert "no oracle today" in result.error
