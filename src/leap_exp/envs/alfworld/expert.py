@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from leap_exp.core.errors import EnvError
 from leap_exp.core.types import View
 from leap_exp.envs.alfworld.errand import TREATMENTS, Errand, read_errand
-from leap_exp.envs.alfworld.habits import is_usual, search_order
+from leap_exp.envs.alfworld.habits import search_order
 from leap_exp.envs.alfworld.memory import Memory, kind_of, recall
 
 _PUT = re.compile(r"(?:move|put) [a-z]+ \d+ (?:to|in|on|in/on) (?P<place>[a-z]+ \d+)")
@@ -76,16 +76,9 @@ class _Turn:
         order = search_order(self._errand.kind, unchecked, first=self._first)
         if not order:
             return self._search_again()
-        for place in order:
-            # Opening what is within reach is quicker than walking to a likelier place.
-            if place in memory.here and (place == order[0] or self._deserves_opening(place, order[0])):
-                return self._at(place)
-        return self._at(order[0])
-
-    def _deserves_opening(self, place: str, next_place: str) -> bool:
-        if kind_of(next_place) == self._first:
-            return kind_of(place) == self._first
-        return is_usual(self._errand.kind, place)
+        # What is within reach is looked into first, likely or not: quicker than walking to a likelier place, and a
+        # student can learn the rule from what it sees.
+        return self._at(next((place for place in order if place in memory.here), order[0]))
 
     def _treat(self, held: str, treatment: str) -> str:
         for place in self._memory.here:
