@@ -79,6 +79,8 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
     console = Console()
     handler = RichHandler(console=console, show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    # Its retries would drown the one line that says what could not be fetched.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     with storing(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
     console.print(f"Run folder: {run_dir}", highlight=False, soft_wrap=True)

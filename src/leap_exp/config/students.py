@@ -73,6 +73,9 @@ class HfStudentConfig(StudentConfig):
     model: str = setting("???", "Hub id, folder with weights, smollm2_135m, or tiny (random weights).")
     format: str = setting("chat", "Prompt form: chat (the tokenizer's template) or plain.")
     decoding: str = setting("free", "free, or admissible (restricted to the actions that the environment admits).")
+    avoid_repeats: bool = setting(
+        False, "With admissible decoding: never the same action twice on the same observation, while there is another."
+    )
     reasons: bool = setting(True, "Whether it writes a reason before the action.")
     list_actions: bool = setting(True, "Whether the prompt lists the admissible actions.")
     remind: bool = setting(False, "Whether the prompt repeats the task under every observation.")
@@ -102,6 +105,7 @@ class HfStudentConfig(StudentConfig):
             environment=environment.name,
             format="plain" if self.format == "plain" else "chat",
             decoding="free" if self.decoding == "free" else "admissible",
+            avoid_repeats=self.avoid_repeats,
             reasons=self.reasons,
             list_actions=self.list_actions,
             remind=self.remind,
@@ -113,7 +117,9 @@ class HfStudentConfig(StudentConfig):
                 r=self.lora.r, alpha=self.lora.alpha, dropout=self.lora.dropout, top_layers=self.lora.top_layers
             ),
         )
-        return HfStudent(settings, policy_id=Path(self.model).name)
+        student = HfStudent(settings, policy_id=Path(self.model).name)
+        _ = student.tokenizer  # A model that cannot be had is found out before anything is done.
+        return student
 
     def provenance(self) -> Mapping[str, object]:
         """The hash of the base weights, and what computes with them."""
