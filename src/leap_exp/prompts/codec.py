@@ -17,7 +17,7 @@ class PromptCodec:
     Args:
         renderer: Makes the text.
         encode: Text to token ids, without special tokens of its own.
-        context_length: Most tokens that a prompt with its response may have.
+        context_length: Most tokens that a prompt may have.
     """
 
     def __init__(self, renderer: Renderer, encode: Callable[[str], Sequence[int]], *, context_length: int) -> None:
@@ -73,8 +73,8 @@ class PromptCodec:
                 first_kept += 1
             if fixed + kept > self.context_length:
                 raise ConfigError(
-                    f"{view.task.id}: a prompt of {fixed} tokens does not fit student.context_length="
-                    f"{self.context_length}; raise it."
+                    f"{view.task.id}: a prompt of {fixed} tokens does not fit the {self.context_length} that "
+                    "student.context_length leaves for it; raise it."
                 )
         return first_kept
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
+
 from leap_exp.core.errors import ConfigError
 
 Messages = Sequence[Mapping[str, str]]
@@ -32,10 +34,17 @@ def chat_markup(apply_template: Callable[[Messages], str]) -> Markup:
     """The markup of a chat template, read off one conversation that ``apply_template`` renders.
 
     Raises:
-        ConfigError: If the template reorders or changes what it is given.
+        ConfigError: If there is no template, or it refuses, reorders or changes what it is given.
     """
     roles = ("system", "user", "assistant", "user")
-    text = apply_template([{"role": role, "content": mark} for role, mark in zip(roles, _SENTINELS, strict=True)])
+    messages = [{"role": role, "content": mark} for role, mark in zip(roles, _SENTINELS, strict=True)]
+    try:
+        text = apply_template(messages)
+    except (TemplateError, ValueError) as error:
+        # Some templates know no system message; a tokenizer without a template raises ValueError.
+        raise ConfigError(
+            f"The model's chat template cannot be used ({error}); choose student.format=plain for this model."
+        ) from error
     pieces = []
     for mark in _SENTINELS:
         piece, found, text = text.partition(mark)

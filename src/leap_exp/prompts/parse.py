@@ -6,7 +6,7 @@ from leap_exp.core.errors import ParseError
 from leap_exp.core.types import Decision
 
 _FIELDS = re.compile(
-    r"^\W*(?:reason(?:ing)?|thought)\W*:\s*(?P<reason>.*?)\s*^\W*action\W*:[ \t*`]*(?P<action>[^\n]*)",
+    r"^\W*(?:reason(?:ing)?|thought)\W*:[\s*`]*(?P<reason>.*?)\s*^\W*action\W*:[ \t*`]*(?P<action>[^\n]*)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
 _ACTION = re.compile(r"^\W*action\W*:[ \t*`]*(?P<action>[^\n]*)", re.IGNORECASE | re.MULTILINE)

@@ -49,6 +49,7 @@ class HfSettings:
     environment: str
     format: Format
     decoding: Decoding
+    avoid_repeats: bool
     reasons: bool
     list_actions: bool
     remind: bool
@@ -93,7 +94,8 @@ class HfStudent:
         def encode(text: str) -> list[int]:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-        return PromptCodec(renderer, encode, context_length=self.settings.context_length)
+        longest_prompt = self.settings.context_length - self.settings.max_new_tokens
+        return PromptCodec(renderer, encode, context_length=longest_prompt)
 
     @property
     def pad_id(self) -> int:
@@ -102,15 +104,15 @@ class HfStudent:
 
     def load(self, folder: Path, *, policy_id: str) -> Self:
         """This student with the adapter in ``folder``."""
+        self._free()
         student = copy.copy(self)
-        student.__dict__.pop("_model", None)
         student.id = policy_id
         student._adapter = folder
-        student._caches = {}
         return student
 
     def trainable_model(self) -> PeftModel:
         """Fresh base weights with this student's adapter apart and ready to train; a new adapter if it has none."""
+        self._free()
         base = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
         if self._adapter is not None:
             return PeftModel.from_pretrained(base, str(self._adapter), is_trainable=True)
@@ -134,6 +136,11 @@ class HfStudent:
             model = PeftModel.from_pretrained(model, str(self._adapter)).merge_and_unload()
         model.set_attn_implementation(ATTENTION)
         return model
+
+    def _free(self) -> None:
+        """Let go of the weights to act with, which are read anew when needed: memory is for one copy at a time."""
+        self.__dict__.pop("_model", None)
+        self._caches = {}
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision]:  # noqa: ARG002  decoding is greedy
         """One decision a view.
@@ -213,7 +220,10 @@ class HfStudent:
                     f"{view.task.id} lists no admissible actions, so student.decoding=admissible cannot choose among "
                     "them; take student.decoding=free."
                 )
-            by_ids.append({self.codec.action_ids(action): action for action in view.observation.admissible_actions})
+            actions = view.observation.admissible_actions
+            if self.settings.avoid_repeats:
+                actions = _untried(view) or actions
+            by_ids.append({self.codec.action_ids(action): action for action in actions})
         written = choose(self._model, caches, prompts, [Trie.of(options) for options in by_ids])
         return [options[tuple(ids)] for options, ids in zip(by_ids, written, strict=True)]
 
@@ -222,6 +232,12 @@ class HfStudent:
             return parse_decision(text, reasons=self.settings.reasons)
         except ParseError:
             return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)
+
+
+def _untried(view: View) -> tuple[str, ...]:
+    """The admissible actions not taken before on this very observation: a greedy policy's way out of loops."""
+    tried = {step.decision.action for step in view.history if step.observation == view.observation}
+    return tuple(action for action in view.observation.admissible_actions or () if action not in tried)
 
 
 def _linear_modules(model: PreTrainedModel) -> list[str]:

@@ -103,5 +103,7 @@ def test_a_prompt_extends_the_last_one_but_where_turns_are_dropped():
 
 def test_a_task_that_does_not_fit_at_all_is_refused_with_the_setting_to_raise():
     view = View(task=long_views(1)[0].task, history=(), observation=long_views(1)[0].observation)
-    with pytest.raises(ConfigError, match=r"alfworld/0: a prompt of \d+ tokens .*student\.context_length=20; raise it"):
+    with pytest.raises(
+        ConfigError, match=r"alfworld/0: a prompt of \d+ tokens .* the 20 that student\.context_length .*raise it"
+    ):
         codec(context_length=20).prompt_ids(view)

@@ -10,13 +10,14 @@ from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.types import Decision, View, views
 from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
-from tests.unit.records import ACTIONS, correction, trajectory
+from tests.unit.records import ACTIONS, correction, task, trajectory
 
 SETTINGS = HfSettings(
     model="tiny",
     environment="alfworld",
     format="plain",
     decoding="admissible",
+    avoid_repeats=False,
     reasons=False,
     list_actions=False,
     remind=False,
@@ -64,6 +65,20 @@ def test_batched_choice_equals_one_by_one_greedy_decoding_along_whole_episodes()
         assert [decision.action for decision in decided] == [greedy_action(agent, view) for view in live]
 
 
+def test_avoiding_repeats_takes_every_action_once_before_any_twice():
+    agent = student(avoid_repeats=True)
+    taken: list[str] = []
+    for _ in range(len(ACTIONS) + 1):
+        steps = tuple(
+            dataclasses.replace(step, observation=trajectory("look").steps[0].observation)
+            for step in trajectory(*taken).steps
+        )
+        view = View(task=task(), history=steps, observation=trajectory("look").steps[0].observation)
+        taken.append(agent.act([view], seed=0)[0].action)
+    assert sorted(taken[:-1]) == sorted(ACTIONS)
+    assert taken[-1] in ACTIONS
+
+
 @pytest.mark.parametrize("format_", ["plain", "chat"])
 @pytest.mark.parametrize("reasons", [False, True])
 def test_every_choice_among_admissible_actions_is_admissible(format_, reasons):
@@ -107,7 +122,7 @@ def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
 
 
 def test_a_prompt_that_cannot_be_shortened_enough_is_refused():
-    with pytest.raises(ConfigError, match="context_length=50"):
+    with pytest.raises(ConfigError, match=r"the 38 that student\.context_length leaves"):
         student(context_length=50).act(views(trajectory("look")), seed=0)
 
 
