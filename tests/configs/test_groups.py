@@ -36,7 +36,7 @@ def test_every_group_member_is_described_in_the_help(group, member):
 
 def test_the_defaults_are_the_issue_s():
     config = composed()
-    assert (config.rounds, config.seed, config.privilege.disclosure) == (3, 0, "p50")
+    assert (config.rounds, config.seed, config.privilege.disclosure) == (3, 0, "p25")
     assert {group: type(getattr(config, group)).__name__ for group in SCHEMAS} == {
         "env": "AlfworldConfig",
         "teacher": "OracleTeacherConfig",
