@@ -1,8 +1,7 @@
-"""``python -m leap_exp.check NAME``: an environment against its reference implementation."""
+"""``python -m leap_exp.check NAME``: an environment against its contract and its reference implementation."""
 
 import argparse
 import atexit
-import json
 import multiprocessing
 import sys
 import time
@@ -12,13 +11,16 @@ from functools import partial
 from pathlib import Path
 
 from leap_exp.core.errors import LeapError
+from leap_exp.envs.alfworld import AlfworldEnvironment
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.compare import Difference, compare_engines
 from leap_exp.envs.alfworld.engine import open_fast
+from leap_exp.envs.alfworld.game import read_game
 from leap_exp.envs.alfworld.memoised import memoised_textworld
 from leap_exp.envs.alfworld.official import game_files, official_folder
-from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay, require_textworld
+from leap_exp.envs.check import contract_violations
 
 # TextWorld never frees all that a game took: a fresh process now and then keeps the memory small.
 _GAMES_A_PROCESS = 100
@@ -52,9 +54,18 @@ def _add_alfworld(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_alfworld(options: argparse.Namespace) -> int:
+    violations = contract_violations(AlfworldEnvironment(), "valid_unseen")
+    for violation in violations:
+        print(violation)
+    print(f"{len(violations)} violations of the contract of environments")
+    return max(_compare_games(options), int(bool(violations)))
+
+
+def _compare_games(options: argparse.Namespace) -> int:
     sources = _builtin_games(options.builtin, options.seed) if options.builtin else _games_in(options.games)
     if options.limit and options.limit < len(sources):
         sources = [sources[index * len(sources) // options.limit] for index in range(options.limit)]
+    require_textworld()
     compare = partial(_compare, steps=options.steps, seed=options.seed)
     # Spawned, not forked: a worker starts without the threads and buffers of this process.
     with multiprocessing.get_context("spawn").Pool(
@@ -84,7 +95,7 @@ def _compare(source: _Source, *, steps: int, seed: int) -> tuple[int, list[Diffe
     """The number of commands played, and what differed."""
     game_id, read = source
     text = read()
-    walkthrough = json.loads(text)["walkthrough"]
+    walkthrough = read_game(text, game_id=game_id).walkthrough
     differences = compare_engines(
         text, TextWorldPlay, open_fast, game_id=game_id, walkthrough=walkthrough, steps=steps, seed=seed
     )

@@ -1,6 +1,7 @@
 """The command lines that compare the engines."""
 
 import json
+import sys
 
 import pytest
 
@@ -27,6 +28,18 @@ def test_check_counts_differences(games, capsys):
 def test_check_of_a_missing_folder_is_one_clear_error(tmp_path, capsys):
     assert check.main(["alfworld", "--games", str(tmp_path / "none")]) == 1
     assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_check_names_a_broken_game(games, capsys):
+    (games / "train" / "trial_1" / "game.tw-pddl").write_text("{}")
+    assert check.main(["alfworld", "--games", str(games), "--steps", "2"]) == 1
+    assert "train/trial_1" in capsys.readouterr().err
+
+
+def test_missing_reference_says_what_to_install(games, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "textworld.envs.pddl", None)
+    assert check.main(["alfworld", "--games", str(games)]) == 1
+    assert "pip install 'leap-exp[alfworld]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

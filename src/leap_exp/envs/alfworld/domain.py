@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.alfworld.pddl import Expression, parse_expression, typed_names
+from leap_exp.envs.alfworld.pddl import Expression, flat_list, parse_expression, typed_names
 
 _AGENT = {"a": "agent"}
 _AT = {**_AGENT, "l": "location"}
@@ -85,7 +85,7 @@ def require_known_domain(text: str) -> None:
         DataError: An action is missing, unknown or has another meaning.
     """
     domain = parse_expression(text)
-    types = {"object"} | {name for name, _ in typed_names(_section(domain, ":types"))}
+    types = {"object"} | set(typed_names(_section(domain, ":types")))
     actions = {str(part[1]): part for part in domain if isinstance(part, list) and part[0] == ":action"}
     if unshared := sorted(actions.keys() ^ PARAMETERS.keys()):
         raise DataError(f"ALFWorld's domain and the game's do not share the action {unshared[0]!r}; {_WAY_OUT}.")
@@ -94,17 +94,17 @@ def require_known_domain(text: str) -> None:
         needs, changes = (parse_expression(f"(and {rule})") for rule in _RULES[name])
         parameters = {f"?{parameter}": kind for parameter, kind in PARAMETERS[name].items()}
         if (
-            dict(typed_names(fields[":parameters"])) != parameters
+            typed_names(flat_list(fields[":parameters"])) != parameters
             or _condition(fields[":precondition"], types) != _condition(needs, types)
             or _effects(fields[":effect"]) != _effects(changes)
         ):
             raise DataError(f"its domain gives the action {name!r} another meaning than ALFWorld's; {_WAY_OUT}.")
 
 
-def _section(domain: Expression, key: str) -> list[Expression]:
+def _section(domain: Expression, key: str) -> list[str]:
     for part in domain:
         if isinstance(part, list) and part[0] == key:
-            return part[1:]
+            return flat_list(part[1:])
     raise DataError(f"its domain lacks {key}.")
 
 
@@ -128,8 +128,8 @@ def _conjuncts(expression: Expression, types: set[str]) -> Iterator[object]:
                 yield from branches.pop()
             else:
                 yield frozenset(branches)
-        case ["exists", list(variables), body]:
-            named = dict(typed_names(variables))
+        case ["exists", variables, body]:
+            named = typed_names(flat_list(variables))
             if set(named.values()) <= types:
                 yield (frozenset(named.items()), _condition(body, types))
             else:

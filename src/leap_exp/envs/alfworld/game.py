@@ -15,21 +15,32 @@ from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.domain import require_known_domain
 from leap_exp.envs.alfworld.goal import Goal, read_goal
 from leap_exp.envs.alfworld.grammar import TASK_PREFIX, Grammar, read_grammar
-from leap_exp.envs.alfworld.pddl import parse_expression, typed_names, without_comments
+from leap_exp.envs.alfworld.pddl import parse_expression, without_comments
 
-_FACT = re.compile(r"\(\s*([^\s()]+)\s*([^\s()]*)\s*([^\s()]*)\s*([^()]*)\)")
 _OBJECT_FLAGS = (
     "pickupable", "cleanable", "heatable", "coolable", "toggleable", "sliceable", "isreceptacleobject", "moveable",
 )  # fmt: skip
 _DYNAMIC_FLAGS = ("opened", "isclean", "ishot", "iscool", "issliced", "istoggled")
-_PAIRS = (
-    "objecttype", "receptacletype", "cancontain", "receptacleatlocation", "objectatlocation", "inreceptacle",
-    "inreceptacleobject", "atlocation", "holds",
-)  # fmt: skip
-_MARKS = ("openable", *_OBJECT_FLAGS, *_DYNAMIC_FLAGS)
+_PAIRS = {
+    "objecttype": ("object", "otype"),
+    "receptacletype": ("receptacle", "rtype"),
+    "cancontain": ("rtype", "otype"),
+    "receptacleatlocation": ("receptacle", "location"),
+    "objectatlocation": ("object", "location"),
+    "inreceptacle": ("object", "receptacle"),
+    "inreceptacleobject": ("object", "object"),
+    "atlocation": ("agent", "location"),
+    "holds": ("agent", "object"),
+}
+_MARKS = {"openable": "receptacle", "opened": "receptacle"} | {
+    flag: "object" for flag in (*_OBJECT_FLAGS, *_DYNAMIC_FLAGS) if flag != "opened"
+}
 # What a problem may state that neither the game's rules nor its texts ever ask about.
-_IDLE = ("checked", "examined", "full", "ison", "holdsany", "wasinreceptacle", "isreceptacleobjectfull", "distance",
-         "total-cost", "holdsanyreceptacleobject")  # fmt: skip
+_IDLE = (
+    "checked", "examined", "full", "ison", "holdsany", "holdsanyreceptacleobject", "wasinreceptacle",
+    "isreceptacleobjectfull",
+)  # fmt: skip
+_NUMERIC_FACT = re.compile(r"\(=\s*\([^()]*\)[^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ def read_summary(game_text: str, *, game_id: str) -> tuple[str, str]:
     with _naming(game_id):
         data = json.loads(game_text)
         _, task_text = read_grammar(data["grammar"])
-        *_, goal = _sections(without_comments(data["pddl_problem"]))
+        _, goal = _sections(without_comments(data["pddl_problem"]))
         return task_text.removeprefix(TASK_PREFIX), read_goal(parse_expression(goal), {}).task_type
 
 
@@ -160,33 +171,29 @@ class _Problem:
 
     def __init__(self, text: str) -> None:
         text = without_comments(text)
-        objects, init, goal = _sections(text)
-        self.types = dict(typed_names(objects.split()))
-        self.goal = goal
+        init, self.goal = _sections(text)
+        init, self.can_contain = _cut_out_can_contain(init)
         self.pairs: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self.marks: dict[str, set[str]] = defaultdict(set)
-        mentioned: set[str] = set()
+        named: dict[str, set[str]] = defaultdict(set)
         for predicate, facts in _facts_by_predicate(init).items():
-            if predicate in _IDLE:
-                continue
-            firsts, seconds, rests = (set(column) for column in zip(*facts, strict=True))
-            is_pair = predicate in _PAIRS
-            if rests != {""} or "" in firsts or (is_pair == ("" in seconds)) or not (is_pair or predicate in _MARKS):
+            width = len(facts[0])
+            if any(len(fact) != width for fact in facts):
+                raise DataError(f"its facts ({predicate} ...) have different numbers of arguments.")
+            if predicate in _PAIRS and width == 3:
+                pairs = self.pairs[predicate] = {(first, second) for _, first, second in facts}
+                for kind, names in zip(_PAIRS[predicate], zip(*pairs, strict=True), strict=True):
+                    named[kind].update(names)
+            elif predicate in _MARKS and width == 2:
+                marked = self.marks[predicate] = {name for _, name in facts}
+                named[_MARKS[predicate]] |= marked
+            elif predicate not in _IDLE:
                 raise DataError(f"its facts ({predicate} ...) are not of ALFWorld's domain.")
-            if is_pair:
-                self.pairs[predicate] = {(first, second) for first, second, _ in facts}
-                mentioned |= seconds
-            else:
-                self.marks[predicate] = firsts
-            mentioned |= firsts
-        self.names, self.kinds = _shown_names(mentioned)
-        self.receptacles = self._sorted(mentioned, "receptacle")
-        self.objects = self._sorted(mentioned, "object")
-        self.locations = self._sorted(mentioned, "location")
-
-    def _sorted(self, mentioned: Iterable[str], kind: str) -> dict[str, int]:
-        of_kind = sorted(name for name in mentioned if self.types[name] == kind)
-        return {name: index for index, name in enumerate(of_kind)}
+        self.names, self.kinds = _shown_names(named["object"] | named["receptacle"])
+        self.receptacles, self.objects, self.locations = (
+            {name: index for index, name in enumerate(sorted(named[kind]))}
+            for kind in ("receptacle", "object", "location")
+        )
 
     def _functions(self, predicate: str) -> dict[str, str]:
         found = dict(self.pairs[predicate])
@@ -220,7 +227,7 @@ class _Problem:
             receptacles=receptacles,
             objects=objects,
             locations=tuple(self.locations),
-            can_contain=frozenset(self.pairs["cancontain"]),
+            can_contain=self.can_contain | self.pairs["cancontain"],
             receptacles_at=self._columns("receptacleatlocation", self.receptacles, self.locations),
             inside=self._columns("inreceptacleobject", self.objects, self.objects),
             flags={flag: self._mask(flag, self.objects) for flag in _OBJECT_FLAGS}
@@ -283,33 +290,44 @@ class _Problem:
         )
 
 
-def _facts_by_predicate(init: str) -> dict[str, list[tuple[str, str, str]]]:
-    """The arguments of each predicate's facts: first, second, whatever follows; empty where there is none."""
-    facts: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    for predicate, first, second, rest in _FACT.findall(init):
-        facts[predicate].append((first, second, rest))
+def _sections(text: str) -> tuple[str, str]:
+    """The texts of the initial facts and of the goal formula."""
+    try:
+        init = text.index("(:init")
+        goal = text.index("(:goal", init)
+    except ValueError:
+        raise DataError("its PDDL problem lacks (:init or (:goal, in this order.") from None
+    return text[init + len("(:init") : goal], text[goal + len("(:goal") :]
+
+
+def _cut_out_can_contain(init: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """The facts without, and the pairs of, ``canContain``: half of all facts, and in official files one run of them."""
+    start = init.find("(cancontain ")
+    end = init.find(")", init.rfind("(cancontain ")) + 1
+    run = init[start:end] if start >= 0 else ""
+    if not run or run.count("(") != run.count("(cancontain "):
+        return init, frozenset()
+    symbols = run.replace("(cancontain ", " ").replace(")", " ").split()
+    return init[:start] + init[end:], frozenset(zip(symbols[::2], symbols[1::2], strict=True))
+
+
+def _facts_by_predicate(init: str) -> dict[str, list[list[str]]]:
+    """The facts, each the list of its symbols, by predicate."""
+    if "(=" in init:
+        init = _NUMERIC_FACT.sub("", init)
+    facts: dict[str, list[list[str]]] = defaultdict(list)
+    for symbols in map(str.split, init.replace("(", " ").split(")")):
+        if symbols:
+            facts[symbols[0]].append(symbols)
     return facts
 
 
-def _sections(text: str) -> tuple[str, str, str]:
-    """The texts of the object list, of the initial facts, and of the goal formula."""
-    try:
-        objects = text.index("(:objects")
-        init = text.index("(:init", objects)
-        goal = text.index("(:goal", init)
-    except ValueError:
-        raise DataError("its PDDL problem lacks (:objects, (:init or (:goal, in this order.") from None
-    names = text[objects + len("(:objects") : init].strip().removesuffix(")")
-    return names, text[init + len("(:init") : goal], text[goal + len("(:goal") :]
-
-
-def _shown_names(mentioned: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _shown_names(ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The name and the kind that each thing is shown with; numbers fall as ids rise, as ALFWorld counts them."""
     by_kind: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(mentioned):
-        kind, bar, _ = name.partition("_bar_")
-        if bar:
-            by_kind[kind + "basin" if "basin" in name else kind].append(name)
+    for name in sorted(ids):
+        kind = name.partition("_bar_")[0]
+        by_kind[kind + "basin" if "basin" in name else kind].append(name)
     shown, kinds = {}, {}
     for kind, names in by_kind.items():
         for number, name in zip(range(len(names), 0, -1), names, strict=True):

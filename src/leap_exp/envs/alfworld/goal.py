@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.alfworld.pddl import Expression, typed_names
+from leap_exp.envs.alfworld.pddl import Expression, flat_list, typed_names
 from leap_exp.envs.alfworld.query import Atom, Query, Relation, relation
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def _flatten(expression: Expression, formula: _Formula, scope: Mapping[str, str]
         case ["and", *parts]:
             for part in parts:
                 _flatten(part, formula, scope)
-        case ["exists", [*variables], body]:
+        case ["exists", variables, body]:
             inner = dict(scope)
-            for name, kind in typed_names(variables):
+            for name, kind in typed_names(flat_list(variables)).items():
                 inner[name] = f"{name}.{len(formula.types)}"
                 formula.types[inner[name]] = kind
             _flatten(body, formula, inner)

@@ -1,7 +1,7 @@
 """Reading PDDL text: nested lists and typed name lists."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from leap_exp.core.errors import DataError
 
@@ -35,18 +35,26 @@ def parse_expression(text: str) -> Expression:
     raise DataError(f"The parentheses of a PDDL text do not match: {text.strip()[:60]!r}.")
 
 
-def typed_names(symbols: Iterable[Expression]) -> Iterator[tuple[str, str]]:
-    """The (name, type) pairs of a typed list ``a b - t c - u``; a name without a type has the type "object"."""
+def typed_names(symbols: Iterable[str]) -> dict[str, str]:
+    """The type of each name in a typed list ``a b - t c - u``; one without a type has the type "object"."""
+    types: dict[str, str] = {}
     waiting: list[str] = []
-    type_follows = False
-    for symbol in symbols:
-        if not isinstance(symbol, str):
-            raise DataError(f"A typed list holds {symbol!r} where a name was expected.")
-        if type_follows:
-            yield from ((name, symbol) for name in waiting)
-            waiting, type_follows = [], False
-        elif symbol == "-":
-            type_follows = True
+    remaining = iter(symbols)
+    for symbol in remaining:
+        if symbol == "-":
+            kind = next(remaining, "object")
+            for name in waiting:
+                types[name] = kind
+            waiting.clear()
         else:
             waiting.append(symbol)
-    yield from ((name, "object") for name in waiting)
+    return types | dict.fromkeys(waiting, "object")
+
+
+def flat_list(expression: Expression) -> list[str]:
+    """``expression`` as the list of symbols that it must be."""
+    if isinstance(expression, list):
+        symbols = [part for part in expression if isinstance(part, str)]
+        if len(symbols) == len(expression):
+            return symbols
+    raise DataError(f"PDDL text has {expression!r} where a list of names was expected.")

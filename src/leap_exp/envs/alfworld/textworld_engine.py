@@ -61,14 +61,22 @@ def _exclusively() -> Iterator[None]:
             sys.argv = arguments
 
 
-def _new_environment() -> Any:  # noqa: ANN401 (TextWorld has no types)
+def require_textworld() -> None:
+    """Raise an EnvError that says what to install if the reference is not there."""
     try:
-        from textworld import EnvInfos
-        from textworld.envs.pddl import PddlEnv
+        import alfworld  # noqa: F401
+        import textworld.envs.pddl  # noqa: F401
     except ImportError as error:
         raise EnvError(
             f"engine=textworld needs the alfworld package ({error}): pip install 'leap-exp[alfworld]', or engine=fast."
         ) from error
+
+
+def _new_environment() -> Any:  # noqa: ANN401 (TextWorld has no types)
+    require_textworld()
+    from textworld import EnvInfos
+    from textworld.envs.pddl import PddlEnv
+
     return PddlEnv(EnvInfos(won=True, admissible_commands=True))
 
 
