@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
@@ -117,3 +120,12 @@ def test_leaving_the_context_closes_the_game_even_after_a_crash(monkeypatch):
     with pytest.raises(ZeroDivisionError), environment.open(task, seed=0):
         1 / 0  # noqa: B018
     assert len(closed) == 1
+
+
+def test_fast_engine_needs_nothing_of_textworld():
+    code = (
+        "import sys; from leap_exp.envs.alfworld import AlfworldEnvironment as E;"
+        "e = E(select='0:1'); t, = e.tasks('train'); e.open(t, seed=0).__enter__();"
+        "sys.exit(any(name in sys.modules for name in ('textworld', 'alfworld', 'fast_downward', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
