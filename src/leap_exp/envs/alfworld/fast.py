@@ -17,11 +17,12 @@ NOTHING_HAPPENS = "Nothing happens."
 
 Commands = tuple[tuple[str, Action], ...]
 
-_CLEANERS, _HEATERS, _COOLERS = (
-    frozenset({"sinktype", "sinkbasintype"}),
-    frozenset({"microwavetype"}),
-    frozenset({"fridgetype"}),
-)
+_APPLIANCES = {
+    "sinkbasintype": ("cleanable", "cleanobject"),
+    "microwavetype": ("heatable", "heatobject"),
+    "fridgetype": ("coolable", "coolobject"),
+}
+"""The receptacle types that change what is in hand: the property that it needs, and the action."""
 _KNIVES = frozenset({"knifetype", "butterknifetype"})
 
 
@@ -138,27 +139,24 @@ class World:
 
     def _at(self, receptacle: int) -> Iterator[tuple[str, Action]]:
         """What can be done at a receptacle where the agent stands."""
-        place, held = self.game.receptacles[receptacle], self.held
+        game, held = self.game, self.held
+        place, reachable = game.receptacles[receptacle], self.accessible(receptacle)
         yield self._command("examinereceptacle", receptacle=receptacle)
-        is_open = bool(self.opened >> receptacle & 1)
         if place.openable:
-            yield self._command("closeobject" if is_open else "openobject", receptacle=receptacle)
+            yield self._command("closeobject" if reachable else "openobject", receptacle=receptacle)
         if held < 0:
-            if is_open or not place.openable:
-                pickupable = self.game.flags["pickupable"]
+            if reachable:
+                pickupable = game.flags["pickupable"]
                 for thing in self.contents[receptacle]:
                     if pickupable >> thing & 1:
                         yield self._command("pickupobject", thing, receptacle)
             return
-        in_hand = self.game.objects[held]
-        if (is_open or not place.openable) and (place.rtype, in_hand.otype) in self.game.can_contain:
+        if reachable and (place.rtype, game.objects[held].otype) in game.can_contain:
             yield self._command("putobject", held, receptacle)
-        if in_hand.cleanable and place.rtype in _CLEANERS:
-            yield self._command("cleanobject", held, receptacle)
-        if in_hand.heatable and place.rtype in _HEATERS:
-            yield self._command("heatobject", held, receptacle)
-        if in_hand.coolable and place.rtype in _COOLERS:
-            yield self._command("coolobject", held, receptacle)
+        if place.rtype in _APPLIANCES:
+            property_name, action = _APPLIANCES[place.rtype]
+            if game.flags[property_name] >> held & 1:
+                yield self._command(action, held, receptacle)
 
     def _command(self, name: str, thing: int = -1, receptacle: int = -1, tool: int = -1) -> tuple[str, Action]:
         """An action with the command that stands for it, rendered once a game."""

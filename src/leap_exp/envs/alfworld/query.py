@@ -86,12 +86,14 @@ class Query:
         return extended
 
 
-def relation(predicate: str, types: Sequence[str] | None = None) -> Relation:
-    """The relation called ``predicate``; a DataError if the fast engine does not keep it, or not for these types."""
+def relation(predicate: str, types: Sequence[str]) -> Relation:
+    """The relation called ``predicate``; a DataError if the fast engine does not keep it for arguments of ``types``."""
     found = RELATIONS.get(predicate)
-    if found is None or (types is not None and tuple(types) != found.types):
-        wanted = predicate if types is None else f"{predicate}({', '.join(types)})"
-        raise DataError(f"The game asks about {wanted}, which the fast engine does not keep; use engine=textworld.")
+    if found is None or tuple(types) != found.types:
+        raise DataError(
+            f"The game asks about {predicate}({', '.join(types)}), which the fast engine does not keep; "
+            f"use engine=textworld."
+        )
     return found
 
 
