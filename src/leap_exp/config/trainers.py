@@ -28,9 +28,7 @@ class SftConfig(TrainerConfig):
     validation_share: float = setting(0.15, "Share of tasks kept for validation, in every round the same.")
     warmup_steps: int = setting(10, "Steps over which the learning rate rises.")
     max_grad_norm: float = setting(0.3, "Gradients are clipped to this norm.")
-    schedule: str = setting(
-        "cosine", "How it falls after the warm-up: cosine, linear or constant_with_warmup."
-    )
+    schedule: str = setting("cosine", "How it falls after the warm-up: cosine, linear or constant_with_warmup.")
     weight_decay: float = setting(0.0, "Weight decay of AdamW.")
 
     def __post_init__(self) -> None:
