@@ -24,7 +24,7 @@ from trl import SFTConfig, SFTTrainer
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Correction, Task
+from leap_exp.core.types import Correction, Task, views
 from leap_exp.prompts.codec import PromptCodec
 from leap_exp.train.examples import IGNORED, Row, training_rows
 from leap_exp.train.packing import collate
@@ -107,7 +107,10 @@ class SftTrainer:
         trainer.train()
         trainer.model.save_pretrained(str(out))
         shutil.rmtree(checkpoints, ignore_errors=True)
-        return _metrics(trainer, train_rows)
+        shortened = sum(
+            student.codec.first_kept(view) > 1 for correction in dataset for view in views(correction.trajectory)
+        )
+        return {**_metrics(trainer, train_rows), "train/shortened_prompts_count": float(shortened)}
 
     def _rows(self, dataset: Sequence[Correction], codec: PromptCodec) -> tuple[list[Row], list[Row]]:
         train: list[Row] = []

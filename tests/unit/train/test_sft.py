@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.types import views
 from leap_exp.train.sft import SftSettings, SftTrainer
 from tests.unit.records import correction
 from tests.unit.students.test_hf import student
@@ -75,6 +76,16 @@ def test_held_out_tasks_are_not_trained_on_and_choose_the_checkpoint(tmp_path):
     assert metrics["train/validation_loss_nats"] > 0
 
 
+def test_prompts_that_lost_turns_are_counted(tmp_path):
+    agent = student(context_length=420)
+    lessons = [correction(("look",) * 12, ("go to desk 1",) * 12)]
+    trainer = SftTrainer(SETTINGS)
+    metrics = trainer.fit(agent, lessons, out=tmp_path / "adapter", seed=0, on_progress=lambda done, total: None)
+    shortened = sum(agent.codec.first_kept(view) > 1 for view in views(lessons[0].trajectory))
+    assert 0 < shortened < 12
+    assert metrics["train/shortened_prompts_count"] == shortened
+
+
 def test_nothing_left_to_train_on_is_refused(tmp_path):
     settings = dataclasses.replace(SETTINGS, validation_share=1.0)
     with pytest.raises(ConfigError, match=r"validation_share=1\.0"):
@@ -96,6 +107,4 @@ def test_the_mask_hides_branches_from_all_that_follows():
 
 
 def _first_view(lesson):
-    from leap_exp.core.types import views
-
     return views(lesson.trajectory)[0]
