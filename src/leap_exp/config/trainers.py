@@ -30,6 +30,7 @@ class SftConfig(TrainerConfig):
     max_grad_norm: float = setting(0.3, "Gradients are clipped to this norm.")
     schedule: str = setting("cosine", "How it falls after the warm-up: cosine, linear or constant_with_warmup.")
     weight_decay: float = setting(0.0, "Weight decay of AdamW.")
+    new_lessons_only: bool = setting(False, "Whether what the teacher repeats within a trajectory is trained on once.")
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
@@ -56,5 +57,6 @@ class SftConfig(TrainerConfig):
                 max_grad_norm=self.max_grad_norm,
                 schedule=self.schedule,
                 weight_decay=self.weight_decay,
+                new_lessons_only=self.new_lessons_only,
             )
         )

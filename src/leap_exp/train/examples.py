@@ -92,14 +92,41 @@ class _RowBuilder:
             self._steps[place] = step
 
 
-def training_rows(correction: Correction, codec: PromptCodec) -> Iterator[Row]:
-    """The rows of a correction: one, or several where the prompt passes the length limit and drops turns."""
+def training_rows(correction: Correction, codec: PromptCodec, *, taught: frozenset[int] | None = None) -> Iterator[Row]:
+    """The rows of a correction: one, or several where the prompt passes the length limit and drops turns.
+
+    ``taught`` are the steps whose decisions become targets; None for all of them.
+    """
     steps = list(enumerate(views(correction.trajectory)))
+    chosen = frozenset(range(len(steps))) if taught is None else taught
     for first_kept, group in groupby(steps, key=lambda step: codec.first_kept(step[1])):
-        yield _row(correction, codec, list(group), first_kept)
+        yield _row(correction, codec, list(group), first_kept, chosen)
 
 
-def _row(correction: Correction, codec: PromptCodec, steps: Sequence[tuple[int, View]], first_kept: int) -> Row:
+def new_lessons(correction: Correction) -> frozenset[int]:
+    """The steps at which the teacher says something that it has not said in this trajectory before.
+
+    A student that ignores a correction is told the same at every later step: go back to where the mug was. Weighed by
+    how often they are said, such lessons drown all others. A changed action counts as said once it was demanded, an
+    unchanged one once it was approved on the same observation.
+    """
+    said: set[tuple[str, str]] = set()
+    new: list[int] = []
+    for index, (step, decision) in enumerate(zip(correction.trajectory.steps, correction.decisions, strict=True)):
+        place = "" if correction.changed[index] else step.observation.text
+        if (place, decision.action) not in said:
+            said.add((place, decision.action))
+            new.append(index)
+    return frozenset(new)
+
+
+def _row(
+    correction: Correction,
+    codec: PromptCodec,
+    steps: Sequence[tuple[int, View]],
+    first_kept: int,
+    taught: frozenset[int],
+) -> Row:
     builder = _RowBuilder(codec.encode_prompt(steps[0][1], first_kept=first_kept))
     last_index = steps[-1][0]
     for index, view in steps:
@@ -107,10 +134,11 @@ def _row(correction: Correction, codec: PromptCodec, steps: Sequence[tuple[int, 
             builder.extend_trunk(codec.text_ids(codec.renderer.turn(view.task, view.observation)))
         taken_ids = codec.response_ids(correction.trajectory.steps[index].decision)
         taught_ids = codec.response_ids(correction.decisions[index])
-        if taught_ids == taken_ids:
+        if index in taught and taught_ids == taken_ids:
             builder.respond_on_trunk(taught_ids, index)
         else:
-            builder.respond_on_branch(taught_ids, index)
+            if index in taught:
+                builder.respond_on_branch(taught_ids, index)
             if index < last_index:
                 builder.extend_trunk(taken_ids[:-1])
         if index < last_index:

@@ -26,7 +26,7 @@ from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Task, views
 from leap_exp.prompts.codec import PromptCodec
-from leap_exp.train.examples import IGNORED, Row, training_rows
+from leap_exp.train.examples import IGNORED, Row, new_lessons, training_rows
 from leap_exp.train.packing import collate
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class SftSettings:
     max_grad_norm: float
     schedule: str
     weight_decay: float
+    new_lessons_only: bool
 
 
 class SftTrainer:
@@ -117,7 +118,8 @@ class SftTrainer:
         validation: list[Row] = []
         for correction in dataset:
             side = validation if self.holds_out(correction.trajectory.task) else train
-            side.extend(training_rows(correction, codec))
+            taught = new_lessons(correction) if self.settings.new_lessons_only else None
+            side.extend(training_rows(correction, codec, taught=taught))
         if not train:
             raise ConfigError(
                 f"trainer.validation_share={self.settings.validation_share} of {len(dataset)} corrections leaves "
