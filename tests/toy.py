@@ -56,7 +56,7 @@ class ToyEpisode:
 
 
 class ToyOracle:
-    def decide(self, view: View, disclosure: Disclosure, *, seed: int) -> Decision:
+    def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
         action = prize_door(view.task.kind)
         return Decision(reason=f"The mark is {view.task.kind} ({disclosure}).", action=action)
 

@@ -78,6 +78,7 @@ class HfStudentConfig(StudentConfig):
     )
     reasons: bool = setting(True, "Whether it writes a reason before the action.")
     list_actions: bool = setting(True, "Whether the prompt lists the admissible actions.")
+    condense: bool = setting(False, "Whether the prompt leaves out what observations only repeat of the actions.")
     remind: bool = setting(False, "Whether the prompt repeats the task under every observation.")
     context_length: int = setting(4096, "Tokens of prompt and response; longer histories lose their oldest turns.")
     max_new_tokens: int = setting(128, "Tokens that a response may have.")
@@ -108,6 +109,7 @@ class HfStudentConfig(StudentConfig):
             avoid_repeats=self.avoid_repeats,
             reasons=self.reasons,
             list_actions=self.list_actions,
+            condense=self.condense,
             remind=self.remind,
             context_length=self.context_length,
             max_new_tokens=self.max_new_tokens,

@@ -30,7 +30,9 @@ class SftConfig(TrainerConfig):
     max_grad_norm: float = setting(0.3, "Gradients are clipped to this norm.")
     schedule: str = setting("cosine", "How it falls after the warm-up: cosine, linear or constant_with_warmup.")
     weight_decay: float = setting(0.0, "Weight decay of AdamW.")
-    new_lessons_only: bool = setting(False, "Whether what the teacher repeats within a trajectory is trained on once.")
+    mistakes: int | None = setting(
+        None, "Trajectories are trained on up to this many corrected steps, and no further; null for all their steps."
+    )
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
@@ -40,6 +42,8 @@ class SftConfig(TrainerConfig):
         require_at_least("trainer.batch_size", self.batch_size, 1)
         require_at_least("trainer.gradient_accumulation", self.gradient_accumulation, 1)
         require_share("trainer.validation_share", self.validation_share)
+        if self.mistakes is not None:
+            require_at_least("trainer.mistakes", self.mistakes, 1)
         require_choice("trainer.schedule", self.schedule, _SCHEDULES)
 
     def build(self) -> Trainer:
@@ -57,6 +61,6 @@ class SftConfig(TrainerConfig):
                 max_grad_norm=self.max_grad_norm,
                 schedule=self.schedule,
                 weight_decay=self.weight_decay,
-                new_lessons_only=self.new_lessons_only,
+                mistakes=self.mistakes,
             )
         )

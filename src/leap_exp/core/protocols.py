@@ -40,10 +40,12 @@ class Episode(Protocol):
 class Oracle(Protocol):
     """The scripted expert of one task: knows the privileged facts and uses them as the disclosure allows."""
 
-    def decide(self, view: View, disclosure: Disclosure, *, seed: int) -> Decision:
+    def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
         """The best admissible action in ``view`` under ``disclosure``, with a reason.
 
-        At ``Disclosure.NONE`` the decision depends on ``view`` alone. The same arguments give the same decision.
+        ``taken`` is what a student did there, if one is to be corrected: where that is as good under the disclosure as
+        what the oracle would do itself, the oracle leaves it. At ``Disclosure.NONE`` the decision depends on ``view``
+        and ``taken`` alone. The same arguments give the same decision.
         """
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.types import Decision, View
+from leap_exp.core.types import Decision, Observation, View
 from leap_exp.prompts.render import Renderer
+from leap_exp.prompts.trie import Trie
 
 KEPT_SHARE = 0.75
 """When a prompt passes the limit, the oldest turns go until it fits this share of it, so that it can grow again."""
@@ -18,10 +19,19 @@ class PromptCodec:
         renderer: Makes the text.
         encode: Text to token ids, without special tokens of its own.
         context_length: Most tokens that a prompt may have.
+        restricted: Whether actions are written along the admissible ones, so that no other token counts.
     """
 
-    def __init__(self, renderer: Renderer, encode: Callable[[str], Sequence[int]], *, context_length: int) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        encode: Callable[[str], Sequence[int]],
+        *,
+        context_length: int,
+        restricted: bool = False,
+    ) -> None:
         self.renderer = renderer
+        self.restricted = restricted
         self.context_length = context_length
         self._encode = lru_cache(maxsize=65_536)(lambda text: tuple(encode(text)))
         self.after_response_ids = self._encode(renderer.markup.after_response)
@@ -35,6 +45,20 @@ class PromptCodec:
         """Ids of the part of a response that names the action, with the token that ends it."""
         action_part = self.renderer.response(Decision(reason="", action=action))[-1]
         return (*self._encode(action_part), self.stop_id)
+
+    def response_options(self, observation: Observation, decision: Decision) -> list[tuple[int, ...]]:
+        """The token ids to choose from at each place of ``response_ids(decision)``; empty where any may stand.
+
+        Every place of a reason is free. Places of an action are too, unless the codec is ``restricted``: then they have
+        the tokens with which an action that ``observation`` admits can go on.
+        """
+        response = self.response_ids(decision)
+        actions = observation.admissible_actions
+        if not self.restricted or not actions or decision.action not in actions:
+            return [()] * len(response)
+        action = self.action_ids(decision.action)
+        free = len(response) - len(action)
+        return [()] * free + Trie.of(map(self.action_ids, actions)).options(action)
 
     def text_ids(self, text: str) -> tuple[int, ...]:
         """Ids of any text that a response is made of."""

@@ -7,6 +7,7 @@ import jinja2
 
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.types import Decision, Observation, Task, View
+from leap_exp.prompts.condense import condense
 from leap_exp.prompts.markup import Markup
 
 REASON_FIELD = "REASON:"
@@ -22,6 +23,7 @@ class Renderer:
         markup: What stands between the parts.
         reasons: Whether a response is a reason and an action, or the action alone.
         list_actions: Whether the admissible actions are listed under each observation.
+        condense: Whether observations are shown in fewer words (see leap_exp.prompts.condense).
         remind: Whether the task is repeated under each observation, next to where it is decided on.
     """
 
@@ -29,6 +31,7 @@ class Renderer:
     markup: Markup
     reasons: bool
     list_actions: bool
+    condense: bool
     remind: bool
 
     @cached_property
@@ -55,6 +58,8 @@ class Renderer:
     def turn(self, task: Task, observation: Observation) -> str:
         """The environment's side of a step, up to where the response begins."""
         text = observation.text.strip()
+        if self.condense:
+            text = condense(text, environment=self.environment)
         if self.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"

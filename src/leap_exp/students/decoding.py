@@ -1,29 +1,13 @@
 """Greedy decoding of many conversations at once: freely, or along the admissible actions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
 
+from leap_exp.prompts.trie import Trie
 from leap_exp.students.varlen import ConversationCache, read
-
-
-@dataclass(slots=True)
-class Trie:
-    """The token sequences that may follow; one without children is an end."""
-
-    children: dict[int, "Trie"] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, sequences: Iterable[Sequence[int]]) -> "Trie":
-        """The trie of ``sequences``; none may be the beginning of another (an end token sees to that)."""
-        root = cls()
-        for sequence in sequences:
-            node = root
-            for token in sequence:
-                node = node.children.setdefault(token, cls())
-        return root
 
 
 @dataclass(slots=True)

@@ -18,11 +18,12 @@ from leap_exp.prompts.codec import PromptCodec
 from leap_exp.prompts.markup import PLAIN_MARKUP, chat_markup
 from leap_exp.prompts.parse import parse_decision
 from leap_exp.prompts.render import REASON_FIELD, Renderer
-from leap_exp.students.decoding import Trie, choose, generate
+from leap_exp.prompts.trie import Trie
+from leap_exp.students.decoding import choose, generate
 from leap_exp.students.varlen import ATTENTION, ConversationCache
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from leap_exp.train.examples import IGNORED, training_rows
-from leap_exp.train.packing import collate
+from leap_exp.train.packing import collate, target_logprobs
 
 Format = Literal["chat", "plain"]
 Decoding = Literal["free", "admissible"]
@@ -52,6 +53,7 @@ class HfSettings:
     avoid_repeats: bool
     reasons: bool
     list_actions: bool
+    condense: bool
     remind: bool
     context_length: int
     max_new_tokens: int
@@ -88,6 +90,7 @@ class HfStudent:
             markup=markup,
             reasons=self.settings.reasons,
             list_actions=self.settings.list_actions,
+            condense=self.settings.condense,
             remind=self.settings.remind,
         )
 
@@ -95,7 +98,9 @@ class HfStudent:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
         longest_prompt = self.settings.context_length - self.settings.max_new_tokens
-        return PromptCodec(renderer, encode, context_length=longest_prompt)
+        return PromptCodec(
+            renderer, encode, context_length=longest_prompt, restricted=self.settings.decoding == "admissible"
+        )
 
     @property
     def pad_id(self) -> int:
@@ -168,7 +173,7 @@ class HfStudent:
             sums = [0.0] * len(correction.decisions)
             for row in training_rows(correction, self.codec):
                 batch = collate([row], pad_id=self.pad_id, dtype=self.settings.dtype)
-                targets_T = batch.pop("shift_labels")[0]
+                targets_T, options_TK = batch.pop("shift_labels")[0], batch.pop("options")[0]
                 places = (targets_T != IGNORED).nonzero()[:, 0]
                 with torch.inference_mode():
                     logits_TV = self._model(
@@ -176,9 +181,9 @@ class HfStudent:
                         use_cache=False,
                         logits_to_keep=places.to(self._model.device),
                     ).logits[0]
-                logprobs_TV = logits_TV.float().log_softmax(dim=-1).cpu()
-                for place, logprobs_V in zip(places.tolist(), logprobs_TV, strict=True):
-                    sums[row.steps[place]] += float(logprobs_V[row.targets[place]])
+                logprobs_T = target_logprobs(logits_TV, targets_T[places], options_TK[places])
+                for place, logprob in zip(places.tolist(), logprobs_T.tolist(), strict=True):
+                    sums[row.steps[place]] += logprob
             values += sums
         return values
 

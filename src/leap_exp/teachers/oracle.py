@@ -36,7 +36,10 @@ class OracleTeacher:
     def _correct(self, trajectory: Trajectory, briefing: Briefing) -> Correction:
         oracle = self._environment.oracle(trajectory.task)
         seed = derive_seed(self._seed, "oracle", trajectory.policy_id, trajectory.seed)
-        decisions = tuple(oracle.decide(view, briefing.disclosure, seed=seed) for view in views(trajectory))
+        decisions = tuple(
+            oracle.decide(view, briefing.disclosure, seed=seed, taken=step.decision.action)
+            for view, step in zip(views(trajectory), trajectory.steps, strict=True)
+        )
         return Correction(
             trajectory=trajectory,
             decisions=decisions,

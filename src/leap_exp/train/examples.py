@@ -26,7 +26,8 @@ class Row:
         task_id: The trajectory's task.
         ids: Token ids.
         positions: Place of the token in the conversation it belongs to.
-        targets: Id of the token to predict next, or IGNORED.
+        targets: Id of the token to predict next, or IGNORED. Where an action leaves no choice there is no target.
+        options: Ids that the target is chosen among; empty for the whole vocabulary.
         branches: Step whose branch the token lies on, or TRUNK.
         steps: Step that the target belongs to, or IGNORED.
     """
@@ -35,8 +36,17 @@ class Row:
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     targets: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
     branches: tuple[int, ...]
     steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """The ids of a response, and what each was chosen among."""
+
+    ids: tuple[int, ...]
+    options: Sequence[tuple[int, ...]]
 
 
 class _RowBuilder:
@@ -44,6 +54,7 @@ class _RowBuilder:
         self._ids: list[int] = []
         self._positions: list[int] = []
         self._targets: list[int] = []
+        self._options: list[tuple[int, ...]] = []
         self._branches: list[int] = []
         self._steps: list[int] = []
         self._trunk_length = 0
@@ -56,17 +67,17 @@ class _RowBuilder:
         self._trunk_length += len(ids)
         self._trunk_end = len(self._ids) - 1
 
-    def respond_on_trunk(self, response_ids: Sequence[int], step: int) -> None:
+    def respond_on_trunk(self, response: _Response, step: int) -> None:
         """Append a response that is both the student's and the teacher's."""
         start = self._trunk_end
-        self.extend_trunk(response_ids[:-1])
-        self._set_targets([start, *range(start + 1, self._trunk_end + 1)], response_ids, step)
+        self.extend_trunk(response.ids[:-1])
+        self._set_targets([start, *range(start + 1, self._trunk_end + 1)], response, step)
 
-    def respond_on_branch(self, response_ids: Sequence[int], step: int) -> None:
+    def respond_on_branch(self, response: _Response, step: int) -> None:
         """Hang a response of the teacher's on the trunk."""
         first = len(self._ids)
-        self._append(response_ids[:-1], first_position=self._trunk_length, branch=step)
-        self._set_targets([self._trunk_end, *range(first, len(self._ids))], response_ids, step)
+        self._append(response.ids[:-1], first_position=self._trunk_length, branch=step)
+        self._set_targets([self._trunk_end, *range(first, len(self._ids))], response, step)
 
     def build(self, task_id: str) -> Row:
         """The row as it stands."""
@@ -75,6 +86,7 @@ class _RowBuilder:
             ids=tuple(self._ids),
             positions=tuple(self._positions),
             targets=tuple(self._targets),
+            options=tuple(self._options),
             branches=tuple(self._branches),
             steps=tuple(self._steps),
         )
@@ -83,41 +95,43 @@ class _RowBuilder:
         self._ids += ids
         self._positions += range(first_position, first_position + len(ids))
         self._targets += [IGNORED] * len(ids)
+        self._options += [()] * len(ids)
         self._branches += [branch] * len(ids)
         self._steps += [IGNORED] * len(ids)
 
-    def _set_targets(self, places: Sequence[int], response_ids: Sequence[int], step: int) -> None:
-        for place, target in zip(places, response_ids, strict=True):
-            self._targets[place] = target
-            self._steps[place] = step
+    def _set_targets(self, places: Sequence[int], response: _Response, step: int) -> None:
+        for place, target, options in zip(places, response.ids, response.options, strict=True):
+            if len(options) != 1:
+                self._targets[place] = target
+                self._options[place] = options
+                self._steps[place] = step
 
 
 def training_rows(correction: Correction, codec: PromptCodec, *, taught: frozenset[int] | None = None) -> Iterator[Row]:
     """The rows of a correction: one, or several where the prompt passes the length limit and drops turns.
 
-    ``taught`` are the steps whose decisions become targets; None for all of them.
+    ``taught`` are the steps whose decisions become targets; None for all of them. A row ends with its last target: what
+    comes later is history that nothing is decided on.
     """
     steps = list(enumerate(views(correction.trajectory)))
     chosen = frozenset(range(len(steps))) if taught is None else taught
     for first_kept, group in groupby(steps, key=lambda step: codec.first_kept(step[1])):
-        yield _row(correction, codec, list(group), first_kept, chosen)
+        part = list(group)
+        last = max((index for index, _ in part if index in chosen), default=-1)
+        if kept := [(index, view) for index, view in part if index <= last]:
+            yield _row(correction, codec, kept, first_kept, chosen)
 
 
-def new_lessons(correction: Correction) -> frozenset[int]:
-    """The steps at which the teacher says something that it has not said in this trajectory before.
+def taught_steps(correction: Correction, mistakes: int | None) -> frozenset[int]:
+    """The steps up to the ``mistakes``-th that the teacher changed; all of them if ``mistakes`` is None.
 
-    A student that ignores a correction is told the same at every later step: go back to where the mug was. Weighed by
-    how often they are said, such lessons drown all others. A changed action counts as said once it was demanded, an
-    unchanged one once it was approved on the same observation.
+    A student that has gone astray goes on astray: late steps lie in states that no better student will see, and their
+    corrections say over and over to go back. The first mistakes are those that a better student has to avoid.
     """
-    said: set[tuple[str, str]] = set()
-    new: list[int] = []
-    for index, (step, decision) in enumerate(zip(correction.trajectory.steps, correction.decisions, strict=True)):
-        place = "" if correction.changed[index] else step.observation.text
-        if (place, decision.action) not in said:
-            said.add((place, decision.action))
-            new.append(index)
-    return frozenset(new)
+    changed = [index for index, is_changed in enumerate(correction.changed) if is_changed]
+    if mistakes is None or len(changed) < mistakes:
+        return frozenset(range(len(correction.changed)))
+    return frozenset(range(changed[mistakes - 1] + 1))
 
 
 def _row(
@@ -134,11 +148,12 @@ def _row(
             builder.extend_trunk(codec.text_ids(codec.renderer.turn(view.task, view.observation)))
         taken_ids = codec.response_ids(correction.trajectory.steps[index].decision)
         taught_ids = codec.response_ids(correction.decisions[index])
+        response = _Response(taught_ids, codec.response_options(view.observation, correction.decisions[index]))
         if index in taught and taught_ids == taken_ids:
-            builder.respond_on_trunk(taught_ids, index)
+            builder.respond_on_trunk(response, index)
         else:
             if index in taught:
-                builder.respond_on_branch(taught_ids, index)
+                builder.respond_on_branch(response, index)
             if index < last_index:
                 builder.extend_trunk(taken_ids[:-1])
         if index < last_index:

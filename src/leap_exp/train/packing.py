@@ -24,8 +24,31 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype) -> dict[str
         "input_ids": padded("ids", pad_id),
         "position_ids": padded("positions", 0),
         "shift_labels": padded("targets", IGNORED),
+        "options": _options(rows, length),
         "attention_mask": attention_mask(padded("branches", TRUNK), dtype),
     }
+
+
+def _options(rows: Sequence[Row], length: int) -> torch.Tensor:
+    most = max(1, *(len(options) for row in rows for options in row.options))
+    options_BTK = torch.full((len(rows), length, most), IGNORED)
+    for number, row in enumerate(rows):
+        for place, options in enumerate(row.options):
+            options_BTK[number, place, : len(options)] = torch.tensor(options, dtype=torch.long)
+    return options_BTK
+
+
+def target_logprobs(logits_NV: torch.Tensor, targets_N: torch.Tensor, options_NK: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each target among its options, of shape (N,); among the whole vocabulary if it has none."""
+    logits_NV = logits_NV.float()
+    target_logits_N = logits_NV.gather(-1, targets_N[:, None])[:, 0]
+    is_option_NK = options_NK != IGNORED
+    restricted_N = is_option_NK.any(dim=-1)
+    # A row without options is computed and not used: masked to nothing, it would turn the gradient into NaN.
+    masked_NK = logits_NV.gather(-1, options_NK.clamp(min=0))
+    masked_NK = masked_NK.masked_fill(~is_option_NK & restricted_N[:, None], -torch.inf)
+    normaliser_N = torch.where(restricted_N, masked_NK.logsumexp(-1), logits_NV.logsumexp(-1))
+    return target_logits_N - normaliser_N
 
 
 def attention_mask(branches_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

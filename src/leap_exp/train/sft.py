@@ -26,8 +26,8 @@ from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Task, views
 from leap_exp.prompts.codec import PromptCodec
-from leap_exp.train.examples import IGNORED, Row, new_lessons, training_rows
-from leap_exp.train.packing import collate
+from leap_exp.train.examples import IGNORED, Row, taught_steps, training_rows
+from leap_exp.train.packing import collate, target_logprobs
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class SftSettings:
     max_grad_norm: float
     schedule: str
     weight_decay: float
-    new_lessons_only: bool
+    mistakes: int | None
 
 
 class SftTrainer:
@@ -118,8 +118,9 @@ class SftTrainer:
         validation: list[Row] = []
         for correction in dataset:
             side = validation if self.holds_out(correction.trajectory.task) else train
-            taught = new_lessons(correction) if self.settings.new_lessons_only else None
-            side.extend(training_rows(correction, codec, taught=taught))
+            taught = taught_steps(correction, self.settings.mistakes)
+            rows = training_rows(correction, codec, taught=taught)
+            side.extend(row for row in rows if any(target != IGNORED for target in row.targets))
         if not train:
             raise ConfigError(
                 f"trainer.validation_share={self.settings.validation_share} of {len(dataset)} corrections leaves "
@@ -184,12 +185,12 @@ class _PackedSftTrainer(SFTTrainer):  # type: ignore[misc]  # TRL carries no typ
             use_cache=False,
             logits_to_keep=places_N,
         )
-        total = torch.nn.functional.cross_entropy(
-            outputs.logits.flatten(0, 1).float(),
-            targets_BT[:, places_N].flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
+        targets_BN = targets_BT[:, places_N]
+        wanted_BN = targets_BN != IGNORED
+        logprobs = target_logprobs(
+            outputs.logits[wanted_BN], targets_BN[wanted_BN], inputs["options"][:, places_N][wanted_BN]
         )
+        total = -logprobs.sum()
         count = num_items_in_batch if num_items_in_batch is not None else (targets_BT != IGNORED).sum()
         loss = total / count
         return (loss, outputs) if return_outputs else loss

@@ -19,7 +19,9 @@ TURN = len("You arrive at place 0, 0.\n> look\n")
 
 
 def codec(*, context_length=10_000, reasons=False, markup=PLAIN_MARKUP):
-    renderer = Renderer(environment="alfworld", markup=markup, reasons=reasons, list_actions=False, remind=False)
+    renderer = Renderer(
+        environment="alfworld", markup=markup, reasons=reasons, list_actions=False, condense=False, remind=False
+    )
     return PromptCodec(renderer, lambda text: [ord(char) for char in text], context_length=context_length)
 
 

@@ -20,6 +20,7 @@ def renderer(**changes):
         "markup": CHAT_MARKUP,
         "reasons": False,
         "list_actions": False,
+        "condense": False,
         "remind": False,
     }
     return Renderer(**{**settings, **changes})

@@ -1,13 +1,14 @@
 """The student: batched decoding and likelihoods against the plain way of computing them."""
 
 import dataclasses
+import math
 from itertools import pairwise
 
 import pytest
 import torch
 
 from leap_exp.core.errors import ConfigError, ProviderError
-from leap_exp.core.types import Decision, View, views
+from leap_exp.core.types import View, views
 from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from tests.unit.records import ACTIONS, correction, task, trajectory
@@ -20,6 +21,7 @@ SETTINGS = HfSettings(
     avoid_repeats=False,
     reasons=False,
     list_actions=False,
+    condense=False,
     remind=False,
     context_length=2048,
     max_new_tokens=12,
@@ -33,12 +35,19 @@ def student(**changes: object) -> HfStudent:
     return HfStudent(dataclasses.replace(SETTINGS, **changes), policy_id="tiny/0")
 
 
-def plain_logprob(model: torch.nn.Module, prompt: list[int], response: tuple[int, ...]) -> float:
-    """Log-probability of a response, token by token, without packing, caches or batches."""
+def plain_logprob(agent: HfStudent, view: View, action: str) -> float:
+    """Log-probability of an action, token by token, without packing, caches or batches."""
+    model = load_model("tiny", dtype=torch.float32, device="cpu")
+    prompt, response = agent.codec.prompt_ids(view), agent.codec.action_ids(action)
+    others = [agent.codec.action_ids(other) for other in view.observation.admissible_actions]
     total = 0.0
     for index, token in enumerate(response):
         with torch.no_grad():
             logits = model(torch.tensor([[*prompt, *response[:index]]])).logits[0, -1]
+        if agent.settings.decoding == "admissible":
+            allowed = {other[index] for other in others if other[:index] == response[:index]}
+            forbidden = [token for token in range(len(logits)) if token not in allowed]
+            logits[forbidden] = -torch.inf
         total += float(logits.log_softmax(-1)[token])
     return total
 
@@ -94,17 +103,24 @@ def test_free_decoding_records_what_cannot_be_parsed_as_an_inadmissible_action()
     assert not view.observation.admits(decision.action)
 
 
-def test_logprobs_equal_those_of_each_step_on_its_own():
-    agent = student()
+@pytest.mark.parametrize("decoding", ["admissible", "free"])
+def test_logprobs_equal_those_of_each_step_on_its_own(decoding):
+    agent = student(decoding=decoding)
     corrected = correction(
         ("look", "go to shelf 1", "look", "look"), ("go to desk 1", "go to shelf 1", "look", "go to shelf 2")
     )
-    model = load_model("tiny", dtype=torch.float32, device="cpu")
     expected = [
-        plain_logprob(model, agent.codec.prompt_ids(view), agent.codec.response_ids(decision))
+        plain_logprob(agent, view, decision.action)
         for view, decision in zip(views(corrected.trajectory), corrected.decisions, strict=True)
     ]
     assert agent.logprobs([corrected]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_student_restricted_to_the_admissible_actions_finds_one_of_them_certain():
+    agent = student()
+    each = [correction(("look", "look"), ("look", action)) for action in ACTIONS]
+    last_step = agent.logprobs(each)[1::2]
+    assert sum(map(math.exp, last_step)) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
@@ -113,11 +129,7 @@ def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
     last = views(corrected.trajectory)[-1]
     assert agent.codec.first_kept(last) > 1
     assert len(agent.codec.prompt_ids(last)) <= 420
-    model = load_model("tiny", dtype=torch.float32, device="cpu")
-    expected = [
-        plain_logprob(model, agent.codec.prompt_ids(view), agent.codec.response_ids(Decision(reason="", action=action)))
-        for view, action in zip(views(corrected.trajectory), ("go to desk 1",) * 12, strict=True)
-    ]
+    expected = [plain_logprob(agent, view, "go to desk 1") for view in views(corrected.trajectory)]
     assert agent.logprobs([corrected]) == pytest.approx(expected, abs=1e-4)
 
 

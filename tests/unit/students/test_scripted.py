@@ -16,7 +16,7 @@ class NamingOracle:
     def __init__(self, task):
         self.task = task
 
-    def decide(self, view, disclosure, *, seed):
+    def decide(self, view, disclosure, *, seed, taken=None):
         assert view.task is self.task
         return Decision(reason=f"{disclosure}", action=view.task.id)
 

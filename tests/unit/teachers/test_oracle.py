@@ -25,7 +25,7 @@ OBSERVATION = Observation(text="A fork.", admissible_actions=("left", "right"))
 class ForkOracle:
     """Always says left, and how it came to decide."""
 
-    def decide(self, view, disclosure, *, seed):
+    def decide(self, view, disclosure, *, seed, taken=None):
         if view.task.id == "broken":
             raise ZeroDivisionError("no way")
         return Decision(reason=f"{disclosure} {len(view.history)} {seed}", action="left")

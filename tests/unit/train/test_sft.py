@@ -21,7 +21,7 @@ SETTINGS = SftSettings(
     max_grad_norm=1.0,
     schedule="constant",
     weight_decay=0.0,
-    new_lessons_only=False,
+    mistakes=None,
 )
 LESSONS = [
     correction(("look",) * (1 + index % 3), ("go to desk 1",) * (1 + index % 3), name=str(index)) for index in range(8)

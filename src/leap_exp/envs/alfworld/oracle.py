@@ -7,7 +7,7 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, View
 from leap_exp.envs.alfworld.errand import read_errand
-from leap_exp.envs.alfworld.expert import expert_action
+from leap_exp.envs.alfworld.expert import expert_action, is_sound
 from leap_exp.envs.alfworld.facts import holder
 from leap_exp.envs.alfworld.fast import World
 from leap_exp.envs.alfworld.game import Action, Game
@@ -25,22 +25,25 @@ class AlfworldOracle:
     def __init__(self, game: Game) -> None:
         self._game = game
 
-    def decide(self, view: View, disclosure: Disclosure, *, seed: int) -> Decision:
+    def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
         """The best action in ``view`` under ``disclosure``, with a reason.
 
         At NONE it is the history-only expert's. At P25 that expert searches the kind of place first where the object
-        is. From P50 on it is the first action of a shortest plan; the reason names what is hidden now and then at P75
-        and whenever there is something to name at P100. Where a game cannot be won any more, it goes on as at NONE.
+        is. Both leave what the student has ``taken`` if that is sound as far as the history tells. From P50 on it is
+        the first action of a shortest plan; the reason names what is hidden now and then at P75 and whenever there is
+        something to name at P100. Where a game cannot be won any more, it goes on as at NONE.
         """
         memory, errand = recall(view), read_errand(view.task.instruction)
         rng = Random(derive_seed(seed, "reason", view.task.id, len(view.history)))
+        if disclosure in (Disclosure.NONE, Disclosure.P25) and taken is not None and is_sound(view, taken):
+            return Decision(reason=explain(memory, errand, taken, rng=rng), action=taken)
         if disclosure is Disclosure.NONE:
             action = expert_action(view)
             return Decision(reason=explain(memory, errand, action, rng=rng), action=action)
         world = self._replay(view)
         plan = shortest_plan(world)
         if not plan:
-            return self.decide(view, Disclosure.NONE, seed=seed)
+            return self.decide(view, Disclosure.NONE, seed=seed, taken=taken)
         hidden = _hidden(world, plan, seen_names(view))
         if disclosure is Disclosure.P25:
             action = expert_action(view, first=kind_of(hidden[1]) if hidden else None)

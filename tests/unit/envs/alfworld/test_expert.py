@@ -8,7 +8,7 @@ import pytest
 from leap_exp.core.errors import EnvError
 from leap_exp.core.types import Observation, Task, View
 from leap_exp.envs.alfworld.errand import Errand, read_errand
-from leap_exp.envs.alfworld.expert import expert_action
+from leap_exp.envs.alfworld.expert import expert_action, is_sound
 from leap_exp.envs.alfworld.habits import search_order
 from leap_exp.envs.alfworld.memory import recall, seen_names
 from leap_exp.envs.alfworld.planner import shortest_plan
@@ -68,6 +68,29 @@ def test_never_goes_to_a_place_twice_in_a_search():
                 searched.append(action)
             play.step(action)
         assert len(searched) == len(set(searched)), game.id
+
+
+@pytest.mark.parametrize("household", ["small", "full"])
+def test_whoever_takes_any_sound_action_wins_too(household):
+    rng = Random(1)
+    for game in builtin_games(60, household=household):
+        play = Play(game)
+
+        def sound(view):
+            choice = [action for action in view.observation.admissible_actions if is_sound(view, action)]
+            assert expert_action(view) in choice
+            return rng.choice(choice)
+
+        play.run(sound, limit=STEP_LIMIT)
+        assert play.won, f"{game.id}: {[step.decision.action for step in play.view.history]}"
+
+
+def test_which_likely_place_to_look_in_first_is_a_matter_of_taste_and_what_serves_nothing_is_not_sound():
+    room = "Looking quickly around you, you see a countertop 1, a desk 1, a fridge 1, and a toilet 1."
+    offers = ("go to countertop 1", "go to desk 1", "go to fridge 1", "go to toilet 1", "look", "inventory")
+    view = opening_view("put a mug in fridge.", room, *offers)
+    sound = {action for action in offers if is_sound(view, action)}
+    assert sound == {"go to countertop 1", "go to desk 1", "go to fridge 1"}
 
 
 @pytest.mark.parametrize(
