@@ -89,7 +89,7 @@ class Student(Policy, Protocol):
         """Log-probability (nats, summed over tokens) of the teacher's decision at each step, in the step's view.
 
         One a step, corrections in order and their steps in order. A student that gives no reasons is asked for the
-        action alone.
+        action alone; one that chooses among the admissible actions, for its probability among those.
         """
 
     def load(self, folder: Path, *, policy_id: str) -> Self:
