@@ -181,7 +181,7 @@ class HfStudent:
                         use_cache=False,
                         logits_to_keep=places.to(self._model.device),
                     ).logits[0]
-                logprobs_T = target_logprobs(logits_TV, targets_T[places], options_TK[places])
+                logprobs_T = target_logprobs(logits_TV.cpu(), targets_T[places], options_TK[places])
                 for place, logprob in zip(places.tolist(), logprobs_T.tolist(), strict=True):
                     sums[row.steps[place]] += logprob
             values += sums

@@ -12,7 +12,9 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype) -> dict[str
 
     Returns:
         ``input_ids``, ``position_ids`` and ``shift_labels`` of shape (B, T), the last as targets that need no further
-        shift, and ``attention_mask`` of shape (B, 1, T, T), 0 where a token may look and the lowest number elsewhere.
+        shift; ``options`` of shape (B, T, K), what each target is chosen among, filled up with IGNORED (all of it where
+        that is the whole vocabulary); and ``attention_mask`` of shape (B, 1, T, T), 0 where a token may look and the
+        lowest number elsewhere.
     """
     length = max(len(row.ids) for row in rows)
 

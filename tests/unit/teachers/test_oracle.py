@@ -28,7 +28,7 @@ class ForkOracle:
     def decide(self, view, disclosure, *, seed, taken=None):
         if view.task.id == "broken":
             raise ZeroDivisionError("no way")
-        return Decision(reason=f"{disclosure} {len(view.history)} {seed}", action="left")
+        return Decision(reason=f"{disclosure} {len(view.history)} {seed} {taken}", action="left")
 
 
 class ForkEnvironment:
@@ -67,6 +67,7 @@ def test_every_step_is_relabelled_on_the_students_own_history_and_changes_are_ma
         ["p50", "1"],
         ["p50", "2"],
     ]
+    assert [decision.reason.split()[-1] for decision in correction.decisions] == ["right", "left", "jump"]
     assert correction.changed == (True, False, True)
     assert correction.briefing is BRIEFING
 

@@ -9,7 +9,7 @@ import pytest
 
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import View
-from leap_exp.envs.alfworld.expert import expert_action
+from leap_exp.envs.alfworld.expert import expert_action, is_sound
 from leap_exp.envs.alfworld.facts import privileged_facts
 from leap_exp.envs.alfworld.fast import World
 from leap_exp.envs.alfworld.game import Game
@@ -55,8 +55,9 @@ def places_unseen(game: Game, view: View, reason: str) -> bool:
 def check_discretion(games: Iterator[Game], *, seed: int) -> int:
     checked = 0
     for game, view in decided_views(games, seed=seed):
-        for disclosure in DISCREET:
-            decision = AlfworldOracle(game).decide(view, disclosure, seed=seed)
+        sound = [action for action in view.observation.admissible_actions if is_sound(view, action)]
+        for disclosure, taken in [(disclosure, taken) for disclosure in DISCREET for taken in (None, sound[-1])]:
+            decision = AlfworldOracle(game).decide(view, disclosure, seed=seed, taken=taken)
             unseen = names_in(decision.reason) - seen_names(view)
             assert not unseen, f"{game.id} {disclosure}: {decision.reason}"
             assert not places_unseen(game, view, decision.reason), f"{game.id} {disclosure}: {decision.reason}"
@@ -66,6 +67,20 @@ def check_discretion(games: Iterator[Game], *, seed: int) -> int:
 
 def test_no_reason_up_to_p50_names_what_was_not_seen():
     assert check_discretion(builtin_games(40), seed=1) > 1000
+
+
+def test_a_sound_step_is_left_at_none_and_p25_and_the_facts_decide_from_p50_on():
+    overruled = 0
+    for game, view in decided_views(builtin_games(20), seed=5):
+        oracle = AlfworldOracle(game)
+        for taken in view.observation.admissible_actions:
+            decided = {level: oracle.decide(view, level, seed=0, taken=taken).action for level in DISCREET}
+            assert (decided[Disclosure.NONE] == taken) == is_sound(view, taken)
+            if is_sound(view, taken):
+                assert decided[Disclosure.P25] == taken
+            assert decided[Disclosure.P50] == oracle.decide(view, Disclosure.P50, seed=0).action
+            overruled += is_sound(view, taken) and decided[Disclosure.P50] != taken
+    assert overruled > 0
 
 
 @needs_archive
