@@ -74,10 +74,12 @@ class _RowBuilder:
         self._set_targets([start, *range(start + 1, self._trunk_end + 1)], response, step)
 
     def respond_on_branch(self, response: _Response, step: int) -> None:
-        """Hang a response of the teacher's on the trunk."""
+        """Hang a response of the teacher's on the trunk, up to its last target: no other token sees what follows."""
         first = len(self._ids)
-        self._append(response.ids[:-1], first_position=self._trunk_length, branch=step)
-        self._set_targets([self._trunk_end, *range(first, len(self._ids))], response, step)
+        length = 1 + max((place for place, options in enumerate(response.options) if len(options) != 1), default=0)
+        self._append(response.ids[: length - 1], first_position=self._trunk_length, branch=step)
+        kept = _Response(response.ids[:length], response.options[:length])
+        self._set_targets([self._trunk_end, *range(first, len(self._ids))], kept, step)
 
     def build(self, task_id: str) -> Row:
         """The row as it stands."""
