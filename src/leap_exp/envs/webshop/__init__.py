@@ -1,0 +1,1 @@
+"""WebShop without Java: the original's text mode, exact, on catalogues of any size."""
