@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import groupby
 
 import regex
 
@@ -22,6 +23,8 @@ LONGEST_TOKEN = 255
 """A longer word is cut into pieces of that many characters."""
 
 _TERMS_IN_MEMORY = 1 << 16
+
+_ASCII_SPACES = re.compile(r"[ \t\n\r\f\v]+")
 
 # Letters joined by one of :.' and digits joined by one of ,;.' are one word; so are letters next to digits.
 _ASCII_WORD = re.compile(r"\w+(?:(?:(?<=[a-zA-Z])[:.'](?=[a-zA-Z])|(?<=[0-9])[,;.'](?=[0-9]))\w+)*", re.ASCII)
@@ -85,7 +88,10 @@ _TOKEN = _token_pattern()
 
 def tokens(text: str) -> list[str]:
     """The words of ``text``, in order, before any of them is changed or dropped."""
-    found: list[str] = _ASCII_WORD.findall(text) if text.isascii() else _TOKEN.findall(text)
+    found: list[str] = []
+    for is_ascii, run in groupby(_ASCII_SPACES.split(text), str.isascii):
+        # No word contains an ASCII space, so that the quick pattern can take what lies between other scripts.
+        found += (_ASCII_WORD if is_ascii else _TOKEN).findall(" ".join(run))
     return [piece for word in found for piece in _pieces(word) if piece.strip("_")]
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.webshop.catalogue_writer import OnProgress, ignore_progress, write_catalogue
+from leap_exp.envs.installation import OnProgress, ignore_progress
+from leap_exp.envs.webshop.catalogue_writer import write_catalogue
 from leap_exp.envs.webshop.json_stream import list_entries, object_entries
 from leap_exp.envs.webshop.nouns import Tagger, best_tagger
 from leap_exp.envs.webshop.product import Product, read_product, usable_asin
@@ -16,8 +17,9 @@ from leap_exp.envs.webshop.product import Product, read_product, usable_asin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorsFiles:
-    """The three files that a catalogue is built from; each may be gzipped."""
+    """The three files that a catalogue is built from; each may be gzipped. ``size`` is a key of ``SIZES``."""
 
+    size: str
     products: Path
     attributes: Path
     instructions: Path
@@ -38,8 +40,8 @@ def find_files(folder: Path, size: str | None = None) -> AuthorsFiles:
     Raises:
         DataError: One is missing.
     """
-    for name in [size] if size else SIZES:
-        products, attributes = (_present(folder / file) for file in SIZES[name])
+    for found in [size] if size else SIZES:
+        products, attributes = (_present(folder / file) for file in SIZES[found])
         if products and attributes:
             break
     else:
@@ -48,7 +50,7 @@ def find_files(folder: Path, size: str | None = None) -> AuthorsFiles:
     instructions = _present(folder / INSTRUCTIONS_FILE)
     if not instructions:
         raise DataError(f"The folder {folder} lacks {INSTRUCTIONS_FILE}, the instructions that people wrote.")
-    return AuthorsFiles(products=products, attributes=attributes, instructions=instructions)
+    return AuthorsFiles(size=found, products=products, attributes=attributes, instructions=instructions)
 
 
 def _present(path: Path) -> Path | None:

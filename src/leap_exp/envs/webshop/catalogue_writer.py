@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.installation import OnProgress, ignore_progress, replace_folder
 from leap_exp.envs.webshop.catalogue import DESCRIPTION_FILE, VERSION
 from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, ORDER_SEED, GoalKind, draw_limits, draw_prices
 from leap_exp.envs.webshop.index_writer import IndexWriter
@@ -23,13 +24,6 @@ from leap_exp.envs.webshop.nouns import Tagger
 from leap_exp.envs.webshop.product import Product
 
 _TAGGED_AT_ONCE = 512
-
-OnProgress = Callable[[str, int, int], None]
-"""Told the stage, how much of it is done and how much there is."""
-
-
-def ignore_progress(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def write_catalogue(
@@ -52,20 +46,11 @@ def write_catalogue(
     try:
         fresh.mkdir(parents=True)
         _Writer(fresh, tagger=tagger).write(products, origin=origin, on_progress=on_progress)
-        _put(fresh, folder)
+        replace_folder(folder, fresh)
     except OSError as error:
         raise DataError(f"The catalogue {folder} could not be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _put(fresh: Path, folder: Path) -> None:
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 class _Writer:
