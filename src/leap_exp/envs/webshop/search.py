@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -34,6 +35,10 @@ _MAPPED_BYTES = 96 << 20
 
 _SLACK = 1 - 1e-6
 """Wider than a rounding to float32, so that no document is dropped that would tie after it."""
+
+
+_ANY = sys.float_info.min
+"""Less than any share of a term in a score."""
 
 
 class _Posting(NamedTuple):
@@ -63,7 +68,7 @@ class SearchIndex:
         self._with_terms = int(np.load(folder / "documents_with_terms.npy"))
         self._table = TermTable(folder)
 
-    def search(self, text: str, limit: int) -> NDArray[np.intp]:
+    def search(self, text: str, limit: int) -> NDArray[np.uint32]:
         """The numbers of the best documents for ``text``, at most ``limit``, best first; none without a known term."""
         counts = Counter(terms(text))
         postings = [posting for term, count in counts.items() if (posting := self._posting(term, count))]
@@ -88,7 +93,7 @@ class SearchIndex:
             bound=float(weight - weight / self._largest_divisors[number]),
         )
 
-    def _best(self, postings: Sequence[_Posting], limit: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _best(self, postings: Sequence[_Posting], limit: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
         """All documents that may be among the best ``limit``, with their scores (the max-score method)."""
         scores = np.zeros(len(self._tie_order))
         enough = 0.0
@@ -100,12 +105,12 @@ class SearchIndex:
             documents = posting.documents
             reached = scores[documents] + posting.shares[posting.codes]
             scores[documents] = reached
-            if len(reached) > limit:
+            if len(reached) > limit and left < float(reached.max()):
                 # That many documents have as much already: the last place takes no less.
                 enough = max(enough, _SLACK * float(np.partition(reached, -limit)[-limit]))
             if left < enough:
                 break
-        found = _documents_from(postings[:done], scores, enough - left)
+        found = np.flatnonzero(scores >= max(enough - left, _ANY)).astype(POSTING_DOCUMENTS)
         for posting in postings[done:]:
             _add(posting, found, scores)
             left -= posting.bound
@@ -160,15 +165,7 @@ def _mapped_bytes(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def _documents_from(postings: Sequence[_Posting], scores: NDArray[np.float64], least: float) -> NDArray[np.intp]:
-    """The documents of ``postings`` that have ``least`` already, in ascending order."""
-    if not postings:
-        return np.empty(0, dtype=np.intp)
-    parts = [posting.documents[scores[posting.documents] >= least] for posting in postings]
-    return np.unique(np.concatenate(parts)).astype(np.intp)
-
-
-def _add(posting: _Posting, found: NDArray[np.intp], scores: NDArray[np.float64]) -> None:
+def _add(posting: _Posting, found: NDArray[np.uint32], scores: NDArray[np.float64]) -> None:
     """Add a term's shares to the documents in ``found`` alone."""
     places = np.searchsorted(posting.documents, found)
     places[places == len(posting.documents)] = 0
