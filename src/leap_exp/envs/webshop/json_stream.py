@@ -13,6 +13,7 @@ from typing import IO, TextIO, cast
 from leap_exp.core.errors import DataError
 
 _CHUNK = 4 << 20
+_LONGEST_REST = 32
 _LONGEST_ENTRY = 256 << 20
 """Characters; an entry that long means that the file is broken where it begins."""
 
@@ -105,8 +106,8 @@ class _Reader:
                 if self._ended:
                     raise self._broken(f"{error.msg}, or it ends there") from error
             else:
-                # What stops at the edge of the window may go on after it, as a number does.
-                if end < len(self._window) or self._ended:
+                # A number that stops near the edge of the window may go on after it.
+                if end + _LONGEST_REST <= len(self._window) or self._ended:
                     self._at = end
                     return cast("object", value)
             if len(self._window) - self._at > _LONGEST_ENTRY:

@@ -119,6 +119,11 @@ class Session:
         return self._product
 
     @property
+    def results(self) -> Mapping[str, int]:
+        """The rows of the products on a page of results, by what one clicks; empty on other pages."""
+        return MappingProxyType(self._results if self._place is Place.RESULTS else {})
+
+    @property
     def chosen(self) -> Mapping[str, str]:
         """The options chosen so far, by name."""
         return MappingProxyType(self._chosen)
@@ -194,8 +199,8 @@ class Session:
 
     def _show_item(self, target: str) -> None:
         """Look at the product ``target``, choose the option of that name, or come back to the product."""
-        if self._place is Place.RESULTS and target in self._results:
-            self._product_row = self._results[target]
+        if target in self.results:
+            self._product_row = self.results[target]
             self._product = self._shop.catalogue.product(self._product_row)
             self._visited.add(self._product.asin)
         elif target in self._page.option_names:
