@@ -170,13 +170,9 @@ def _read_options(customization: object) -> dict[str, tuple[str, ...]]:
 
 
 def _read_synthetic(entry: Mapping[str, object]) -> Wish | None:
-    text = entry.get("instruction")
-    if text is None:
-        return None
-    wanted = _texts(entry["instruction_attributes"])
-    if not wanted:
-        raise TypeError("an instruction without attributes")
-    return Wish(text=str(text), attributes=wanted)
+    """The wish of an entry with an instruction; one without attributes, which stops the original, is none."""
+    text, wanted = entry.get("instruction"), entry.get("instruction_attributes")
+    return Wish(text=str(text), attributes=_texts(wanted)) if text is not None and wanted else None
 
 
 def _read_human(instructions: object) -> tuple[Wish, ...]:
