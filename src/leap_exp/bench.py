@@ -8,7 +8,9 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from leap_exp.core.errors import LeapError
 from leap_exp.core.seeding import derive_seed
@@ -17,7 +19,11 @@ from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine import OpenPlay, Play, open_fast
 from leap_exp.envs.alfworld.official import game_files
 from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+from leap_exp.envs.webshop.authors_files import find_files
+from leap_exp.envs.webshop.measure import REFERENCE_STEPS_PER_SECOND, measure
+from leap_exp.envs.webshop.multiply import multiply
 
+_SMALL_CATALOGUE = 1_000
 _GAMES = 12
 _STEPS_AN_EPISODE = 30
 _FAST_EPISODES_A_TURN = 60
@@ -32,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alfworld.add_argument("--games", type=Path, help="folder of game files (default: built-in games)")
     alfworld.add_argument("--seconds", type=float, default=60, help="about how long to measure")
     alfworld.set_defaults(run=_bench_alfworld)
+    webshop = names.add_parser("webshop", help="building, opening, searching and playing a catalogue")
+    webshop.add_argument("--products", type=int, default=1_000, help="how many, multiplied from the 1,000 if more")
+    webshop.add_argument("--from", dest="source", type=Path, required=True, metavar="FOLDER", help="the authors' files")
+    webshop.add_argument("--seconds", type=float, default=20, help="about how long to play")
+    webshop.add_argument("--scratch", type=Path, metavar="FOLDER", help="where to build, and what is there is kept")
+    webshop.set_defaults(run=_bench_webshop)
     options = parser.parse_args(arguments)
     try:
         print(json.dumps(options.run(options)))
@@ -71,6 +83,25 @@ def _bench_alfworld(options: argparse.Namespace) -> dict[str, object]:
         "open_ratio": round(reference.open_seconds / fast.open_seconds, 1),
         "kib_per_open_game": round(_memory_per_game(texts, open_fast) / 1024, 1),
         "reference_kib_per_open_game": round(_memory_per_game(texts[:3], TextWorldPlay) / 1024, 1),
+    }
+
+
+def _bench_webshop(options: argparse.Namespace) -> dict[str, object]:
+    with ExitStack() as stack:
+        scratch = options.scratch or Path(stack.enter_context(TemporaryDirectory()))
+        files = find_files(options.source, "1000")
+        if options.products != _SMALL_CATALOGUE:
+            made = scratch / f"files_{options.products}"
+            made.mkdir(parents=True, exist_ok=True)
+            files = multiply(files, made, options.products)
+        figures = measure(files, scratch / f"catalogue_{options.products}", options.seconds)
+    reference = REFERENCE_STEPS_PER_SECOND
+    return {
+        "benchmark": "webshop",
+        "products": options.products,
+        **figures,
+        "reference_steps_per_second": reference,
+        "steps_per_second_ratio": round(figures["steps_per_second"] / reference, 1),
     }
 
 

@@ -4,6 +4,7 @@ import argparse
 import atexit
 import multiprocessing
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,10 @@ from leap_exp.envs.alfworld.memoised import memoised_textworld
 from leap_exp.envs.alfworld.official import game_files, official_folder
 from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay, require_textworld
 from leap_exp.envs.check import contract_violations
+from leap_exp.envs.webshop.authors_files import build_catalogue, find_files
+from leap_exp.envs.webshop.catalogue import Catalogue
+from leap_exp.envs.webshop.nouns import WordTagger
+from leap_exp.envs.webshop.replay import replay
 
 # TextWorld never frees all that a game took: a fresh process now and then keeps the memory small.
 _GAMES_A_PROCESS = 100
@@ -35,12 +40,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m leap_exp.check", description=__doc__)
     names = parser.add_subparsers(required=True, metavar="NAME")
     _add_alfworld(names.add_parser("alfworld", help="the fast engine against TextWorld, on the same games"))
+    _add_webshop(names.add_parser("webshop", help="the shop against recorded episodes of the original"))
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except LeapError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _add_webshop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--golden", type=Path, required=True, metavar="PATH", help="folder of recorded episodes")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FOLDER",
+        help="the authors' files of the 1,000 products (default: beside PATH)",
+    )
+    parser.set_defaults(run=_check_webshop)
+
+
+def _check_webshop(options: argparse.Namespace) -> int:
+    files = find_files(options.source or options.golden.resolve().parent, "1000")
+    steps: list[int] = []
+    count = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "catalogue"
+        # Whatever is installed here, the recordings were made with every alphabetic word as a noun.
+        build_catalogue(folder, files, tagger=WordTagger())
+        for difference in replay(options.golden, Catalogue(folder), steps.append):
+            count += 1
+            print(difference, flush=True)
+    print(f"{count} differences in {len(steps)} episodes, {sum(steps)} steps, and in the goals and prices")
+    return int(count > 0)
 
 
 def _add_alfworld(parser: argparse.ArgumentParser) -> None:

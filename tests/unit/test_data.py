@@ -9,6 +9,10 @@ from leap_exp import data
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld import AlfworldEnvironment
 from leap_exp.envs.alfworld.builtin import generate_game
+from leap_exp.envs.installation import download, ignore_progress
+from leap_exp.envs.webshop.catalogue import Catalogue
+from leap_exp.envs.webshop.install import installed_folder
+from tests.webshop_files import RECORDS, write_files
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +70,12 @@ def test_installed_archive_can_be_played(archive, capsys):
 
 def test_list_says_what_is_installed(archive, capsys):
     data.main(["list"])
-    assert "not installed" in capsys.readouterr().out
+    assert "installed at" not in capsys.readouterr().out
     data.main(["install", "alfworld", "--from", str(archive)])
+    capsys.readouterr()
     data.main(["list"])
-    assert "installed at" in capsys.readouterr().out.splitlines()[-1]
+    listed = capsys.readouterr().out.splitlines()
+    assert [line for line in listed if "installed at" in line] == [line for line in listed if "alfworld" in line]
 
 
 def _truncated(archive):
@@ -125,14 +131,69 @@ def test_missing_archive_and_missing_installation(tmp_path, capsys):
 
 def test_download_goes_on_where_it_stopped(address, archive, home):
     url, ranges = address
+    arrived = home / "games.zip"
     with pytest.raises(DataError, match="again"):
-        data.download(url, home)
-    assert data.download(url, home).read_bytes() == archive.read_bytes()
+        download(url, arrived, ignore_progress)
+    download(url, arrived, ignore_progress)
+    assert arrived.read_bytes() == archive.read_bytes()
     assert ranges == [None, "bytes=4000-"]
-    data.download(url, home)
+    download(url, arrived, ignore_progress)
     assert len(ranges) == 2, "what has arrived is not asked for again"
 
 
 def test_unreachable_address_is_one_clear_error(home):
     with pytest.raises(DataError, match="--from"):
-        data.download("http://127.0.0.1:9/games.zip", home)
+        download("http://127.0.0.1:9/games.zip", home / "games.zip", ignore_progress)
+
+
+def test_webshop_is_built_from_the_authors_files(tmp_path, home, capsys):
+    files = write_files(tmp_path / "files")
+    assert data.main(["install", "webshop", "--from", str(tmp_path / "files")]) == 0
+    shown = capsys.readouterr().out
+    assert "synthetic goals          7" in shown
+    assert "alphabetic_words" in shown
+    assert installed_folder() == home / "webshop" / "1000"
+    assert len(Catalogue(installed_folder())) == len(RECORDS)
+    assert data.main(["verify", "webshop"]) == 0
+    files.products.write_bytes(files.products.read_bytes()[:-15])
+    capsys.readouterr()
+    assert data.main(["install", "webshop", "--from", str(tmp_path / "files")]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert data.main(["verify", "webshop", "--size", "1000"]) == 0
+    assert [path.name for path in (home / "webshop").iterdir()] == ["1000"]
+
+
+def test_webshop_that_cannot_be_read_is_one_clear_error(tmp_path, home, capsys):
+    write_files(tmp_path / "files")
+    data.main(["install", "webshop", "--from", str(tmp_path / "files")])
+    (installed_folder() / "products.bin").write_bytes(b"")
+    capsys.readouterr()
+    assert data.main(["verify", "webshop"]) == 1
+    assert "build it again" in capsys.readouterr().err
+    assert data.main(["verify", "webshop", "--size", "7"]) == 1
+    assert "all, 1000" in capsys.readouterr().err
+    assert data.main(["install", "webshop", "--from", str(tmp_path / "none")]) == 1
+    assert "items_shuffle.json" in capsys.readouterr().err
+
+
+def test_a_web_page_in_place_of_a_file_points_to_files_at_hand(home, monkeypatch):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<html>Too many users have viewed or downloaded this file recently</html>")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setattr("leap_exp.envs.webshop.install._DRIVE", f"http://127.0.0.1:{server.server_port}/?id=")
+        with pytest.raises(DataError, match="--from"):
+            data.install("webshop", None)
+        assert not list((home / "webshop.download").iterdir())
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.game import read_game
+from leap_exp.envs.installation import data_folder
 
 OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 """Games in each split of ALFWorld's release."""
 
 GAMES_FOLDER = "json_2.1.1"
 GAME_FILE = "game.tw-pddl"
-
-
-def data_folder() -> Path:
-    """Where benchmark data is installed: ``LEAP_DATA``, or the user's cache folder."""
-    if named := os.environ.get("LEAP_DATA"):
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "leap_exp"
 
 
 def official_folder() -> Path:

@@ -1,1 +1,1 @@
-"""WebShop: a simulated shop with a search engine, remade so that it installs with pip."""
+"""WebShop without Java: the original's text mode, exact, on catalogues of any size."""

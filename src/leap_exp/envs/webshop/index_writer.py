@@ -1,0 +1,147 @@
+"""Writes the search index of a catalogue, document by document, in bounded memory.
+
+Documents go to flat files as they come. At the end, terms are numbered in sorted order and the postings are brought
+into that order block by block, so that only the vocabulary and one block are ever in memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leap_exp.core.errors import DataError
+from leap_exp.envs.webshop.analysis import terms
+from leap_exp.envs.webshop.lengths import encoded, length_norms
+from leap_exp.envs.webshop.search import K1, POSTING_CODES, POSTING_DOCUMENTS, B
+
+_BLOCK_POSTINGS = 8 << 20
+_FLUSH_POSTINGS = 1 << 20
+_MOST_PAIRS = 1 << 16
+
+OnProgress = Callable[[int, int], None]
+
+
+class IndexWriter:
+    """Collects documents into ``folder``; ``finish`` makes the index of them that ``SearchIndex`` reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers: dict[str, int] = {}
+        self._pairs: dict[tuple[int, int], int] = {}
+        self._sizes = array("I")
+        self._total_terms = 0
+        self._with_terms = 0
+        self._term_buffer, self._code_buffer = array("I"), array("H")
+        self._flat_terms = folder / "flat_terms.tmp"
+        self._flat_codes = folder / "flat_codes.tmp"
+
+    def add(self, text: str) -> None:
+        """Take the next document.
+
+        Raises:
+            DataError: There are more pairs of frequency and length than a code can tell apart.
+        """
+        counts = Counter(terms(text))
+        length = counts.total()
+        code = encoded(length)
+        for term, count in counts.items():
+            self._term_buffer.append(self._numbers.setdefault(term, len(self._numbers)))
+            self._code_buffer.append(self._pair(count, code))
+        self._sizes.append(len(counts))
+        self._total_terms += length
+        self._with_terms += length > 0
+        if len(self._term_buffer) >= _FLUSH_POSTINGS:
+            self._flush()
+
+    def finish(self, on_progress: OnProgress) -> None:
+        """Write the index; ``on_progress`` hears of postings done and of all there are."""
+        self._flush()
+        vocabulary = sorted(self._numbers, key=lambda term: term.encode("utf-8", "surrogatepass"))
+        renumbered = np.empty(len(vocabulary), dtype=np.uint32)
+        for place, term in enumerate(vocabulary):
+            renumbered[self._numbers[term]] = place
+        self._write_terms(vocabulary)
+        self._numbers.clear()
+        starts = self._posting_starts(renumbered)
+        np.save(self._folder / "posting_starts.npy", starts)
+        np.save(self._folder / "documents_with_terms.npy", self._with_terms)
+        self._write_postings(renumbered, starts, on_progress)
+        self._flat_terms.unlink()
+        self._flat_codes.unlink()
+
+    def _pair(self, count: int, length_code: int) -> int:
+        number = self._pairs.setdefault((count, length_code), len(self._pairs))
+        if number >= _MOST_PAIRS:
+            raise DataError(
+                f"A catalogue with more than {_MOST_PAIRS} pairs of term frequency and length is too varied."
+            )
+        return number
+
+    def _flush(self) -> None:
+        for path, buffer in ((self._flat_terms, self._term_buffer), (self._flat_codes, self._code_buffer)):
+            with path.open("ab") as file:
+                buffer.tofile(file)
+            del buffer[:]
+
+    def _write_terms(self, vocabulary: list[str]) -> None:
+        starts = np.zeros(len(vocabulary) + 1, dtype=np.int64)
+        with (self._folder / "terms.bin").open("wb") as file:
+            for place, term in enumerate(vocabulary):
+                starts[place + 1] = starts[place] + file.write(term.encode("utf-8", "surrogatepass"))
+        np.save(self._folder / "term_starts.npy", starts)
+
+    def _posting_starts(self, renumbered: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Where each term's postings begin, and after the last where they end."""
+        frequencies = np.zeros(len(renumbered), dtype=np.int64)
+        with self._flat_terms.open("rb") as file:
+            while len(block := np.fromfile(file, dtype=np.uint32, count=_BLOCK_POSTINGS)):
+                frequencies += np.bincount(renumbered[block], minlength=len(renumbered))
+        return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(frequencies)])
+
+    def _divisors(self) -> NDArray[np.float32]:
+        """1 + tf * norm of every pair."""
+        average = np.float32(self._total_terms / max(1, self._with_terms))
+        pairs = np.array(list(self._pairs), dtype=np.int64).reshape(-1, 2)
+        norms = length_norms(pairs[:, 1], average, k1=K1, b=B)
+        divisors: NDArray[np.float32] = np.float32(1) + pairs[:, 0].astype(np.float32) * norms
+        return divisors
+
+    def _write_postings(
+        self, renumbered: NDArray[np.uint32], starts: NDArray[np.int64], on_progress: OnProgress
+    ) -> None:
+        divisors = self._divisors()
+        np.save(self._folder / "divisors.npy", divisors)
+        largest = np.ones(len(renumbered), dtype=np.float32)
+        total, done = int(starts[-1]), 0
+        documents = _new_array(self._folder / "posting_documents.bin", POSTING_DOCUMENTS, total)
+        codes = _new_array(self._folder / "posting_codes.bin", POSTING_CODES, total)
+        owners = np.repeat(np.arange(len(self._sizes), dtype=np.uint32), np.array(self._sizes, dtype=np.int64))
+        place_of = starts[:-1].copy()
+        with self._flat_terms.open("rb") as flat_terms, self._flat_codes.open("rb") as flat_codes:
+            while len(block := np.fromfile(flat_terms, dtype=np.uint32, count=_BLOCK_POSTINGS)):
+                numbers = renumbered[block]
+                order = np.argsort(numbers, kind="stable")
+                numbers = numbers[order]
+                block_codes = np.fromfile(flat_codes, dtype=np.uint16, count=_BLOCK_POSTINGS)[order]
+                firsts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] ^ 1))
+                present = numbers[firsts]
+                runs = np.diff(firsts, append=len(numbers))
+                places = np.arange(len(numbers)) + np.repeat(place_of[present] - firsts, runs)
+                documents[places] = owners[done : done + len(block)][order]
+                codes[places] = block_codes
+                largest[present] = np.maximum(largest[present], np.maximum.reduceat(divisors[block_codes], firsts))
+                place_of[present] += runs
+                done += len(block)
+                on_progress(done, total)
+        np.save(self._folder / "largest_divisors.npy", largest)
+
+
+def _new_array(path: Path, dtype: np.dtype[np.unsignedinteger], length: int) -> NDArray[np.unsignedinteger]:
+    """An array of zeros on disk."""
+    path.touch()
+    return np.memmap(path, dtype=dtype, mode="r+", shape=(length,)) if length else np.empty(0, dtype=dtype)

@@ -1,0 +1,18 @@
+"""The word lists in ``vocabulary.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The list called ``name``, in its order."""
+    return tuple(_lists()[name].split())
+
+
+@cache
+def _lists() -> dict[str, str]:
+    text = files("leap_exp.envs.webshop").joinpath("vocabulary.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
