@@ -3,7 +3,7 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from leap_exp.config.groups import conf_dir, register
+from leap_exp.config.groups import conf_dir, members, register
 from leap_exp.config.refusal import run_config
 from leap_exp.rollout import rollout
 from leap_exp.students.scripted import RandomPolicy
@@ -16,9 +16,9 @@ def configured(*overrides: str):
         return run_config(compose("config", overrides=["run_dir=there", "student=tiny", *overrides]))
 
 
-@pytest.fixture(scope="session")
-def environment():
-    return configured().env.build()
+@pytest.fixture(scope="session", params=members("env"))
+def environment(request):
+    return configured(f"env={request.param}").env.build()
 
 
 @pytest.fixture(scope="session")

@@ -57,3 +57,39 @@ class AlfworldConfig(EnvConfig):
             task_types=tuple(self.task_types),
             select=self.select,
         )
+
+
+@dataclass
+class WebShopConfig(EnvConfig):
+    """Buying what an instruction asks for, in a shop of text pages."""
+
+    max_steps_train: int = setting(15, "Steps after which a training episode ends.")
+    catalogue: str = setting(
+        "builtin", "builtin (generated), 1000 or all (python -m leap_exp.data install webshop) or a catalogue's folder."
+    )
+    goals: str = setting("human", "human (instructions that people wrote) or synthetic.")
+    observation: str = setting("text", "How pages are written: text or text_rich.")
+    item_names: bool = setting(True, "Whether admissible actions click results by name; ids always work.")
+    price_seed: int = setting(42, "Seed of the prices that are drawn between two bounds, and of price limits.")
+    builtin_seed: int = setting(0, "Seed of the built-in catalogue.")
+    select: str = setting("", "Goals of a split to keep: an index range such as 0:50; empty for all.")
+
+    def __post_init__(self) -> None:
+        """Refuse unknown goals and ways to write pages."""
+        super().__post_init__()
+        require_choice("env.goals", self.goals, ("human", "synthetic"))
+        require_choice("env.observation", self.observation, ("text", "text_rich"))
+
+    def build(self) -> Environment:
+        """The environment, its catalogue open."""
+        from leap_exp.envs.webshop import WebShopEnvironment
+
+        return WebShopEnvironment(
+            catalogue=self.catalogue,
+            goals=self.goals,
+            observation=self.observation,
+            item_names=self.item_names,
+            price_seed=self.price_seed,
+            builtin_seed=self.builtin_seed,
+            select=self.select,
+        )

@@ -7,6 +7,9 @@ from enum import StrEnum
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
 
+QUERY_SLOT = "<query>"
+"""Where an admissible action has this, any text of the agent's own may stand."""
+
 SUCCESS_SCORE = 1.0 - 1e-6
 """A score from here on counts as success: 1, up to rounding."""
 
@@ -38,14 +41,23 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Exactly what the student was shown; ``admissible_actions`` is None where an environment lists none."""
+    """Exactly what the student was shown; ``admissible_actions`` is None where an environment lists none.
+
+    An action that holds ``QUERY_SLOT``, such as ``search[<query>]``, stands for all that have a text there.
+    """
 
     text: str
     admissible_actions: tuple[str, ...] | None
 
     def admits(self, action: str) -> bool:
         """Whether the environment would carry ``action`` out (true if it lists no actions)."""
-        return self.admissible_actions is None or action in self.admissible_actions
+        actions = self.admissible_actions
+        return actions is None or action in actions or any(_fills(action, slot) for slot in actions)
+
+    @property
+    def asks_for_query(self) -> bool:
+        """Whether an admissible action holds a text of the agent's own."""
+        return any(QUERY_SLOT in action for action in self.admissible_actions or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +186,13 @@ class Example:
     round_index: int
     position: int
     task_id: str
+
+
+def _fills(action: str, slot: str) -> bool:
+    """Whether ``action`` is ``slot`` with a text of one line in its place for one, if it has any."""
+    before, found, after = slot.partition(QUERY_SLOT)
+    length = len(action) - len(before) - len(after)
+    return bool(found) and length > 0 and action.startswith(before) and action.endswith(after) and "\n" not in action
 
 
 def views(trajectory: Trajectory) -> Sequence[View]:

@@ -7,9 +7,12 @@ about half as many tokens.
 import re
 from collections.abc import Mapping, Sequence
 
+from leap_exp.core.types import Observation
+
 Rule = tuple[re.Pattern[str], str]
 
 _NAME = r"[a-z]+ \d+"
+_ASIN = re.compile(r"[0-9A-Z]{10}")
 _ALFWORLD: Sequence[Rule] = (
     (re.compile(r"\A-= Welcome to TextWorld, ALFRED! =-\s*"), ""),
     (re.compile(r"\AYou are in the middle of a room\. Looking quickly around you, you see"), "Room:"),
@@ -21,11 +24,31 @@ _ALFWORLD: Sequence[Rule] = (
     (re.compile(rf",? and an? (?={_NAME})"), ", "),
     (re.compile(rf"\ban? (?={_NAME})"), ""),
 )
-_RULES: Mapping[str, Sequence[Rule]] = {"alfworld": _ALFWORLD}
+_PIECE = r"(?:(?! \[SEP\] ).)*"
+# For pages written in the mode "text"; the buttons that every page of a kind has are left out.
+_WEBSHOP: Sequence[Rule] = (
+    (re.compile(rf"\AWebShop \[SEP\] Instruction: \[SEP\] ({_PIECE}) \[SEP\] Search\Z", re.DOTALL), r"Task: \1"),
+    (re.compile(rf"\AInstruction: \[SEP\] {_PIECE} \[SEP\] Back to Search \[SEP\] ", re.DOTALL), ""),
+    (re.compile(r"\A(Page \d+) \(Total results: \d+\)(?: \[SEP\] < Prev)?(?: \[SEP\] Next >)?"), r"\1"),
+    (re.compile(r"\A< Prev \[SEP\] "), ""),
+    (re.compile(r" \[SEP\] Rating: N\.A\. \[SEP\] Description \[SEP\] Features \[SEP\] Reviews \[SEP\] Buy Now\Z"), ""),
+    (re.compile(r" \[SEP\] (?=\$\d)"), " "),
+    (re.compile(r" \[SEP\] "), "\n"),
+)
+_RULES: Mapping[str, Sequence[Rule]] = {"alfworld": _ALFWORLD, "webshop": _WEBSHOP}
 
 
-def condense(text: str, *, environment: str) -> str:
-    """``text``, an observation of ``environment``, in fewer words; as it is for an environment without rules."""
+def condense(observation: Observation, *, environment: str) -> str:
+    """The text of an observation of ``environment``, in fewer words; as it is for an environment without rules."""
+    text = observation.text.strip()
     for pattern, short in _RULES.get(environment, ()):
         text = pattern.sub(short, text)
-    return text
+    return _without_ids(text, observation) if environment == "webshop" else text
+
+
+def _without_ids(text: str, observation: Observation) -> str:
+    """A list of WebShop's results without the products' ids, unless it is these that are clicked."""
+    lines = text.split("\n")
+    ids = [line for line in lines if _ASIN.fullmatch(line)]
+    by_name = not any(observation.admits(f"click[{asin.lower()}]") for asin in ids)
+    return "\n".join(line for line in lines if line not in ids) if by_name else text

@@ -57,9 +57,7 @@ class Renderer:
 
     def turn(self, task: Task, observation: Observation) -> str:
         """The environment's side of a step, up to where the response begins."""
-        text = observation.text.strip()
-        if self.condense:
-            text = condense(text, environment=self.environment)
+        text = condense(observation, environment=self.environment) if self.condense else observation.text.strip()
         if self.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"

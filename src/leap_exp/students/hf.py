@@ -167,7 +167,7 @@ class HfStudent:
                 [*prompt, *self.codec.text_ids(self.codec.renderer.reason_part(reason))]
                 for prompt, reason in zip(prompts, reasons, strict=True)
             ]
-        actions = self._admissible_actions(caches, prompts, views)
+        actions = self._restricted_actions(caches, prompts, views)
         return [Decision(reason=reason, action=action) for reason, action in zip(reasons, actions, strict=True)]
 
     def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
@@ -218,6 +218,31 @@ class HfStudent:
         line_end = self.codec.text_ids("\n")[-1]
         texts = self._generate(caches, [[*prompt, *opening] for prompt in prompts], line_end)
         return [text.partition("\n")[0].strip() for text in texts]
+
+    def _restricted_actions(
+        self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
+    ) -> list[str]:
+        """One of the admissible actions for each view; where they hold a query, whatever the model writes."""
+        actions: dict[int, str] = {}
+        for query in (False, True):
+            places = [place for place, view in enumerate(views) if view.observation.asks_for_query == query]
+            if places:
+                write = self._queries if query else self._admissible_actions
+                written = write(
+                    [caches[place] for place in places],
+                    [prompts[place] for place in places],
+                    [views[place] for place in places],
+                )
+                actions |= dict(zip(places, written, strict=True))
+        return [actions[place] for place in range(len(views))]
+
+    def _queries(
+        self,
+        caches: Sequence[ConversationCache],
+        prompts: Sequence[list[int]],
+        views: Sequence[View],  # noqa: ARG002 - what may stand in a query is not known
+    ) -> list[str]:
+        return [text.strip() or NOTHING_WRITTEN for text in self._generate(caches, prompts)]
 
     def _admissible_actions(
         self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]

@@ -7,7 +7,9 @@ from leap_exp.core.errors import EnvError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Decision, View
+from leap_exp.core.types import QUERY_SLOT, Decision, View
+
+_LONGEST_QUERY = 6
 
 
 class OraclePolicy:
@@ -40,7 +42,7 @@ class ExpertPolicy(OraclePolicy):
 
 
 class RandomPolicy:
-    """Admissible actions, all equally likely."""
+    """Admissible actions, all equally likely; a query is some words of the task in a row."""
 
     id = "random"
 
@@ -56,4 +58,13 @@ class RandomPolicy:
         actions = view.observation.admissible_actions
         if not actions:
             raise EnvError(f"{view.task.id} lists no admissible actions: the random policy cannot act in it.")
-        return Random(derive_seed(seed, "random", view.task.id, len(view.history))).choice(actions)
+        rng = Random(derive_seed(seed, "random", view.task.id, len(view.history)))
+        action = rng.choice(actions)
+        return action.replace(QUERY_SLOT, _excerpt(view.task.instruction, rng)) if QUERY_SLOT in action else action
+
+
+def _excerpt(text: str, rng: Random) -> str:
+    """One to ``_LONGEST_QUERY`` words of ``text`` in a row."""
+    words = text.split()
+    start = rng.randrange(len(words))
+    return " ".join(words[start : start + rng.randint(1, _LONGEST_QUERY)])

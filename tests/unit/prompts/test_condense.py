@@ -4,11 +4,21 @@ import re
 
 import pytest
 
+from leap_exp.core.types import Observation
 from leap_exp.envs.alfworld.expert import expert_action
 from leap_exp.prompts.condense import condense
 from tests.alfworld_games import Play, builtin_games
 
 NAME = re.compile(r"[a-z]+ \d+")
+RESULTS = (
+    "Instruction: [SEP] find me a mug, and price lower than 20.00 dollars [SEP] Back to Search [SEP] "
+    "Page 2 (Total results: 50) [SEP] < Prev [SEP] Next > [SEP] B0AAAAAAAA [SEP] Red Mug [SEP] $9.5 to $12.0 [SEP] "
+    "B0BBBBBBBB [SEP] Tea [SEP] $3.0"
+)
+
+
+def told(text, environment, *actions):
+    return condense(Observation(text=text, admissible_actions=actions), environment=environment)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +44,7 @@ NAME = re.compile(r"[a-z]+ \d+")
     ],
 )
 def test_only_what_the_action_says_already_is_left_out(text, short):
-    assert condense(text, environment="alfworld") == short
+    assert told(text, "alfworld") == short
 
 
 def test_every_thing_that_an_observation_names_is_named_by_it_or_by_the_action_before():
@@ -44,9 +54,29 @@ def test_every_thing_that_an_observation_names_is_named_by_it_or_by_the_action_b
             action = expert_action(play.view)
             play.step(action)
             text = play.view.observation.text
-            told = action + condense(text, environment="alfworld")
-            assert set(NAME.findall(text)) <= set(NAME.findall(told)), text
+            assert set(NAME.findall(text)) <= set(NAME.findall(action + told(text, "alfworld"))), text
 
 
 def test_an_environment_without_rules_keeps_its_words():
-    assert condense("You arrive at desk 1. On the desk 1, you see a pen 1.", environment="toy").startswith("You arrive")
+    assert told("You arrive at desk 1. On the desk 1, you see a pen 1.", "toy").startswith("You arrive")
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("WebShop [SEP] Instruction: [SEP] find me a mug [SEP] Search", "Task: find me a mug"),
+        (RESULTS, "Page 2\nRed Mug $9.5 to $12.0\nTea $3.0"),
+        (
+            "Instruction: [SEP] find me a mug [SEP] Back to Search [SEP] < Prev [SEP] color [SEP] red [SEP] blue [SEP] "
+            "Red Mug [SEP] Price: $9.5 [SEP] Rating: N.A. [SEP] Description [SEP] Features [SEP] Reviews [SEP] Buy Now",
+            "color\nred\nblue\nRed Mug\nPrice: $9.5",
+        ),
+        ("Instruction: [SEP] find me a mug [SEP] Back to Search [SEP] < Prev [SEP] Holds tea", "Holds tea"),
+    ],
+)
+def test_a_shop_s_pages_lose_what_all_pages_have(text, short):
+    assert told(text, "webshop", "click[red mug]") == short
+
+
+def test_results_keep_their_ids_where_these_are_what_is_clicked():
+    assert "B0AAAAAAAA\nRed Mug" in told(RESULTS, "webshop", "click[b0aaaaaaaa]")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leap_exp.core.errors import ConfigError, ProviderError
-from leap_exp.core.types import View, views
+from leap_exp.core.types import Observation, View, views
 from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from tests.unit.records import ACTIONS, correction, task, trajectory
@@ -153,3 +153,17 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_model_that_cannot_be_had_says_how_to_point_at_local_weights(tmp_path):
     with pytest.raises(ProviderError, match=r"student\.model="):
         load_tokenizer(str(tmp_path))
+
+
+def test_where_a_query_is_asked_for_the_student_writes_and_elsewhere_it_chooses():
+    agent = student()
+    choosing = views(trajectory("look"))[0]
+    asking = dataclasses.replace(
+        choosing,
+        task=dataclasses.replace(choosing.task, id="asking"),
+        observation=Observation(text="A shop.", admissible_actions=("search[<query>]",)),
+    )
+    chosen, written = agent.act([choosing, asking], seed=0)
+    assert chosen == agent.act([choosing], seed=0)[0]
+    freely = student(decoding="free").act([asking], seed=0)[0]
+    assert written.action == freely.action

@@ -61,3 +61,11 @@ def test_a_random_decision_does_not_depend_on_the_batch():
 def test_without_listed_actions_the_random_policy_says_so():
     with pytest.raises(EnvError, match="no admissible actions"):
         RandomPolicy().act([view("webless", actions=None)], seed=0)
+
+
+def test_the_random_policy_fills_a_query_with_words_of_the_task():
+    drawn = [
+        RandomPolicy().act([view(actions=("search[<query>]",))], seed=seed)[0].action.removesuffix("]")
+        for seed in range(40)
+    ]
+    assert {action.removeprefix("search[") for action in drawn} == {"Get", "out.", "Get out."}
