@@ -127,7 +127,7 @@ def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
     ("argument", "complaint"),
     [
         ("teacher=oracel", "There is no teacher=oracel; choose one of: oracle"),
-        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, privilege_ladder, smoke, webshop_builtin"),
+        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, privilege_ladder, smoke, webshop_"),
         ("sed=1", "There is no setting 'sed'; here there are: aggregate, batch,"),
         ("env.engin=fast", "There is no setting 'env.engin'; here there are: builtin_counts,"),
         ("student.lora.rank=3", "There is no setting 'student.lora.rank'; here there are: alpha, dropout, r,"),

@@ -55,7 +55,7 @@ class WebShopOracle:
         return Decision(reason=reason, action=action)
 
     def _best(self, memory: Memory, view: View) -> tuple[str, Product | None]:
-        """The next action to a purchase that satisfies, and what is bought; the expert's if no search finds such a product."""
+        """The next action to a purchase that satisfies, and what is bought; the expert's if no search finds one."""
         place = memory.page.place
         if place is Place.ITEM and memory.current:
             return self._finish(memory, memory.current)
