@@ -1,7 +1,8 @@
 """``python -m leap_exp.data``: install benchmark data from the authors' release or from files at hand, and verify it.
 
 Data goes to ``LEAP_DATA``, by default ``leap_exp`` in the user's cache folder. An installation appears whole or not at
-all: it is made beside its place, checked, and renamed.
+all: it is made beside its place, checked, and renamed. Demonstrations by people become a file for
+``demonstrations.source``.
 """
 
 import argparse
@@ -14,7 +15,12 @@ from typing import Protocol
 from leap_exp.core.errors import ConfigError, DataError, LeapError
 from leap_exp.envs.alfworld.install import AlfworldData
 from leap_exp.envs.installation import OnProgress
+from leap_exp.envs.webshop.environment import WebShopEnvironment
+from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, GoalKind
+from leap_exp.envs.webshop.human_demonstrations import read_human_demonstrations
 from leap_exp.envs.webshop.install import WebshopData
+from leap_exp.envs.webshop.pages import ObservationMode
+from leap_exp.store import write_records
 
 _MILLIONS_FROM = 10_000_000
 
@@ -51,12 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "install":
             sources = "; ".join(f"{name}: {data.source}" for name, data in sorted(DATASETS.items()))
             subparser.add_argument("--from", dest="source", type=Path, metavar="PATH", help=sources)
+    _add_import(commands.add_parser("import-demonstrations", help="make a file for demonstrations.source of people's"))
     options = parser.parse_args(arguments)
     try:
         if options.command == "list":
             _list()
         elif options.command == "install":
             install(options.name, options.source, options.size)
+        elif options.command == "import-demonstrations":
+            _import_demonstrations(options)
         else:
             verify(options.name, options.size)
     except LeapError as error:
@@ -103,6 +112,35 @@ def verify(name: str, size: str | None = None) -> None:
         raise DataError(f"{name} is not installed at {folder}: run python -m leap_exp.data install {name}.")
     for line in dataset.verify(size, _Progress()):
         print(line)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=["webshop"])
+    parser.add_argument("file", type=Path, help="the authors' il_trajs_finalized_images.jsonl, or the .zip of it")
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where the trajectories go")
+    parser.add_argument("--split", default="train", help="whose goals to take, default train")
+    parser.add_argument("--catalogue", default="all", help="as env.catalogue, default all")
+    parser.add_argument("--observation", choices=[*ObservationMode], default=ObservationMode.TEXT)
+    parser.add_argument("--ids", action="store_true", help="click results by id, as with env.item_names=false")
+    parser.add_argument("--price-seed", type=int, default=DEFAULT_PRICE_SEED, help="as env.price_seed")
+
+
+def _import_demonstrations(options: argparse.Namespace) -> None:
+    environment = WebShopEnvironment(
+        catalogue=options.catalogue,
+        goals=GoalKind.HUMAN,
+        observation=options.observation,
+        item_names=not options.ids,
+        price_seed=options.price_seed,
+    )
+    found = read_human_demonstrations(options.file, environment, split=options.split)
+    for reason, count in sorted(found.dropped.items()):
+        print(f"{count:6,} dropped, {reason}")
+    if not found.trajectories:
+        raise DataError(f"{options.file} has no demonstration for the {options.split} goals of {options.catalogue}.")
+    write_records(options.to, found.trajectories, {})
+    full = sum(trajectory.succeeded for trajectory in found.trajectories)
+    print(f"{len(found.trajectories):6,} taken, {full:,} of them with the full reward: {options.to}")
 
 
 def _checked(name: str, size: str | None) -> Dataset:

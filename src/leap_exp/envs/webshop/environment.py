@@ -160,6 +160,10 @@ class WebShopEpisode:
         self._named: dict[str, str] = {}
         self.observation = self._observe()
 
+    def as_listed(self, action: str) -> str:
+        """``action`` as the observation lists it, if it clicks a result by its id where results have names."""
+        return next((name for name, by_id in self._named.items() if by_id == action), action)
+
     def step(self, action: str) -> Transition:
         """Carry out ``action``; one that cannot be done shows the page again.
 
