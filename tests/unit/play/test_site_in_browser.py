@@ -80,6 +80,13 @@ class Browser:
             time.sleep(0.05)
         return shown
 
+    def await_focus(self, name):
+        """Wait until the page's field ``name`` takes what is typed."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.value("document.activeElement && document.activeElement.id") != name:
+            assert time.monotonic() < deadline, f"{name!r} does not get the focus"
+            time.sleep(0.05)
+
     def press(self, name):
         number, text = KEYS[name]
         for kind in ("keyDown", "keyUp"):
@@ -119,8 +126,10 @@ def test_a_purchase_by_the_keyboard_on_a_phone(site, blue_mug, browser):
     site.first_goal = blue_mug
     browser.tell("Page.navigate", url=site.address)
     shows("Start shopping")
+    browser.await_focus("goal")
     browser.press("Enter")
     shows("dishwasher safe mugs with color: navy blue")
+    browser.await_focus("query")
     browser.tell("Input.insertText", text="stoneware mug")
     browser.press("Enter")
     shows("Total results")
@@ -140,9 +149,9 @@ def test_a_purchase_by_the_keyboard_on_a_phone(site, blue_mug, browser):
 
 def test_what_a_product_is_called_runs_nothing(site, browser):
     browser.tell("Page.navigate", url=site.address)
-    browser.await_text("Start shopping")
+    browser.await_focus("goal")
     browser.press("Enter")
-    browser.await_text("Search for")
+    browser.await_focus("query")
     browser.tell("Input.insertText", text="window.broken")
     browser.press("Enter")
     browser.await_text("<script>window.broken = 1</script>")
