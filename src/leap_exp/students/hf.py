@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leap_exp.core.errors import EnvError, ParseError
-from leap_exp.core.types import Correction, Decision, View
+from leap_exp.core.types import QUERY_SLOT, Correction, Decision, View
 from leap_exp.prompts.codec import PromptCodec
 from leap_exp.prompts.markup import PLAIN_MARKUP, chat_markup
 from leap_exp.prompts.parse import parse_decision
@@ -222,7 +222,7 @@ class HfStudent:
     def _restricted_actions(
         self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
     ) -> list[str]:
-        """One of the admissible actions for each view; where they hold a query, whatever the model writes."""
+        """One of the admissible actions for each view; where they hold a query, with the model's own words in it."""
         actions: dict[int, str] = {}
         for query in (False, True):
             places = [place for place, view in enumerate(views) if view.observation.asks_for_query == query]
@@ -237,12 +237,18 @@ class HfStudent:
         return [actions[place] for place in range(len(views))]
 
     def _queries(
-        self,
-        caches: Sequence[ConversationCache],
-        prompts: Sequence[list[int]],
-        views: Sequence[View],  # noqa: ARG002 - what may stand in a query is not known
+        self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
     ) -> list[str]:
-        return [text.strip() or NOTHING_WRITTEN for text in self._generate(caches, prompts)]
+        """What each model writes in the place of its view's first query, up to what stands after it."""
+        written: list[str] = []
+        for cache, prompt, view in zip(caches, prompts, views, strict=True):
+            slot = next(action for action in view.observation.admissible_actions or () if QUERY_SLOT in action)
+            before, _, after = slot.partition(QUERY_SLOT)
+            opened = [*prompt, *self.codec.text_ids(f" {before}")]
+            (text,) = self._generate([cache], [opened], *self.codec.text_ids(after)[:1])
+            query = (text.partition(after)[0] if after else text).strip()
+            written.append(f"{before}{query.splitlines()[0] if query else NOTHING_WRITTEN}{after}")
+        return written
 
     def _admissible_actions(
         self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
