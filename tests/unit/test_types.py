@@ -19,10 +19,10 @@ from leap_exp.core.types import Observation
 def test_an_action_with_a_query_stands_for_all_that_have_one(action, admitted):
     observation = Observation(text="A shop.", admissible_actions=("search[<query>]", "click[buy now]"))
     assert observation.admits(action) is admitted
-    assert observation.asks_for_query
+    assert observation.query_action == "search[<query>]"
 
 
 def test_without_a_list_everything_is_admitted_and_no_query_asked_for():
     observation = Observation(text="A shop.", admissible_actions=None)
     assert observation.admits("anything")
-    assert not observation.asks_for_query
+    assert observation.query_action is None

@@ -55,9 +55,9 @@ class Observation:
         return actions is None or action in actions or any(_fills(action, slot) for slot in actions)
 
     @property
-    def asks_for_query(self) -> bool:
-        """Whether an admissible action holds a text of the agent's own."""
-        return any(QUERY_SLOT in action for action in self.admissible_actions or ())
+    def query_action(self) -> str | None:
+        """The first admissible action that takes a text of the agent's own, or None."""
+        return next((action for action in self.admissible_actions or () if QUERY_SLOT in action), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

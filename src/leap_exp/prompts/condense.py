@@ -5,7 +5,7 @@ about half as many tokens.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from leap_exp.core.types import Observation
 
@@ -35,20 +35,34 @@ _WEBSHOP: Sequence[Rule] = (
     (re.compile(r" \[SEP\] (?=\$\d)"), " "),
     (re.compile(r" \[SEP\] "), "\n"),
 )
-_RULES: Mapping[str, Sequence[Rule]] = {"alfworld": _ALFWORLD, "webshop": _WEBSHOP}
 
 
 def condense(observation: Observation, *, environment: str) -> str:
     """The text of an observation of ``environment``, in fewer words; as it is for an environment without rules."""
-    text = observation.text.strip()
-    for pattern, short in _RULES.get(environment, ()):
-        text = pattern.sub(short, text)
-    return _without_ids(text, observation) if environment == "webshop" else text
+    shorten = _CONDENSERS.get(environment)
+    return shorten(observation) if shorten else observation.text.strip()
 
 
-def _without_ids(text: str, observation: Observation) -> str:
-    """A list of WebShop's results without the products' ids, unless it is these that are clicked."""
-    lines = text.split("\n")
+def _condense_alfworld(observation: Observation) -> str:
+    return _rewritten(observation, _ALFWORLD)
+
+
+def _condense_webshop(observation: Observation) -> str:
+    """A page without what all pages have; of results, without their ids too, unless it is these that are clicked."""
+    lines = _rewritten(observation, _WEBSHOP).split("\n")
     ids = [line for line in lines if _ASIN.fullmatch(line)]
     by_name = not any(observation.admits(f"click[{asin.lower()}]") for asin in ids)
-    return "\n".join(line for line in lines if line not in ids) if by_name else text
+    return "\n".join(line for line in lines if not (by_name and line in ids))
+
+
+def _rewritten(observation: Observation, rules: Sequence[Rule]) -> str:
+    text = observation.text.strip()
+    for pattern, short in rules:
+        text = pattern.sub(short, text)
+    return text
+
+
+_CONDENSERS: Mapping[str, Callable[[Observation], str]] = {
+    "alfworld": _condense_alfworld,
+    "webshop": _condense_webshop,
+}

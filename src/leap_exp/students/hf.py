@@ -222,33 +222,28 @@ class HfStudent:
     def _restricted_actions(
         self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
     ) -> list[str]:
-        """One of the admissible actions for each view; where they hold a query, with the model's own words in it."""
+        """One of the admissible actions for each view; where one takes a query, that one with the model's own words."""
         actions: dict[int, str] = {}
-        for query in (False, True):
-            places = [place for place, view in enumerate(views) if view.observation.asks_for_query == query]
-            if places:
-                write = self._queries if query else self._admissible_actions
-                written = write(
-                    [caches[place] for place in places],
-                    [prompts[place] for place in places],
-                    [views[place] for place in places],
-                )
-                actions |= dict(zip(places, written, strict=True))
+        query_actions = [view.observation.query_action for view in views]
+        for query_action in dict.fromkeys(query_actions):
+            places = [place for place, other in enumerate(query_actions) if other == query_action]
+            its_caches, its_prompts = [caches[place] for place in places], [prompts[place] for place in places]
+            if query_action is None:
+                written = self._admissible_actions(its_caches, its_prompts, [views[place] for place in places])
+            else:
+                written = self._queries(its_caches, its_prompts, query_action)
+            actions |= dict(zip(places, written, strict=True))
         return [actions[place] for place in range(len(views))]
 
     def _queries(
-        self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]
+        self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], query_action: str
     ) -> list[str]:
-        """What each model writes in the place of its view's first query, up to what stands after it."""
-        written: list[str] = []
-        for cache, prompt, view in zip(caches, prompts, views, strict=True):
-            slot = next(action for action in view.observation.admissible_actions or () if QUERY_SLOT in action)
-            before, _, after = slot.partition(QUERY_SLOT)
-            opened = [*prompt, *self.codec.text_ids(f" {before}")]
-            (text,) = self._generate([cache], [opened], *self.codec.text_ids(after)[:1])
-            query = (text.partition(after)[0] if after else text).strip()
-            written.append(f"{before}{query.splitlines()[0] if query else NOTHING_WRITTEN}{after}")
-        return written
+        """``query_action`` with what the model writes in its query's place, up to what stands after it."""
+        before, _, after = query_action.partition(QUERY_SLOT)
+        opening = self.codec.text_ids(f" {before}")
+        texts = self._generate(caches, [[*prompt, *opening] for prompt in prompts], *self.codec.text_ids(after)[:1])
+        queries = [(text.partition(after)[0] if after else text).strip().partition("\n")[0] for text in texts]
+        return [f"{before}{query or NOTHING_WRITTEN}{after}" for query in queries]
 
     def _admissible_actions(
         self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], views: Sequence[View]

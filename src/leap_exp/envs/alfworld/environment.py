@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,10 +13,10 @@ from leap_exp.envs.alfworld.engine import FastPlay, Play
 from leap_exp.envs.alfworld.game import Game, read_game, read_summary
 from leap_exp.envs.alfworld.goal import TASK_TYPES
 from leap_exp.envs.alfworld.library import open_library
+from leap_exp.envs.selection import index_range
 
 ENGINES = ("fast", "textworld")
 _ID_PREFIX = "alfworld/"
-_RANGE = re.compile(r"(\d*):(\d*)")
 _GAMES_IN_MEMORY = 128
 
 
@@ -139,9 +138,8 @@ class AlfworldEnvironment:
         """Those of ``ids`` that the selection keeps."""
         if not self._select:
             return ids
-        if span := _RANGE.fullmatch(self._select.strip()):
-            start, stop = (int(bound) if bound else None for bound in span.groups())
-            return ids[start:stop]
+        if span := index_range(self._select):
+            return ids[span]
         wanted = {_ID_PREFIX + name.strip().removeprefix(_ID_PREFIX) for name in self._select.split(",")}
         known = {_ID_PREFIX + game_id for split in self._library.splits for game_id in self._library.ids(split)}
         if unknown := sorted(wanted - known):

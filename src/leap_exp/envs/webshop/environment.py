@@ -14,15 +14,15 @@ from typing import overload
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.protocols import Oracle
 from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
+from leap_exp.envs.selection import index_range
 from leap_exp.envs.webshop.facts import privileged_facts
-from leap_exp.envs.webshop.goals import SPLITS, Goal, GoalKind, GoalList
+from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, SPLITS, Goal, GoalKind, GoalList
 from leap_exp.envs.webshop.library import open_catalogue
 from leap_exp.envs.webshop.oracle import WebShopOracle
 from leap_exp.envs.webshop.pages import ObservationMode, Role
 from leap_exp.envs.webshop.shop import Place, Session, Shop
 
 _ID = re.compile(r"webshop/(\w+)/(\d+)-([0-9a-f]{8})")
-_RANGE = re.compile(r"(\d*):(\d*)")
 _ORACLES_IN_MEMORY = 1024
 
 
@@ -30,7 +30,7 @@ class WebShopEnvironment:
     """Buying what an instruction asks for, in the original's text mode.
 
     Args:
-        catalogue: "builtin", "1000" or "all" (installed ones), or the path of a catalogue or of the authors' files.
+        catalogue: "builtin", "1000" or "all" (installed ones), or the path of a catalogue.
         goals: "human" or "synthetic".
         observation: "text" or "text_rich".
         item_names: Whether results are clicked by name; ids always work.
@@ -52,16 +52,20 @@ class WebShopEnvironment:
         goals: str = "human",
         observation: str = "text",
         item_names: bool = True,
-        price_seed: int = 42,
+        price_seed: int = DEFAULT_PRICE_SEED,
         builtin_seed: int = 0,
         select: str = "",
     ) -> None:
+        for value, known in ((goals, GoalKind), (observation, ObservationMode)):
+            if value not in [*known]:
+                raise ConfigError(f"Unknown value {value!r}: choose one of {', '.join(known)}.")
         self._kind, self._mode = GoalKind(goals), ObservationMode(observation)
         self._item_names = item_names
         self._source, self._builtin_seed, self._price_seed = catalogue, builtin_seed, price_seed
-        if select and not _RANGE.fullmatch(select):
+        kept = index_range(select or ":")
+        if kept is None:
             raise ConfigError(f"select={select!r} is no range of goals: give one such as 0:50.")
-        self._select = select
+        self._select, self._kept = select, kept
         self._oracle = lru_cache(_ORACLES_IN_MEMORY)(self._make_oracle)
 
     @cached_property
@@ -78,10 +82,9 @@ class WebShopEnvironment:
         if split not in SPLITS:
             raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(SPLITS)}.")
         goals = self._shop.goals.split(split)
-        start, stop = (int(bound) if bound else None for bound in (self._select or ":").split(":"))
-        if not goals[start:stop]:
+        if not goals[self._kept]:
             raise ConfigError(f"No goal of the split {split!r} ({len(goals)}) is left by select={self._select!r}.")
-        return _Tasks(self, split, goals[start:stop])
+        return _Tasks(self, split, goals[self._kept])
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[WebShopEpisode]:

@@ -81,12 +81,6 @@ def recall(view: View) -> Memory:
     return memory
 
 
-def seen_text(view: View) -> str:
-    """All that the agent of ``view`` was shown, in lower case."""
-    shown = [*(step.observation.text for step in view.history), view.observation.text]
-    return "\n".join(shown).lower()
-
-
 @lru_cache(maxsize=16384)
 def read_page(observation: Observation) -> PageSeen:
     """What ``observation`` shows, in either way of writing pages."""

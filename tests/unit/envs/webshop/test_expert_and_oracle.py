@@ -1,5 +1,6 @@
 """The history-only expert and the oracle: they buy what is wanted, and give away no more than they may."""
 
+import re
 from random import Random
 from statistics import fmean
 
@@ -18,7 +19,7 @@ def careless(view):
     """Half the expert's action, half any other."""
     rng = Random(f"{view.task.id} {len(view.history)}")
     actions = view.observation.admissible_actions
-    if rng.random() < 0.5 or view.observation.asks_for_query:
+    if rng.random() < 0.5 or view.observation.query_action:
         return expert_action(view)
     return rng.choice([action for action in actions if action != "click[buy now]"])
 
@@ -35,14 +36,13 @@ def test_the_expert_buys_in_time_and_mostly_what_is_wanted():
 
 def test_the_expert_finds_its_way_from_any_history():
     for task in sample(shop(), 20):
-        _, wandered, taken = play(shop(), task, careless, limit=12)
+        _, _, taken = play(shop(), task, careless, limit=12)
         replayed = iter([decision.action for decision in taken])
         score, _, decisions = play(
             shop(), task, lambda view, r=replayed: next(r, None) or expert_action(view), limit=40
         )
         assert decisions[-1].action == "click[buy now]"
         assert score > 0
-        assert len(wandered) == len(taken)
 
 
 def test_sound_steps_are_the_expert_s_and_those_that_are_as_good():
@@ -100,10 +100,7 @@ def test_p100_names_the_product_at_the_start_and_p75_now_and_then():
         _, seen, _ = play(shop(), task, expert_action, limit=1)
         for disclosure in named:
             decision = shop().oracle(task).decide(seen[0], disclosure, seed=0)
-            named[disclosure] += "No. " in decision.reason or any(
-                word.isupper() and len(word) == 10
-                for word in decision.reason.replace("(", " ").replace(")", " ").replace(",", " ").split()
-            )
+            named[disclosure] += re.search(r"\b[0-9A-Z]{10}\b", decision.reason) is not None
     assert named[Disclosure.P100] == len(tasks)
     assert 5 <= named[Disclosure.P75] <= 30
 
