@@ -63,6 +63,7 @@ class ToyOracle:
 
 class ToyEnvironment:
     name = "toy"
+    revisits = 0
 
     def tasks(self, split: str) -> Sequence[Task]:
         return [

@@ -88,7 +88,8 @@ class Leap:
         def produce(on_progress: ProgressCallback) -> Produced:
             if isinstance(source, Path):
                 return measured("rollout", read_records(source).of(Trajectory))
-            return self._act(self.expert, source, journal.index, on_progress)
+            # An expert that repeats itself has its reasons; half a demonstration would teach none of them.
+            return self._act(self.expert, source, journal.index, on_progress, stop_when_stuck=False)
 
         demonstrations = journal.records("trajectories", produce).of(Trajectory)
         journal.tracker.log_trajectories("rollout", demonstrations, round_index=journal.index)
@@ -104,7 +105,9 @@ class Leap:
         """π_{i-1} acts alone on sampled training tasks."""
         trajectories = journal.records(
             "trajectories",
-            lambda on_progress: self._act(student, self.plan.rollouts, journal.index, on_progress),
+            lambda on_progress: self._act(
+                student, self.plan.rollouts, journal.index, on_progress, stop_when_stuck=self.plan.stop_when_stuck
+            ),
         ).of(Trajectory)
         journal.tracker.log_trajectories("rollout", trajectories, round_index=journal.index)
         return trajectories
@@ -169,7 +172,9 @@ class Leap:
             student, self.environment, self.panel, journal, max_steps=plan.max_steps_eval, batch=plan.batch
         )
 
-    def _act(self, policy: Policy, count: int, index: int, on_progress: ProgressCallback) -> Produced:
+    def _act(
+        self, policy: Policy, count: int, index: int, on_progress: ProgressCallback, *, stop_when_stuck: bool
+    ) -> Produced:
         seed = self._seed(index, "rollout")
         tasks = sample_tasks(self.environment.tasks(self.plan.train_split), count, seed=derive_seed(seed, "tasks"))
         trajectories = rollout(
@@ -180,7 +185,7 @@ class Leap:
             max_steps=self.plan.max_steps_train,
             batch=self.plan.batch,
             on_progress=on_progress,
-            stop_when_stuck=self.plan.stop_when_stuck,
+            stop_when_stuck=stop_when_stuck,
         )
         return measured("rollout", trajectories)
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Decision, Observation, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ def rollout(
 
     Up to ``batch`` episodes are live at a time: a finished one leaves and the next task takes its place. An action that
     is not admissible goes to the environment as it is. An episode whose environment breaks ends as INFRA_ERROR with no
-    score. With ``stop_when_stuck`` an episode ends when the policy meets an observation again and answers it with the
-    same action again: what follows is a loop, from which there is little to learn. The result depends on ``seed`` but
-    not on ``batch``, as far as the policy's decisions do not.
+    score. With ``stop_when_stuck`` an episode ends when the policy does the same on the same observation more often than
+    the environment's ``revisits`` allow: what follows is a loop, from which there is little to learn. The result depends
+    on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
     """
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]
@@ -52,7 +52,7 @@ def rollout(
                     policy_id=policy.id,
                     seed=derive_seed(seed, "episode", task.id),
                     limit=max_steps,
-                    stop_when_stuck=stop_when_stuck,
+                    revisits=environment.revisits if stop_when_stuck else None,
                 )
             acting = [episode for episode in live.values() if episode.stop is None]
             # The same seed at every call: policies derive their draws from it, the task and the length of the history.
@@ -82,13 +82,13 @@ class _LiveEpisode:
         policy_id: str,
         seed: int,
         limit: int,
-        stop_when_stuck: bool,
+        revisits: int | None,
     ) -> None:
         self._task = task
         self._policy_id = policy_id
         self._seed = seed
         self._limit = limit
-        self._stop_when_stuck = stop_when_stuck
+        self._revisits = revisits
         self._steps: tuple[Step, ...] = ()
         self._resources = ExitStack()
         self._score: float | None = None
@@ -108,7 +108,7 @@ class _LiveEpisode:
         """Carry out ``decision`` and note what came of it."""
         try:
             transition = self._episode.step(decision.action)
-            is_stuck = self._stop_when_stuck and self._has_met(self._observation, decision.action)
+            is_stuck = self._revisits is not None and self._repeats(decision.action) > self._revisits
             self._steps += (Step(observation=self._observation, decision=decision, reward=transition.reward),)
             self._observation = transition.observation
             if transition.done:
@@ -141,8 +141,9 @@ class _LiveEpisode:
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 
-    def _has_met(self, observation: Observation, action: str) -> bool:
-        return any(step.observation == observation and step.decision.action == action for step in self._steps)
+    def _repeats(self, action: str) -> int:
+        """How often ``action`` was taken before on what is observed now."""
+        return sum(step.observation == self._observation and step.decision.action == action for step in self._steps)
 
     def _end(self, stop: StopReason) -> None:
         self._score = self._episode.score()

@@ -68,9 +68,11 @@ def test_a_policy_that_repeats_itself_is_stopped_only_where_that_is_asked_for():
         def act(self, batch, *, seed):
             return [Decision(reason="", action=DOORS[0]) for _ in batch]
 
-    def stops(*, stop_when_stuck):
+    def stops(*, stop_when_stuck, revisits=0):
+        environment = ToyEnvironment()
+        environment.revisits = revisits
         trajectories = rollout(
-            ToyEnvironment(),
+            environment,
             Stubborn({}),
             TASKS[:2],
             seed=1,
@@ -84,6 +86,7 @@ def test_a_policy_that_repeats_itself_is_stopped_only_where_that_is_asked_for():
     assert stops(stop_when_stuck=False) == {(StopReason.STEP_LIMIT, 8, 0.0)}
     # The first step is on the opening text; the third meets what the second met.
     assert stops(stop_when_stuck=True) == {(StopReason.STUCK, 3, 0.0)}
+    assert stops(stop_when_stuck=True, revisits=1) == {(StopReason.STUCK, 4, 0.0)}
 
 
 def test_what_breaks_in_an_environment_is_a_record_without_a_score():

@@ -32,7 +32,7 @@ class RolloutsConfig:
     """Where the student acts to be corrected."""
 
     tasks: int = setting(100, "Training tasks a round.")
-    stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself.")
+    stop_when_stuck: bool = setting(False, "Whether an episode ends when the student goes round in circles.")
 
     def __post_init__(self) -> None:
         """Refuse a round without tasks."""

@@ -74,7 +74,7 @@ class HfStudentConfig(StudentConfig):
     format: str = setting("chat", "Prompt form: chat (the tokenizer's template) or plain.")
     decoding: str = setting("free", "free, or admissible (restricted to the actions that the environment admits).")
     avoid_repeats: bool = setting(
-        False, "With admissible decoding: never the same action twice on the same observation, while there is another."
+        False, "With admissible decoding: no loops of one action on one observation, while there is another action."
     )
     reasons: bool = setting(True, "Whether it writes a reason before the action.")
     list_actions: bool = setting(True, "Whether the prompt lists the admissible actions.")
@@ -106,7 +106,7 @@ class HfStudentConfig(StudentConfig):
             environment=environment.name,
             format="plain" if self.format == "plain" else "chat",
             decoding="free" if self.decoding == "free" else "admissible",
-            avoid_repeats=self.avoid_repeats,
+            revisits=environment.revisits if self.avoid_repeats else None,
             reasons=self.reasons,
             list_actions=self.list_actions,
             condense=self.condense,

@@ -50,9 +50,14 @@ class Oracle(Protocol):
 
 
 class Environment(Protocol):
-    """A set of tasks and a way to run them."""
+    """A set of tasks and a way to run them.
+
+    ``revisits`` is how often it can be sensible to do the same again on the same observation: a shopper goes back to a
+    product that it has compared with another. Beyond that, repetition is a loop.
+    """
 
     name: str
+    revisits: int
 
     def tasks(self, split: str) -> Sequence[Task]:
         """The tasks of ``split``, in an order that never changes."""

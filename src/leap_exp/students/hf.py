@@ -30,6 +30,10 @@ Decoding = Literal["free", "admissible"]
 NOTHING_WRITTEN = "(nothing)"
 """Recorded as the action, which no environment admits, when a model wrote nothing at all."""
 
+_LONGEST_EAGER_ROW = 600
+"""Tokens up to which plain matrix products train faster on a processor than the fused kernel, whose backward pass is slow
+there: by up to 14 % on rows of 200 to 500 tokens; at 900 the fused one is faster by 15 %, at 1,300 by 89 %."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraSettings:
@@ -50,7 +54,8 @@ class HfSettings:
     environment: str
     format: Format
     decoding: Decoding
-    avoid_repeats: bool
+    revisits: int | None
+    """How often an action may be taken again on the same observation; None for any number of times."""
     reasons: bool
     list_actions: bool
     condense: bool
@@ -115,13 +120,14 @@ class HfStudent:
         student._adapter = folder
         return student
 
-    def trainable_model(self) -> PeftModel:
-        """Fresh base weights with this student's adapter apart and ready to train; a new adapter if it has none."""
+    def trainable_model(self, *, row_tokens: float) -> PeftModel:
+        """Fresh base weights with this student's adapter apart and ready to train; a new adapter if it has none.
+
+        ``row_tokens`` is how long the rows to train on are; it decides how attention is computed, not what.
+        """
         self._free()
         base = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
-        if self.settings.device == "cpu":
-            # On a processor plain matrix products beat the fused kernel, whose backward pass is slow there (by 14 % of
-            # all training time on rows of 200 to 500 tokens).
+        if self.settings.device == "cpu" and row_tokens <= _LONGEST_EAGER_ROW:
             base.set_attn_implementation("eager")
         if self._adapter is not None:
             return PeftModel.from_pretrained(base, str(self._adapter), is_trainable=True)
@@ -256,8 +262,8 @@ class HfStudent:
                     "them; take student.decoding=free."
                 )
             actions = view.observation.admissible_actions
-            if self.settings.avoid_repeats:
-                actions = _untried(view) or actions
+            if self.settings.revisits is not None:
+                actions = _without_loops(view, self.settings.revisits) or actions
             by_ids.append({self.codec.action_ids(action): action for action in actions})
         written = choose(self._model, caches, prompts, [Trie.of(options) for options in by_ids])
         return [options[tuple(ids)] for options, ids in zip(by_ids, written, strict=True)]
@@ -269,10 +275,10 @@ class HfStudent:
             return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)
 
 
-def _untried(view: View) -> tuple[str, ...]:
-    """The admissible actions not taken before on this very observation: a greedy policy's way out of loops."""
-    tried = {step.decision.action for step in view.history if step.observation == view.observation}
-    return tuple(action for action in view.observation.admissible_actions or () if action not in tried)
+def _without_loops(view: View, revisits: int) -> tuple[str, ...]:
+    """The admissible actions taken at most ``revisits`` times on this very observation: a greedy policy's way on."""
+    taken = Counter(step.decision.action for step in view.history if step.observation == view.observation)
+    return tuple(action for action in view.observation.admissible_actions or () if taken[action] <= revisits)
 
 
 def _linear_modules(model: PreTrainedModel) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -50,8 +51,8 @@ class FineTunable(Protocol):
     def pad_id(self) -> int:
         """A token for padding."""
 
-    def trainable_model(self) -> PeftModel:
-        """Base weights with the adapter apart and ready to train."""
+    def trainable_model(self, *, row_tokens: float) -> PeftModel:
+        """Base weights with the adapter apart and ready to train on rows of about ``row_tokens`` tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class SftTrainer:
             raise ConfigError(f"The student {student.id!r} has no weights to train; take one that has, or rounds=0.")
         train_rows, validation_rows = self._rows(dataset, student.codec)
         torch.manual_seed(derive_seed(seed, "adapter") % _SEED_RANGE)
-        model = student.trainable_model()
+        model = student.trainable_model(row_tokens=median(len(row.ids) for row in train_rows))
         checkpoints = out.with_name(f"{out.name}.checkpoints")
         trainer = _PackedSftTrainer(
             model=model,

@@ -18,7 +18,7 @@ SETTINGS = HfSettings(
     environment="alfworld",
     format="plain",
     decoding="admissible",
-    avoid_repeats=False,
+    revisits=None,
     reasons=False,
     list_actions=False,
     condense=False,
@@ -74,17 +74,19 @@ def test_batched_choice_equals_one_by_one_greedy_decoding_along_whole_episodes()
         assert [decision.action for decision in decided] == [greedy_action(agent, view) for view in live]
 
 
-def test_avoiding_repeats_takes_every_action_once_before_any_twice():
-    agent = student(avoid_repeats=True)
+@pytest.mark.parametrize("revisits", [0, 1])
+def test_without_loops_no_action_is_taken_oftener_than_allowed_before_the_others_are_used_up(revisits):
+    agent = student(revisits=revisits)
+    often = [*ACTIONS] * (revisits + 1)
     taken: list[str] = []
-    for _ in range(len(ACTIONS) + 1):
+    for _ in range(len(often) + 1):
         steps = tuple(
             dataclasses.replace(step, observation=trajectory("look").steps[0].observation)
             for step in trajectory(*taken).steps
         )
         view = View(task=task(), history=steps, observation=trajectory("look").steps[0].observation)
         taken.append(agent.act([view], seed=0)[0].action)
-    assert sorted(taken[:-1]) == sorted(ACTIONS)
+    assert sorted(taken[:-1]) == sorted(often)
     assert taken[-1] in ACTIONS
 
 

@@ -38,6 +38,7 @@ class AlfworldEnvironment:
     """
 
     name = "alfworld"
+    revisits = 0
 
     def __init__(
         self,

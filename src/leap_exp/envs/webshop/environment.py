@@ -44,6 +44,7 @@ class WebShopEnvironment:
     """
 
     name = "webshop"
+    revisits = 1
 
     def __init__(
         self,
