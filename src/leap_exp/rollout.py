@@ -35,9 +35,9 @@ def rollout(
 
     Up to ``batch`` episodes are live at a time: a finished one leaves and the next task takes its place. An action that
     is not admissible goes to the environment as it is. An episode whose environment breaks ends as INFRA_ERROR with no
-    score. With ``stop_when_stuck`` an episode ends when the policy does the same on the same observation more often than
-    the environment's ``revisits`` allow: what follows is a loop, from which there is little to learn. The result depends
-    on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
+    score. With ``stop_when_stuck`` an episode ends when the policy does the same on the same observation more often
+    than the environment's ``revisits`` allow: what follows is a loop, from which there is little to learn. The result
+    depends on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
     """
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]

@@ -31,8 +31,8 @@ NOTHING_WRITTEN = "(nothing)"
 """Recorded as the action, which no environment admits, when a model wrote nothing at all."""
 
 _LONGEST_EAGER_ROW = 600
-"""Tokens up to which plain matrix products train faster on a processor than the fused kernel, whose backward pass is slow
-there: by up to 14 % on rows of 200 to 500 tokens; at 900 the fused one is faster by 15 %, at 1,300 by 89 %."""
+"""Tokens up to which plain matrix products train faster on a processor than the fused kernel, whose backward pass is
+slow there: by up to 14 % on rows of 200 to 500 tokens; at 900 the fused one is faster by 15 %, at 1,300 by 89 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
