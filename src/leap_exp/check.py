@@ -22,6 +22,12 @@ from leap_exp.envs.alfworld.memoised import memoised_textworld
 from leap_exp.envs.alfworld.official import game_files, official_folder
 from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay, require_textworld
 from leap_exp.envs.check import contract_violations
+from leap_exp.envs.intercode_bash.bases import BASES, HOST
+from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.official import read_official
+from leap_exp.envs.intercode_bash.replay import Turn
+from leap_exp.envs.intercode_bash.replay import replay as replay_runs
+from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import build_catalogue, find_files
 from leap_exp.envs.webshop.catalogue import Catalogue
 from leap_exp.envs.webshop.nouns import WordTagger
@@ -41,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = parser.add_subparsers(required=True, metavar="NAME")
     _add_alfworld(names.add_parser("alfworld", help="the fast engine against TextWorld, on the same games"))
     _add_webshop(names.add_parser("webshop", help="the shop against recorded episodes of the original"))
+    _add_intercode_bash(names.add_parser("intercode_bash", help="shell and reward against logged runs of the original"))
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -74,6 +81,36 @@ def _check_webshop(options: argparse.Namespace) -> int:
             print(difference, flush=True)
     print(f"{count} differences in {len(steps)} episodes, {sum(steps)} steps, and in the goals and prices")
     return int(count > 0)
+
+
+def _add_intercode_bash(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, required=True, metavar="PATH", help="folder of logged runs")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="requests and file systems (default: beside PATH)"
+    )
+    parser.add_argument("--base", choices=BASES, default=HOST, help="what the sandboxes have beneath the file systems")
+    parser.set_defaults(run=_check_intercode_bash)
+
+
+def _check_intercode_bash(options: argparse.Namespace) -> int:
+    collection = read_official(options.source or options.runs.resolve().parent)
+    engine = BubblewrapEngine(base=options.base, limits=Limits())
+    turns: list[Turn] = []
+    for turn in replay_runs(options.runs, collection, engine):
+        turns.append(turn)
+        if not (turn.same_observation and turn.same_reward):
+            print(turn, flush=True)
+    shares = {
+        "equal observations": sum(turn.same_observation for turn in turns),
+        "up to the order of words": sum(turn.same_words for turn in turns),
+        "equal rewards": sum(turn.same_reward for turn in turns),
+    }
+    print(
+        f"{len(turns)} turns",
+        *(f"{name}: {count} ({count / len(turns):.1%})" for name, count in shares.items()),
+        sep=", ",
+    )
+    return int(any(not (turn.same_observation and turn.same_reward) for turn in turns))
 
 
 def _add_alfworld(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from leap_exp.core.errors import ConfigError, DataError, LeapError
 from leap_exp.envs.alfworld.install import AlfworldData
 from leap_exp.envs.installation import OnProgress
+from leap_exp.envs.intercode_bash.rootfs import RootfsData
 from leap_exp.envs.webshop.environment import WebShopEnvironment
 from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, GoalKind
 from leap_exp.envs.webshop.human_demonstrations import read_human_demonstrations
@@ -42,7 +43,11 @@ class Dataset(Protocol):
         """Read all that is installed; lines on what is there."""
 
 
-DATASETS: Mapping[str, Dataset] = {"alfworld": AlfworldData(), "webshop": WebshopData()}
+DATASETS: Mapping[str, Dataset] = {
+    "alfworld": AlfworldData(),
+    "intercode_rootfs": RootfsData(),
+    "webshop": WebshopData(),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

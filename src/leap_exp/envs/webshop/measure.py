@@ -32,15 +32,18 @@ _REPORT_SECONDS = 5
 _T = TypeVar("_T")
 
 
-def measure(files: AuthorsFiles, folder: Path, seconds: float) -> Mapping[str, float]:
-    """Build the catalogue of ``files`` in ``folder`` and measure it, playing for ``seconds``.
+def measure_build(files: AuthorsFiles, folder: Path) -> Mapping[str, float]:
+    """Build the catalogue of ``files`` in ``folder``: how long it takes, and how much memory at the most (MiB)."""
+    return _alone(_measure_build, files, folder)
 
-    Each part runs in a process of its own, so that one's memory is not counted as another's. MiB are 2**20 bytes.
-    """
-    return {**_alone(_measure_build, files, folder), **_alone(_measure_use, folder, seconds)}
+
+def measure_use(folder: Path, seconds: float) -> Mapping[str, float]:
+    """Open, search and play the catalogue in ``folder``, playing for ``seconds``."""
+    return _alone(_measure_use, folder, seconds)
 
 
 def _alone(part: Callable[..., _T], *arguments: object) -> _T:
+    """What ``part`` returns from a process of its own, so that one part's memory is not counted as another's."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(part, *arguments).result()
 

@@ -1,0 +1,1 @@
+"""InterCode-Bash: requests in words, answered by shell commands in a throw-away machine."""

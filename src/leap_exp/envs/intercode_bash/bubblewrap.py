@@ -1,0 +1,203 @@
+"""Sandboxes of bubblewrap: no container engine, no service, nothing that stays.
+
+An episode is a mount namespace of its own that holds an overlay: the base and the prepared file tree below, and above
+them a memory file system of bounded size that takes what is written. The namespace is kept by a file descriptor of this
+process alone, so that it goes with it, killed or not. A command enters the namespace and is wrapped by bubblewrap, with
+process, network, IPC and host-name namespaces of its own; whatever it leaves in the background ends with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from leap_exp.core.errors import EnvError
+from leap_exp.envs.installation import data_folder
+from leap_exp.envs.intercode_bash.bases import Base, open_base
+from leap_exp.envs.intercode_bash.commands import capture
+from leap_exp.envs.intercode_bash.sandbox import Limits, Outcome, Sandbox
+from leap_exp.envs.intercode_bash.trees import FileTree
+from leap_exp.envs.intercode_bash.version_control import GIT_IGNORE, PREPARE
+
+_VERSION = 1
+_PROGRAMS = ("bwrap", "unshare", "nsenter", "prlimit", "mount")
+_NOT_FOUND, _NOT_STARTED = 127, 126
+_PREPARING_SECONDS = 120.0
+
+# Root of a sandbox is root of the machine to these files, whatever its namespaces (the list is Docker's).
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MASKED = ("/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/timer_list")
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOSTNAME": "sandbox",
+    "HOME": "/root",
+}
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
+"""What root may do in a sandbox: deal with files and users, and nothing that reaches the machine."""
+
+# $1 mount point, $2 lower folders, $3 options; $4 size of the upper layer in MiB, or the folder that is to become it.
+_MOUNT = """
+case $4 in
+/*) upper=$4 ;;
+*) mount -t tmpfs -o "size=$4m,nr_inodes=16k,mode=755" tmpfs "$1" && mkdir "$1/upper" && upper=$1/upper ;;
+esac &&
+work=${upper%/*}/work && mkdir -p "$work" "${upper%/*}/root" &&
+mount -t overlay -o "lowerdir=$2,upperdir=$upper,workdir=$work$3" overlay "${upper%/*}/root" &&
+mount --bind "${upper%/*}/root" "$1" && echo mounted && read -r _
+"""
+
+
+class BubblewrapEngine:
+    """Sandboxes on ``base`` ("host" or "rootfs"), each command within ``limits``.
+
+    Raises:
+        EnvError: bubblewrap or something else that is needed is not installed, or may not be used here.
+        LeapError: The base is not there.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, *, base: str, limits: Limits) -> None:
+        if missing := [program for program in _PROGRAMS if not shutil.which(program)]:
+            raise EnvError(
+                f"{missing[0]} is not installed: install the packages bubblewrap and util-linux (apt-get install "
+                "bubblewrap), or take env.sandbox=docker."
+            )
+        self._cache = data_folder() / "intercode" / "sandboxes"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        self._mount_point = self._cache / "mounted"
+        self._mount_point.mkdir(exist_ok=True)
+        self._base = open_base(base, self._cache)
+        self._limits = limits
+        self._started = time.time()
+        _remove_orphans(self._cache)
+
+    @contextmanager
+    def open(self, tree: FileTree) -> Iterator[Sandbox]:
+        """A fresh sandbox with ``tree``; the first time that a tree is asked for it is put under version control."""
+        with self._machine([self._layer(tree), self._base.folder], str(self._limits.disk_mib), self._limits) as machine:
+            yield machine
+
+    @contextmanager
+    def _machine(self, lower: Sequence[Path], upper: str, limits: Limits) -> Iterator[_Machine]:
+        """A sandbox over the folders ``lower``, the topmost first; ``upper`` as for ``_MOUNT``."""
+        namespaces = _mount(self._mount_point, lower, upper)
+        try:
+            yield _Machine(self._mount_point, namespaces, self._base, limits)
+        finally:
+            for descriptor in namespaces.values():
+                os.close(descriptor)
+
+    def _layer(self, tree: FileTree) -> Path:
+        """The folder with ``tree`` as it is when an episode begins, to lie over the base."""
+        contents = repr((_VERSION, _is_root(), self._base.identity, PREPARE, GIT_IGNORE, tree.digest))
+        name = hashlib.sha256(contents.encode()).hexdigest()[:16]
+        # A tree whose files have an age is made anew for every process.
+        folder = self._cache / (f"tree-{name}" if tree.made is None else f"fresh-{os.getpid()}-{self._started}-{name}")
+        layer = folder / "layer"
+        if not layer.is_dir():
+            fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+            shutil.rmtree(fresh, ignore_errors=True)
+            (fresh / "layer").mkdir(parents=True)
+            tree.write(fresh / "layer", now=self._started)
+            (fresh / "layer" / ".gitignore").write_text(GIT_IGNORE)
+            limits = Limits(seconds=_PREPARING_SECONDS)
+            with self._machine([self._base.folder], str(fresh / "layer"), limits) as machine:
+                outcome = machine.run(["/bin/bash", "-c", PREPARE], workdir="/")
+            if outcome.exit_code != 0:
+                text = outcome.output.decode(errors="replace").strip()
+                raise EnvError(f"The file tree {tree.name!r} could not be put under version control: {text}")
+            try:
+                fresh.rename(folder)
+            except OSError:
+                # Another process was quicker.
+                shutil.rmtree(fresh, ignore_errors=True)
+        return layer
+
+
+class _Machine:
+    """A mounted overlay in which commands are run; a ``Sandbox``."""
+
+    def __init__(self, root: Path, namespaces: dict[str, int], base: Base, limits: Limits) -> None:
+        self._limits = limits
+        self._descriptors = tuple(namespaces.values())
+        self._prefix = [
+            *("nsenter", *(f"--{kind}=/proc/self/fd/{number}" for kind, number in namespaces.items())),
+            *(() if _is_root() else ("--preserve-credentials",)),
+            *("prlimit", f"--as={limits.memory_mib << 20}", f"--fsize={limits.disk_mib << 20}", "--core=0"),
+            *("bwrap", "--bind", str(root), "/"),
+            *(word for path in base.shown for word in ("--ro-bind", path, path)),
+            *("--dev", "/dev", "--proc", "/proc"),
+            *(word for path in _READ_ONLY for word in ("--ro-bind-try", path, path)),
+            *(word for path in _MASKED if Path(path).exists() for word in ("--ro-bind", "/dev/null", path)),
+            *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--hostname", "sandbox"),
+            *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+            *(word for name in CAPABILITIES for word in ("--cap-add", f"CAP_{name}")),
+            *("--clearenv", *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value))),
+        ]
+
+    def run(self, arguments: Sequence[str], *, workdir: str) -> Outcome:
+        """Run a program to its end; what it leaves in the background is ended with it."""
+        command = [*self._prefix, "--chdir", workdir, "--", *arguments]
+        outcome = capture(command, limits=self._limits, descriptors=self._descriptors)
+        return _as_docker_says(outcome, arguments[0], workdir)
+
+
+def _mount(mount_point: Path, lower: Sequence[Path], upper: str) -> dict[str, int]:
+    """Descriptors of fresh namespaces, by kind, in which the overlay is mounted on ``mount_point``."""
+    new = ["--mount"] if _is_root() else ["--user", "--map-root-user", "--mount"]
+    options = "" if _is_root() else ",userxattr"
+    folders = ":".join(str(folder) for folder in lower)
+    process = subprocess.Popen(
+        ["unshare", *new, "--propagation", "private", "sh", "-c", _MOUNT, "sh", mount_point, folders, options, upper],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout and process.stderr  # noqa: S101 - they are pipes
+        if process.stdout.readline() != b"mounted\n":
+            said = process.stderr.read().decode(errors="replace").strip()
+            raise EnvError(
+                f"No sandbox can be mounted here ({said or 'no reason given'}). bubblewrap needs root, or user "
+                "namespaces and Linux 6.6 (which containers often forbid); else take env.sandbox=docker."
+            )
+        kinds = ["mnt"] if _is_root() else ["user", "mnt"]
+        opened = {kind: os.open(f"/proc/{process.pid}/ns/{kind}", os.O_RDONLY) for kind in kinds}
+        process.kill()
+    return {"mount" if kind == "mnt" else kind: descriptor for kind, descriptor in opened.items()}
+
+
+def _as_docker_says(outcome: Outcome, program: str, workdir: str) -> Outcome:
+    """``outcome`` with Docker's words where bubblewrap could not start the program."""
+    failed = "OCI runtime exec failed: exec failed: unable to start container process: "
+    if re.fullmatch(rb"bwrap: Can't chdir to .*: (.*)\n", outcome.output, re.DOTALL):
+        cause = "not a directory" if b"Not a directory" in outcome.output else "no such file or directory"
+        text = f'{failed}chdir to cwd ("{workdir}") set in config.json failed: {cause}: unknown\r\n'
+        return Outcome(output=text.encode(), exit_code=_NOT_STARTED)
+    if re.fullmatch(rb"bwrap: execvp .*: No such file or directory\n", outcome.output, re.DOTALL):
+        text = f'{failed}exec: "{program}": executable file not found in $PATH: unknown\r\n'
+        return Outcome(output=text.encode(), exit_code=_NOT_FOUND)
+    return outcome
+
+
+def _remove_orphans(cache_folder: Path) -> None:
+    """Remove what processes that have ended left unfinished, or made for themselves."""
+    for path in sorted(cache_folder.iterdir()):
+        owner = re.fullmatch(r"fresh-(\d+)-.*|.*\.(\d+)\.part", path.name)
+        if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def _is_root() -> bool:
+    return os.geteuid() == 0

@@ -1,0 +1,28 @@
+"""A small file tree for tests of sandboxes, and a look at what runs on this machine."""
+
+from pathlib import Path
+
+from leap_exp.envs.intercode_bash.trees import Entry, FileTree
+
+TREE = FileTree(
+    name="small",
+    entries=(
+        Entry(path="/desk", mode=0o755),
+        Entry(path="/desk/drawer", mode=0o755),
+        Entry(path="/desk/drawer/list.csv", mode=0o600, content=b"pen,2\nink,1\n"),
+        Entry(path="/desk/empty", mode=0o755),
+        Entry(path="/desk/note.txt", mode=0o644, content=b"call back\n"),
+    ),
+)
+
+
+def is_running(*command: str) -> bool:
+    """Whether a process with exactly this command line runs anywhere on the machine."""
+    wanted = "".join(f"{word}\0" for word in command).encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if file.read_bytes() == wanted:
+                return True
+        except OSError:
+            continue
+    return False
