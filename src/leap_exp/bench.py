@@ -19,6 +19,10 @@ from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine import OpenPlay, Play, open_fast
 from leap_exp.envs.alfworld.official import game_files
 from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+from leap_exp.envs.intercode_bash.bases import BASES, HOST
+from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.measure import measure
+from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import find_files
 from leap_exp.envs.webshop.measure import REFERENCE_STEPS_PER_SECOND, measure_build, measure_use
 from leap_exp.envs.webshop.multiply import multiply
@@ -44,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     webshop.add_argument("--seconds", type=float, default=20, help="about how long to play")
     webshop.add_argument("--scratch", type=Path, metavar="FOLDER", help="where to build; what is there is used again")
     webshop.set_defaults(run=_bench_webshop)
+    bash = names.add_parser("intercode_bash", help="opening sandboxes of bubblewrap, and commands in them")
+    bash.add_argument("--episodes", type=int, default=320, help="how many to open")
+    bash.add_argument("--at-a-time", type=int, default=32, help="how many are open at once")
+    bash.add_argument("--base", choices=BASES, default=HOST, help="what they have beneath the file tree")
+    bash.set_defaults(run=_bench_intercode_bash)
     options = parser.parse_args(arguments)
     try:
         print(json.dumps(options.run(options)))
@@ -100,6 +109,12 @@ def _bench_webshop(options: argparse.Namespace) -> dict[str, object]:
         "reference_steps_per_second": reference,
         "steps_per_second_ratio": round(figures["steps_per_second"] / reference, 1),
     }
+
+
+def _bench_intercode_bash(options: argparse.Namespace) -> dict[str, object]:
+    engine = BubblewrapEngine(base=options.base, limits=Limits())
+    figures = measure(engine, episodes=options.episodes, at_a_time=options.at_a_time)
+    return {"benchmark": "intercode_bash", "sandbox": engine.name, "base": options.base, **figures}
 
 
 def _build_webshop(source: Path, products: int, scratch: Path, catalogue: Path) -> dict[str, float]:
