@@ -1,18 +1,20 @@
 """The stages: rollout, correct, aggregate, evaluate, probe."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from leap_exp.aggregate import Aggregation, aggregate, select
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.types import Correction, CorrectionFailure, Decision, StopReason, views
+from leap_exp.core.types import Correction, CorrectionFailure, Decision, StopReason, Trajectory, views
 from leap_exp.correct import correct, imitate
 from leap_exp.evaluate import assess, draw_panel
 from leap_exp.probe import draw_probes
 from leap_exp.rollout import rollout, sample_tasks
-from tests.toy import COLOURS, DOORS, ToyEnvironment, ToyStudent, ToyTeacher, prize_door
+from leap_exp.store import read_records
+from tests.toy import COLOURS, DOORS, ToyEnvironment, ToyStudent, ToyTeacher, prize_door, toy_leap
 
 TASKS = ToyEnvironment().tasks("train")
 SEER = ToyStudent({colour: prize_door(colour) for colour in COLOURS}, policy_id="seer")
@@ -236,3 +238,15 @@ def test_probes_keep_held_out_tasks_apart():
 def test_a_view_holds_what_the_student_saw_then_and_no_more():
     trajectory = run(ToyStudent({}), TASKS[:1])[0]
     assert [len(view.history) for view in views(trajectory)] == [0, 1, 2]
+
+
+def test_a_demonstration_that_repeats_itself_is_not_stopped(tmp_path):
+    class Hesitant(ToyStudent):
+        def act(self, batch, *, seed):
+            doors = [DOORS[0] if len(view.history) < 3 else prize_door(view.task.kind) for view in batch]
+            return [Decision(reason="", action=door) for door in doors]
+
+    leap = replace(toy_leap(tmp_path, rounds=1, stop_when_stuck=True, rollouts=6), expert=Hesitant({}))
+    leap.run()
+    demonstrations = read_records(tmp_path / "round_000" / "trajectories.jsonl").of(Trajectory)
+    assert {(each.stop, len(each.steps)) for each in demonstrations} == {(StopReason.DONE, 4)}
