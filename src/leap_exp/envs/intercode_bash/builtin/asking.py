@@ -31,7 +31,22 @@ _HINTED_SHARE = 0.35
 """How often a request with such a name says in which folder everything lies."""
 _TRIES = 400
 _EXECUTABLE, _WRITABLE = 0o100, 0o200
-_SIGNALS = ("HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "CHLD", "CONT", "STOP")
+_SIGNALS = (
+    "HUP",
+    "INT",
+    "QUIT",
+    "ABRT",
+    "KILL",
+    "USR1",
+    "SEGV",
+    "USR2",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "CHLD",
+    "CONT",
+    "STOP",
+)
 _NUMBERS = {"signal_name": range(1, 32), "niceness": range(3, 18)}
 _CHECKS = ("checked by", "approved by", "to be read by", "last seen by")
 
@@ -124,7 +139,9 @@ def _draw_words(_family: Family, grove: Grove, about: Sequence[Entry], _rng: Ran
 
 def _draw_endings(family: Family, _grove: Grove, about: Sequence[Entry], _rng: Random) -> list[str]:
     only = {"set_modes": ("sh",), "clear_ending": ("tmp", "bak", "log", "gz")}.get(family.name)
-    return sorted({kind for entry in about if only is None or ending(entry.path) in only for kind in [ending(entry.path)]})
+    return sorted(
+        {kind for entry in about if only is None or ending(entry.path) in only for kind in [ending(entry.path)]}
+    )
 
 
 def _draw_modes(family: Family, _grove: Grove, about: Sequence[Entry], _rng: Random) -> list[str]:
@@ -133,14 +150,16 @@ def _draw_modes(family: Family, _grove: Grove, about: Sequence[Entry], _rng: Ran
 
 def _draw_numbers(family: Family, grove: Grove, about: Sequence[Entry], _rng: Random) -> list[str]:
     if family.name == "bigger_files":
-        return sorted({str(len(entry.content or b"") // 100 * 100) for entry in about if len(entry.content or b"") > 100})
+        return sorted(
+            {str(len(entry.content or b"") // 100 * 100) for entry in about if len(entry.content or b"") > 100}
+        )
     if family.name in _NUMBERS:
         return _own([str(number) for number in _NUMBERS[family.name]], grove)
     return [str(number) for number in (range(2, 5) if family.name == "largest_files" else range(2, 8))]
 
 
 def _own(options: Sequence[str], grove: Grove) -> list[str]:
-    """The share of ``options`` that is asked for in the split of ``grove``: what no tree tells must differ by itself."""
+    """The ``options`` that are for the split of ``grove``: what does not depend on the tree must differ by itself."""
     share = len(options) * 2 // 3
     return list(options[:share] if grove.theme.split == "train" else options[share:])
 

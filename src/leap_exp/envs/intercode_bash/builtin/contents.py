@@ -20,11 +20,13 @@ LEVELS = ("INFO", "WARN", "ERROR")
 _SETTINGS = (
     ("contact", "<person>"), ("fallback_contact", "<person>"), ("place", "<place>"), ("language", "en"),
     ("retries", "<number>"), ("timeout_seconds", "<number>"), ("keep_days", "<number>"), ("default_item", "<item>"),
-    ("mail_reports", "yes"), ("verbose", "no"), ("max_rows", "<number>"), ("units", "metric"), ("alarm_place", "<place>"),
+    ("mail_reports", "yes"), ("verbose", "no"), ("max_rows", "<number>"), ("units", "metric"),
+    ("alarm_place", "<place>"),
 )  # fmt: skip
 _SCRIPT = (
     "set -eu", "count=<number>", "target=<place>", "echo checking the <item>", "if test $count -gt 10; then",
-    "  echo too many for $target", "fi", "# <person> asked for this", "for name in <item> <item>; do", "  echo $name", "done",
+    "  echo too many for $target", "fi", "# <person> asked for this", "for name in <item> <item>; do", "  echo $name",
+    "done",
 )  # fmt: skip
 
 
