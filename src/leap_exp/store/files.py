@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks."""
+"""Files that are written whole or not at all, locks, and the cache folder."""
 
 import fcntl
 import os
@@ -9,6 +9,14 @@ from pathlib import Path
 from leap_exp.core.errors import StoreError
 
 LOCK_NAME = ".lock"
+
+
+def cache_folder() -> Path:
+    """Where converted weights and replies are kept: ``LEAP_CACHE``, or ``leap_exp`` in the user's cache folder."""
+    root = os.environ.get("LEAP_CACHE")
+    if root:
+        return Path(root)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leap_exp"
 
 
 @contextmanager

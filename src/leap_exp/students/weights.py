@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from leap_exp.core.errors import ProviderError
+from leap_exp.store import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,6 @@ TINY = "tiny"
 _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
 )
-
-
-def cache_folder() -> Path:
-    """Where converted weights are kept: ``LEAP_CACHE``, or ``leap_exp`` in the user's cache folder."""
-    root = os.environ.get("LEAP_CACHE")
-    if root:
-        return Path(root)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leap_exp"
 
 
 def resolve_weights(model: str) -> str:

@@ -1,0 +1,49 @@
+"""What requests will cost, before they are sent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from leap_exp.llm.endpoint import Endpoint
+from leap_exp.llm.records import ChatRequest
+
+CHARACTERS_PER_TOKEN = 4
+"""Rough, and the same for every model: an estimate must not need anyone's tokenizer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Requests to a model: their number, rough tokens of the messages, and what answers of full length add to that.
+
+    ``dollars_most`` is None where prices are unknown.
+    """
+
+    requests: int
+    tokens_in: int
+    tokens_out_most: int
+    dollars_most: float | None
+
+    def __str__(self) -> str:
+        """The estimate in words."""
+        cost = "of unknown price" if self.dollars_most is None else f"at most about ${self.dollars_most:,.2f}"
+        tokens = f"about {self.tokens_in:,} tokens in, at most {self.tokens_out_most:,} out"
+        return f"{self.requests:,} requests, {tokens}: {cost}"
+
+
+def rough_tokens(request: ChatRequest) -> int:
+    """About how many tokens the messages of ``request`` have."""
+    return sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN + 1
+
+
+def estimate(requests: Iterable[ChatRequest], endpoint: Endpoint) -> Estimate:
+    """What ``requests`` to ``endpoint`` cost if each is answered once, at full length."""
+    count = tokens_in = tokens_out = 0
+    for request in requests:
+        count += 1
+        tokens_in += rough_tokens(request)
+        tokens_out += request.max_tokens or endpoint.max_tokens
+    return Estimate(
+        requests=count,
+        tokens_in=tokens_in,
+        tokens_out_most=tokens_out,
+        dollars_most=endpoint.cost(tokens_in, tokens_out),
+    )

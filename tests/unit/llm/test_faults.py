@@ -1,0 +1,144 @@
+"""Every fault of a server ends as docs/language_models.md says."""
+
+import pytest
+
+from leap_exp.core.errors import ProviderError
+from leap_exp.llm import ChatFailure, ChatReply
+from tests import fault_server as faults
+from tests.fault_server import answer
+from tests.unit.llm.clients import Waits, client_of
+
+PASSING = {
+    "429": faults.TOO_MANY,
+    "500": faults.BROKEN,
+    "503": faults.BUSY,
+    "dropped connection": faults.DROPPED,
+    "cut-off body": faults.CUT_BODY,
+    "cut-off JSON": faults.CUT_JSON,
+    "no choices": faults.NO_CHOICES,
+    "not JSON": faults.NOT_JSON,
+    "empty body": faults.EMPTY_BODY,
+}
+STOPPING = {
+    "401": (faults.WRONG_KEY, "TEST_CHAT_KEY"),
+    "403": (faults.FORBIDDEN, "TEST_CHAT_KEY"),
+    "404": (faults.NO_MODEL, "teacher.endpoint.model=m"),
+    "no credit": (faults.NO_CREDIT, "credit"),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
+def test_a_fault_that_passes_is_tried_again_and_counted(server, ask, fault):
+    server.follow([fault, fault, answer("at last")])
+    waits = Waits()
+    client = client_of(server, waits=waits)
+    (reply,) = client.complete([ask()])
+    assert isinstance(reply, ChatReply)
+    assert reply.text == "at last"
+    assert len(server.bodies) == 3
+    assert len(waits) == 2
+    assert client.account.close()["retries_count"] == 2
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
+def test_a_fault_that_stays_is_a_failure_of_that_request_alone(server, ask, fault):
+    server.follow(lambda body: fault if body["messages"][0]["content"] == "bad" else answer("good"))
+    client = client_of(server, tries=3)
+    first, failed, last = client.complete([ask("one"), ask("bad"), ask("two")])
+    assert first.text == last.text == "good"
+    assert isinstance(failed, ChatFailure)
+    assert "(tries: 3)" in failed.error
+    assert len(server.bodies) == 5
+    assert client.account.close()["failures_count"] == 1
+
+
+def test_a_slow_answer_is_waited_for_up_to_the_timeout(server, ask):
+    server.follow([faults.SLOW])
+    assert client_of(server, timeout_seconds=5.0).complete([ask()])[0].text == "hello"
+    server.follow([faults.SLOW, answer("quick")])
+    assert client_of(server, timeout_seconds=0.3).complete([ask("again")])[0].text == "quick"
+    assert len(server.bodies) == 2
+
+
+@pytest.mark.parametrize(("fault", "named"), STOPPING.values(), ids=STOPPING.keys())
+def test_what_concerns_every_request_stops_at_once_and_says_what_to_check(server, ask, fault, named):
+    server.follow([answer("fine"), fault])
+    client = client_of(server, concurrency=1)
+    client.complete([ask("one")])
+    with pytest.raises(ProviderError, match=named) as caught:
+        client.complete([ask("two"), ask("three"), ask("four")])
+    assert "127.0.0.1" in str(caught.value)
+    assert len(server.bodies) == 2
+
+
+def test_a_request_that_is_refused_is_not_tried_again(server, ask):
+    server.follow(lambda body: faults.TOO_LONG if body["messages"][0]["content"] == "long" else answer())
+    waits = Waits()
+    good, failed = client_of(server, waits=waits).complete([ask("short"), ask("long")])
+    assert good.text == "hello"
+    assert "maximum context length" in failed.error
+    assert waits == []
+    assert len(server.bodies) == 2
+
+
+def test_a_server_that_refuses_all_from_the_start_stops_the_run(server, ask):
+    server.follow([faults.TOO_LONG])
+    with pytest.raises(ProviderError, match="maximum context length"):
+        client_of(server).complete([ask("one"), ask("two")])
+
+
+def test_a_server_that_goes_down_stops_the_run_and_keeps_what_it_answered(server, ask):
+    requests = [ask(f"{index}") for index in range(40)]
+    server.follow([*[answer("kept")] * 5, faults.DROPPED])
+    with pytest.raises(ProviderError, match="in a row"):
+        client_of(server, concurrency=2, tries=2).complete(requests)
+    assert len(server.bodies) < 40
+    server.follow([answer("later")])
+    replies = client_of(server).complete(requests)
+    assert [reply.text for reply in replies].count("kept") == 5
+    assert len(server.bodies) == 35
+
+
+@pytest.mark.parametrize("fault", [faults.CUT_ANSWER, faults.WRONG_LENGTH, faults.REFUSED, faults.FILTERED])
+def test_an_answer_that_the_caller_cannot_use_is_returned_marked_and_another_attempt_asks_anew(server, ask, fault):
+    server.follow([fault, answer("better")])
+    client = client_of(server)
+    (reply,) = client.complete([ask()])
+    assert reply.is_truncated == (fault is faults.CUT_ANSWER)
+    assert reply.is_refused == (fault in (faults.REFUSED, faults.FILTERED))
+    assert client.complete([ask()])[0].cached
+    (second,) = client.complete([ask(attempt=1)])
+    assert second.text == "better"
+    assert server.bodies[0]["seed"] != server.bodies[1]["seed"]
+    assert len(server.bodies) == 2
+
+
+def test_a_wait_that_the_server_asks_for_is_kept_and_one_out_of_all_proportion_is_not(server, ask):
+    server.follow([faults.TOO_MANY, answer()])
+    waits = Waits()
+    client_of(server, waits=waits).complete([ask()])
+    assert len(waits) == 1
+    assert 7.0 <= waits[0] <= 7.7
+    server.follow([answer(), faults.error(429, headers={"Retry-After": "86400"})])
+    client = client_of(server, waits=waits, concurrency=1)
+    _, failed = client.complete([ask("one"), ask("two")])
+    assert isinstance(failed, ChatFailure)
+    assert len(waits) == 1
+
+
+def test_waits_grow_and_differ_between_requests(server, ask):
+    server.follow([faults.BUSY])
+    waits = {}
+    for text in ("one", "two"):
+        waits[text] = Waits()
+        with pytest.raises(ProviderError):
+            client_of(server, waits=waits[text], tries=5).complete([ask(text)])
+    assert all(2**place / 2 <= wait <= 2**place for place, wait in enumerate(waits["one"]))
+    assert waits["one"] != waits["two"]
+    assert len(waits["one"]) == 4
+
+
+def test_no_server_is_an_error_that_names_it(ask, server):
+    server.close()
+    with pytest.raises(ProviderError, match=r"ConnectError.*Connection refused"):
+        client_of(server, tries=2).complete([ask()])
