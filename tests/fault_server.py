@@ -140,7 +140,7 @@ class FaultServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server._arrived(body, dict(self.headers)) as answer:
+                with server._arrived(body, {name.lower(): value for name, value in self.headers.items()}) as answer:
                     time.sleep(answer.delay_seconds)
                     # The one who asked may have gone: that is what a time-out looks like from here.
                     with contextlib.suppress(OSError):

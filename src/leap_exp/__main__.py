@@ -22,10 +22,10 @@ from leap_exp.config.help import help_text
 from leap_exp.config.refusal import explain, run_config
 from leap_exp.config.resume import check_config, resolved, round_0_seed, settle_round_0, write_config
 from leap_exp.config.run import RunConfig
-from leap_exp.console import ConsoleProgress, result_table
+from leap_exp.console import ConsoleProgress, result_table, usage_table
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.report import write_report
-from leap_exp.store import Journal, locked, read_document, storing, write_document
+from leap_exp.store import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
 from leap_exp.store.provenance import provenance
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
@@ -79,6 +79,8 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
     console = Console()
     handler = RichHandler(console=console, show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    # What a stage will cost is said before it starts.
+    logging.getLogger("leap_exp").setLevel(logging.INFO)
     # Its retries would drown the one line that says what could not be fetched.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     with storing(run_dir):
@@ -98,6 +100,9 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
             experiment.run(Journal(run_dir, tracker=tracker, progress=progress))
         report = write_report(run_dir)
     console.print(result_table(read_document(run_dir / "summary.json")["rounds"], trained=config.rounds > 0))
+    usage = usage_table(read_metrics(run_dir), read_lines(run_dir / "timings.jsonl"))
+    if usage is not None:
+        console.print(usage)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 

@@ -93,6 +93,35 @@ def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table
     return table
 
 
+def usage_table(metrics: Mapping[int, Mapping[str, float]], timings: Sequence[Mapping[str, Any]]) -> Table | None:
+    """What language models behind servers were asked in each stage, from metrics.jsonl and timings.jsonl; None if none.
+
+    Of a stage that took several starts of the run, what was paid, the cache, retries and latency are of the last one.
+    """
+    figures: dict[tuple[int, str], dict[str, float]] = {}
+    lines = [*metrics.items(), *((line["round"], line["metrics"]) for line in timings if "metrics" in line)]
+    for index, values in lines:
+        for name, value in values.items():
+            if name.startswith("llm/"):
+                _, stage, figure = name.split("/")
+                figures.setdefault((index, stage), {})[figure] = value
+    if not figures:
+        return None
+    table = Table(title="Language models", title_justify="left", box=SIMPLE)
+    table.add_column("round", no_wrap=True)
+    for column in ("answered", "failed", "cached", "retries", "tokens in", "out", "cost", "paid", "median", "95 %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for (index, stage), of in figures.items():
+        counts = ("replies", "failures", "cache_hits", "retries", "tokens_in", "tokens_out")
+        table.add_row(
+            f"{index} {stage}",
+            *(f"{of.get(f'{name}_count', 0):,.0f}" for name in counts),
+            *(f"${of[name]:.4f}" if name in of else "unknown" for name in ("cost_dollars", "paid_dollars")),
+            *(f"{of[name]:.1f} s" if name in of else "-" for name in ("latency_p50_seconds", "latency_p95_seconds")),
+        )
+    return table
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"

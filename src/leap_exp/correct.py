@@ -1,12 +1,15 @@
 """Correct: the teacher relabels every step of the student's weak trajectories."""
 
+import logging
 from collections.abc import Sequence
 from statistics import fmean
 
 from leap_exp.core.errors import LeapError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, ProgressCallback, Teacher
+from leap_exp.core.protocols import Environment, MeteredTeacher, ProgressCallback, Teacher
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Task, Trajectory
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 16
 """Trajectories handed to the teacher at a time: enough for a server to work on at once, few enough to see progress."""
@@ -27,15 +30,20 @@ def correct(
     """
     weak = [t for t in trajectories if t.score is not None and t.score <= max_score and t.steps]
     results: list[Correction | CorrectionFailure] = []
-    for start in range(0, len(weak), CHUNK):
-        briefed: list[tuple[Trajectory, Briefing]] = []
-        for trajectory in weak[start : start + CHUNK]:
-            try:
-                briefed.append((trajectory, brief(environment, trajectory.task, disclosure)))
-            except LeapError as error:
-                results.append(CorrectionFailure(trajectory=trajectory, teacher_id=teacher.id, error=str(error)))
-        results += teacher.correct([t for t, _ in briefed], [b for _, b in briefed])
-        on_progress(min(start + CHUNK, len(weak)), len(weak))
+    briefed: list[tuple[Trajectory, Briefing]] = []
+    for trajectory in weak:
+        try:
+            briefed.append((trajectory, brief(environment, trajectory.task, disclosure)))
+        except LeapError as error:
+            results.append(CorrectionFailure(trajectory=trajectory, teacher_id=teacher.id, error=str(error)))
+    if isinstance(teacher, MeteredTeacher):
+        forecast = teacher.forecast([t for t, _ in briefed], [b for _, b in briefed])
+        if forecast:
+            logger.info("Corrections: %s", forecast)
+    for start in range(0, len(briefed), CHUNK):
+        chunk = briefed[start : start + CHUNK]
+        results += teacher.correct([t for t, _ in chunk], [b for _, b in chunk])
+        on_progress(len(results), len(weak))
     return results
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from leap_exp.aggregate import Aggregation, aggregate, aggregation_metrics, select
 from leap_exp.core.errors import DataError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback, Student, Teacher, Trainer
+from leap_exp.core.protocols import Environment, Metered, Policy, ProgressCallback, Student, Teacher, Trainer
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory
 from leap_exp.correct import correct, correction_metrics, imitate
@@ -87,7 +87,7 @@ class Leap:
 
         def produce(on_progress: ProgressCallback) -> Produced:
             if isinstance(source, Path):
-                return measured("rollout", read_records(source).of(Trajectory))
+                return measured("rollout", read_records(source).of(Trajectory), self.expert)
             # An expert that repeats itself has its reasons; half a demonstration would teach none of them.
             return self._act(self.expert, source, journal.index, on_progress, stop_when_stuck=False)
 
@@ -124,7 +124,7 @@ class Leap:
                 max_score=self.plan.max_score,
                 on_progress=on_progress,
             )
-            return results, correction_metrics(results)
+            return results, {**correction_metrics(results), **used("correct", self.teacher)}
 
         corrections = journal.records("corrections", produce).of(Correction)
         journal.tracker.log_corrections(corrections, round_index=journal.index)
@@ -187,7 +187,7 @@ class Leap:
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
         )
-        return measured("rollout", trajectories)
+        return measured("rollout", trajectories, policy)
 
     def _seed(self, index: int, stage: str) -> int:
         return derive_seed(self.plan.round_0_seed if index == 0 else self.plan.seed, "round", index, stage)
@@ -209,7 +209,7 @@ def evaluate_policy(
             batch=batch,
             on_progress=on_progress,
         )
-        return measured("evaluate", trajectories)
+        return measured("evaluate", trajectories, policy)
 
     trajectories = journal.records("evaluation", produce).of(Trajectory)
     journal.tracker.log_trajectories("evaluate", trajectories, round_index=journal.index)
@@ -217,6 +217,11 @@ def evaluate_policy(
     return {**entry, **asdict(assess(trajectories))}
 
 
-def measured(stage: str, trajectories: list[Trajectory]) -> Produced:
-    """Trajectories with how they went, as metrics of ``stage``."""
-    return trajectories, assessment_metrics(stage, assess(trajectories))
+def measured(stage: str, trajectories: list[Trajectory], policy: Policy) -> Produced:
+    """Trajectories with how they went, and what ``policy`` used for them, as metrics of ``stage``."""
+    return trajectories, {**assessment_metrics(stage, assess(trajectories)), **used(stage, policy)}
+
+
+def used(stage: str, who: Teacher | Policy) -> dict[str, float]:
+    """What ``who`` used since it was last asked, as metrics of ``stage``; nothing for one that is not metered."""
+    return {f"llm/{stage}/{name}": value for name, value in who.account().items()} if isinstance(who, Metered) else {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from leap_exp.core.errors import DataError, EnvError
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback
+from leap_exp.core.protocols import Environment, MeteredPolicy, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
 
@@ -39,6 +39,10 @@ def rollout(
     than the environment's ``revisits`` allow: what follows is a loop, from which there is little to learn. The result
     depends on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
     """
+    if isinstance(policy, MeteredPolicy):
+        forecast = policy.forecast(tasks, max_steps=max_steps)
+        if forecast:
+            logger.info("Episodes: %s", forecast)
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]
     live: dict[int, _LiveEpisode] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from leap_exp.config.endpoints import FREE_ENDPOINT_SETTINGS
 from leap_exp.config.groups import SCHEMAS
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
@@ -38,7 +39,9 @@ def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] =
         return
     old = _flat({key: value for key, value in _load(path).items() if key not in free})
     new = _flat({key: value for key, value in config.items() if key not in free})
-    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    differing = [
+        key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_about_asking(key)
+    ]
     if differing:
         changes = "; ".join(f"{key} was {old.get(key)}, now {new.get(key)}" for key in differing)
         raise StoreError(
@@ -80,6 +83,12 @@ def settle_round_0(run_dir: Path, pi_0: Path | None, config: Mapping[str, Any], 
             # Relative, so that a sweep's folder with the shared round in it can be moved.
             link.symlink_to(os.path.relpath(pi_0.resolve(), run_dir.resolve()), target_is_directory=True)
     write_config(note, relevant)
+
+
+def _is_about_asking(key: str) -> bool:
+    """Whether a setting says how a model is asked (how often, for how much money), not what it answers."""
+    *groups, name = key.split(".")
+    return groups[-1:] == ["endpoint"] and name in FREE_ENDPOINT_SETTINGS
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import (
@@ -112,6 +112,34 @@ class Teacher(Protocol):
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """One correction, or recorded failure, a trajectory."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A teacher or policy that uses what is counted or paid for, such as tokens of a server."""
+
+    def account(self) -> Mapping[str, float]:
+        """What was used since this was last asked, as metrics without a stage's name; empty if nothing was.
+
+        Names such as ``replies_count`` and ``cost_dollars``. Those that the journal keeps apart (``_seconds``,
+        ``paid_dollars``, ``cache_hits_count``, ``retries_count``) may differ between equal runs, the others must not.
+        """
+
+
+@runtime_checkable
+class MeteredTeacher(Teacher, Metered, Protocol):
+    """A metered teacher, which can say beforehand what corrections will cost."""
+
+    def forecast(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
+        """What correcting ``trajectories`` will use, in a few words; empty if that is nothing."""
+
+
+@runtime_checkable
+class MeteredPolicy(Policy, Metered, Protocol):
+    """A metered policy, which can say beforehand what acting will cost."""
+
+    def forecast(self, tasks: Sequence[Task], *, max_steps: int) -> str:
+        """What at most ``max_steps`` steps in each of ``tasks`` will use, in a few words; empty if that is nothing."""
 
 
 class Trainer(Protocol):

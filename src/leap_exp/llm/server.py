@@ -114,8 +114,8 @@ class Server:
                 text=content,
                 finish_reason=choice.get("finish_reason") or "",
                 refusal=message.get("refusal") or "",
-                tokens_in=usage.get("prompt_tokens") or rough_tokens(request),
-                tokens_out=usage.get("completion_tokens") or len(content) // CHARACTERS_PER_TOKEN,
+                tokens_in=usage.get("prompt_tokens", rough_tokens(request)),
+                tokens_out=usage.get("completion_tokens", len(content) // CHARACTERS_PER_TOKEN),
                 latency_seconds=latency,
                 logprobs=_logprobs(choice) if request.top_logprobs is not None else None,
             )

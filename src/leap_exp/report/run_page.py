@@ -24,6 +24,7 @@ CORRECTION_METRICS = {
     "correct/failures_count": "failed to correct",
     "correct/changed_share": "steps changed",
     "leakage/share": "reasons leaking",
+    "llm/correct/cost_dollars": "cost of correcting (dollars)",
     "aggregate/corrections_count": "trained on",
 }
 """What the corrections table shows of each round, and under which heading."""

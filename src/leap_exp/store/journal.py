@@ -16,7 +16,8 @@ from leap_exp.store.lines import LineLog
 from leap_exp.store.records import StoredRecords, read_records, write_records
 
 Metrics = Mapping[str, float]
-_WALL_CLOCK = ("_seconds", "_per_second")
+_OF_THIS_PROCESS = ("_seconds", "_per_second", "/paid_dollars", "/cache_hits_count", "/retries_count")
+"""How metrics end that differ between equal runs: they are kept in timings.jsonl."""
 
 
 def round_name(index: int) -> str:
@@ -71,7 +72,7 @@ class RoundJournal:
         if not path.exists():
             with self._timed(name) as on_progress:
                 records, metrics = produce(on_progress)
-            write_records(path, records, metrics)
+            write_records(path, records, self._repeatable(name, metrics))
         stored = read_records(path)
         self.log(stored.metrics)
         return stored
@@ -94,12 +95,8 @@ class RoundJournal:
                 part.mkdir()
                 with self._timed(name) as on_progress:
                     metrics = produce(part, on_progress)
-                kept = {key: value for key, value in metrics.items() if not key.endswith(_WALL_CLOCK)}
-                write_document(part / "metrics.json", encode_metrics(kept))
+                write_document(part / "metrics.json", encode_metrics(self._repeatable(name, metrics)))
                 part.rename(path)
-            clocked = {key: value for key, value in metrics.items() if key.endswith(_WALL_CLOCK)}
-            if clocked:
-                self.timings.append({"round": self.index, "stage": name, "metrics": encode_metrics(clocked)})
         self.log(decode_metrics(read_document(path / "metrics.json")))
         return path
 
@@ -109,6 +106,13 @@ class RoundJournal:
         with self.progress.stage(name, round_index=self.index) as on_progress:
             yield on_progress
         self.timings.append({"round": self.index, "stage": name, "seconds": round(time.monotonic() - start, 3)})
+
+    def _repeatable(self, name: str, metrics: Metrics) -> Metrics:
+        """Those of ``metrics`` that equal runs have in common; notes the others beside the times of stage ``name``."""
+        own = {key: value for key, value in metrics.items() if key.endswith(_OF_THIS_PROCESS)}
+        if own:
+            self.timings.append({"round": self.index, "stage": name, "metrics": encode_metrics(own)})
+        return {key: value for key, value in metrics.items() if key not in own}
 
     def log(self, metrics: Metrics) -> None:
         """Log metrics of this round that are computed anew each time."""

@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-LIBRARIES = ("accelerate", "alfworld", "hydra-core", "leap-exp", "peft", "torch", "transformers", "trl", "wandb")
+LIBRARIES = (
+    "accelerate",
+    "alfworld",
+    "hydra-core",
+    "leap-exp",
+    "openai",
+    "peft",
+    "torch",
+    "transformers",
+    "trl",
+    "wandb",
+)
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
 """Instruction sets that change how fast a run is, and by rounding its figures."""
 
