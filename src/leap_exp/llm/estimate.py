@@ -24,9 +24,11 @@ class Estimate:
 
     def __str__(self) -> str:
         """The estimate in words."""
-        cost = "of unknown price" if self.dollars_most is None else f"at most about ${self.dollars_most:,.2f}"
+        requests = f"{self.requests:,} request{'' if self.requests == 1 else 's'}"
         tokens = f"about {self.tokens_in:,} tokens in, at most {self.tokens_out_most:,} out"
-        return f"{self.requests:,} requests, {tokens}: {cost}"
+        if self.dollars_most is None:
+            return f"{requests}, {tokens}, of unknown price"
+        return f"{requests}, {tokens}, at most about ${self.dollars_most:,.2f}"
 
 
 def rough_tokens(request: ChatRequest) -> int:

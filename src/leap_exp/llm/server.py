@@ -88,7 +88,7 @@ class Server:
 
     def _refusal(self, error: openai.APIStatusError) -> Exception:
         status, endpoint = error.status_code, self._endpoint
-        message = error.body.get("message") if isinstance(error.body, Mapping) else error.body
+        message = error.body.get("message", error.body) if isinstance(error.body, Mapping) else error.body
         said = f"{endpoint.name} answered {status}: {self._presentable(str(message or 'nothing'))}"
         if status in _KEY_REFUSED:
             variable = endpoint.key_variable
@@ -136,12 +136,14 @@ class Server:
         return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
 
 
-def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
-    return tuple(
+def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
+    """The report for each token, None where the server gave none."""
+    places = (choice.get("logprobs") or {}).get("content")
+    return places and tuple(
         TokenLogprob(
             token=place["token"],
             logprob=place["logprob"],
             top={other["token"]: other["logprob"] for other in place.get("top_logprobs") or ()},
         )
-        for place in (choice.get("logprobs") or {}).get("content") or ()
+        for place in places
     )

@@ -1,6 +1,8 @@
 """Order, limits, the cache, the budget, the account and secrets."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -95,6 +97,39 @@ def test_replies_are_kept_the_moment_they_arrive(server, ask, tmp_path):
     assert kept_before_the_end[1] == 2
 
 
+ASK_SIX = """
+import sys
+from leap_exp.config.endpoints import EndpointConfig
+from leap_exp.llm import ChatRequest, Message
+endpoint = EndpointConfig(base_url=sys.argv[1], model="m", concurrency=1)
+requests = [ChatRequest(messages=(Message(role="user", text=f"{index}"),)) for index in range(6)]
+endpoint.build("teacher.endpoint").complete(requests)
+"""
+
+
+def test_a_process_that_is_killed_loses_only_what_was_under_way(server, ask):
+    fourth = threading.Event()
+
+    def script(body):
+        if body["messages"][0]["content"] == "3":
+            fourth.set()
+            return answer(delay_seconds=5.0)
+        return answer()
+
+    server.follow(script)
+    process = subprocess.Popen([sys.executable, "-c", ASK_SIX, server.url])
+    try:
+        assert fourth.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    server.follow([answer()])
+    client = client_of(server, key_variable=None)
+    replies = client.complete([ask(f"{index}") for index in range(6)])
+    assert [reply.cached for reply in replies] == [True, True, True, False, False, False]
+    assert len(server.bodies) == 3
+
+
 def test_a_budget_of_requests_stops_the_run_and_a_higher_one_pays_only_the_rest(server, ask):
     server.follow([answer()])
     requests = [ask(f"{index}") for index in range(10)]
@@ -183,7 +218,7 @@ def test_an_estimate_counts_requests_tokens_and_the_most_they_can_cost(server, a
     assert guess.dollars_most == pytest.approx(2_000 * 2e-6 + 1_500 * 8e-6)
     assert "2 requests" in client.forecast(requests)
     client.complete(requests[:1])
-    assert "1 requests" in client.forecast(requests)
+    assert "1 request, about" in client.forecast(requests)
     assert "1 more are cached" in client.forecast(requests)
 
 
