@@ -26,8 +26,8 @@ class ChatRequest:
     Attributes:
         messages: The turns so far.
         seed: Seed of the model's sampling, for servers that take one.
-        attempt: Which try this is of one who was not content with the answer. It changes the seed and the place in the
-            cache, so that a second try is a new answer and not the first one again.
+        attempt: Which try this is of one who was not content with the answer. A try after the first has another seed,
+            another place in the cache and some temperature, so that it is a new answer and not the first one again.
         temperature: None for the endpoint's.
         max_tokens: Tokens that the answer may have; None for the endpoint's.
         schema: JSON schema of the answer, for servers that can hold a model to one. Others answer freely, so the

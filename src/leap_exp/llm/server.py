@@ -20,6 +20,8 @@ _TRANSIENT_STATUS = (408, 409, 425, 429)
 _KEY_REFUSED = (401, 403)
 _NO_CREDIT, _NOT_FOUND, _SERVER_FAULT = 402, 404, 500
 _LONGEST_TEXT = 300
+_RETRY_TEMPERATURE = 0.7
+"""At temperature 0 a model says the same again, so those who ask once more are answered at this one at least."""
 _SHORTEST_SECRET = 8
 """Keys below this length are placeholders such as EMPTY, which may stand in an answer for other reasons."""
 
@@ -45,7 +47,7 @@ class Server:
             endpoint.max_tokens_name: request.max_tokens or endpoint.max_tokens,
         }
         if temperature is not None:
-            body["temperature"] = temperature
+            body["temperature"] = max(temperature, _RETRY_TEMPERATURE) if request.attempt else temperature
         if endpoint.send_seed:
             # Servers differ in the seeds they take; all take 31 bits.
             body["seed"] = derive_seed(request.seed, "attempt", request.attempt) >> 32

@@ -1,6 +1,7 @@
 """Order, limits, the cache, the budget, the account and secrets."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -128,6 +129,23 @@ def test_a_process_that_is_killed_loses_only_what_was_under_way(server, ask):
     replies = client.complete([ask(f"{index}") for index in range(6)])
     assert [reply.cached for reply in replies] == [True, True, True, False, False, False]
     assert len(server.bodies) == 3
+
+
+def test_an_interrupted_process_does_not_wait_for_what_is_under_way(server):
+    arrived = threading.Event()
+
+    def script(body):
+        arrived.set()
+        return answer(delay_seconds=20.0)
+
+    server.follow(script)
+    process = subprocess.Popen([sys.executable, "-c", ASK_SIX, server.url], stderr=subprocess.DEVNULL)
+    try:
+        assert arrived.wait(60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) != 0
+    finally:
+        process.kill()
 
 
 def test_a_budget_of_requests_stops_the_run_and_a_higher_one_pays_only_the_rest(server, ask):

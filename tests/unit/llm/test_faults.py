@@ -1,14 +1,19 @@
 """Every fault of a server ends as docs/language_models.md says."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.llm import ChatFailure, ChatReply
+from leap_exp.llm.retry import asked_wait
 from tests import fault_server as faults
 from tests.fault_server import answer
 from tests.unit.llm.clients import Waits, client_of
 
 PASSING = {
+    **{str(status): faults.error(status) for status in (408, 409, 425, 502, 529)},
     "429": faults.TOO_MANY,
     "500": faults.BROKEN,
     "503": faults.BUSY,
@@ -22,6 +27,7 @@ PASSING = {
 STOPPING = {
     "401": (faults.WRONG_KEY, "TEST_CHAT_KEY"),
     "403": (faults.FORBIDDEN, "TEST_CHAT_KEY"),
+    "402": (faults.error(402), "credit"),
     "404": (faults.NO_MODEL, "teacher.endpoint.model=m"),
     "no credit": (faults.NO_CREDIT, "credit"),
 }
@@ -71,8 +77,10 @@ def test_what_concerns_every_request_stops_at_once_and_says_what_to_check(server
     assert len(server.bodies) == 2
 
 
-def test_a_request_that_is_refused_is_not_tried_again(server, ask):
-    server.follow(lambda body: faults.TOO_LONG if body["messages"][0]["content"] == "long" else answer())
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_request_that_is_refused_is_not_tried_again(server, ask, status):
+    too_long = faults.error(status, "maximum context length is 8 tokens")
+    server.follow(lambda body: too_long if body["messages"][0]["content"] == "long" else answer())
     waits = Waits()
     good, failed = client_of(server, waits=waits).complete([ask("short"), ask("long")])
     assert good.text == "hello"
@@ -110,6 +118,7 @@ def test_an_answer_that_the_caller_cannot_use_is_returned_marked_and_another_att
     (second,) = client.complete([ask(attempt=1)])
     assert second.text == "better"
     assert server.bodies[0]["seed"] != server.bodies[1]["seed"]
+    assert [body["temperature"] for body in server.bodies] == [0.0, 0.7]
     assert len(server.bodies) == 2
 
 
@@ -124,6 +133,13 @@ def test_a_wait_that_the_server_asks_for_is_kept_and_one_out_of_all_proportion_i
     _, failed = client.complete([ask("one"), ask("two")])
     assert isinstance(failed, ChatFailure)
     assert len(waits) == 1
+
+
+def test_a_wait_can_be_asked_for_as_a_number_or_a_date():
+    assert asked_wait("2.5") == 2.5
+    assert 20 < asked_wait(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)) <= 30
+    assert asked_wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert asked_wait(None) is asked_wait("soon") is None
 
 
 def test_waits_grow_and_differ_between_requests(server, ask):

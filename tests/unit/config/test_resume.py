@@ -1,0 +1,32 @@
+"""Which settings a stopped run may go on with."""
+
+import pytest
+
+from leap_exp.config.resume import check_config, write_config
+from leap_exp.core.errors import StoreError
+
+CONFIG = {
+    "seed": 0,
+    "run_dir": "here",
+    "teacher": {"name": "gpt4o", "endpoint": {"model": "m", "budget_dollars": 5.0, "concurrency": 8, "tries": 6}},
+}
+
+
+def with_endpoint(**changes):
+    return {**CONFIG, "teacher": {**CONFIG["teacher"], "endpoint": {**CONFIG["teacher"]["endpoint"], **changes}}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_config(tmp_path / "config.yaml", CONFIG)
+    return tmp_path / "config.yaml"
+
+
+def test_a_run_goes_on_with_a_higher_budget_and_other_ways_of_asking(path):
+    check_config(path, with_endpoint(budget_dollars=50.0, concurrency=1, tries=2))
+    check_config(path, {**CONFIG, "run_dir": "there"})
+
+
+def test_a_run_does_not_go_on_with_another_model(path):
+    with pytest.raises(StoreError, match=r"teacher\.endpoint\.model was m, now other"):
+        check_config(path, with_endpoint(model="other", budget_dollars=50.0))
