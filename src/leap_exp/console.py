@@ -23,6 +23,19 @@ STAGE_TITLES = {
 }
 LINE_EVERY_SECONDS = 5.0
 UNCHANGED_LINE_EVERY_SECONDS = 30.0
+USAGE_FIGURES = {
+    "replies_count": ("answered", "{:,.0f}"),
+    "failures_count": ("failed", "{:,.0f}"),
+    "cache_hits_count": ("from the cache", "{:,.0f}"),
+    "retries_count": ("retries", "{:,.0f}"),
+    "tokens_in_count": ("tokens in", "{:,.0f}"),
+    "tokens_out_count": ("tokens out", "{:,.0f}"),
+    "cost_dollars": ("cost", "${:,.4f}"),
+    "paid_dollars": ("paid now", "${:,.4f}"),
+    "latency_p50_seconds": ("median latency", "{:.1f} s"),
+    "latency_p95_seconds": ("95 % latency", "{:.1f} s"),
+}
+"""What the table of language models shows of an account, under which heading, in which form."""
 
 
 class ConsoleProgress:
@@ -109,16 +122,10 @@ def usage_table(metrics: Mapping[int, Mapping[str, float]], timings: Sequence[Ma
         return None
     table = Table(title="Language models", title_justify="left", box=SIMPLE)
     table.add_column("round", no_wrap=True)
-    for column in ("answered", "failed", "cached", "retries", "tokens in", "out", "cost", "paid", "median", "95 %"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for (index, stage), of in figures.items():
-        counts = ("replies", "failures", "cache_hits", "retries", "tokens_in", "tokens_out")
-        table.add_row(
-            f"{index} {stage}",
-            *(f"{of.get(f'{name}_count', 0):,.0f}" for name in counts),
-            *(f"${of[name]:.4f}" if name in of else "unknown" for name in ("cost_dollars", "paid_dollars")),
-            *(f"{of[name]:.1f} s" if name in of else "-" for name in ("latency_p50_seconds", "latency_p95_seconds")),
-        )
+    for index, stage in figures:
+        table.add_column(f"{index} {stage}", justify="right")
+    for figure, (heading, form) in USAGE_FIGURES.items():
+        table.add_row(heading, *(form.format(of[figure]) if figure in of else "-" for of in figures.values()))
     return table
 
 

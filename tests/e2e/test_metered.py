@@ -1,12 +1,16 @@
 """A teacher that is metered: what it will cost is said, what it cost is logged, and equal runs have equal metrics."""
 
 import logging
+import sys
 from dataclasses import replace
 
 import pytest
 
+from leap_exp.__main__ import main
 from leap_exp.console import usage_table
 from leap_exp.store import read_lines, read_metrics
+from tests import toy
+from tests.e2e.test_command_line import TOY
 from tests.toy import ToyEnvironment, ToyTeacher, toy_leap
 
 
@@ -75,7 +79,20 @@ def test_the_cost_is_said_before_the_stage(run, caplog):
 def test_the_final_table_has_a_row_for_each_round_and_none_without_a_server(run, tmp_path):
     folder = run("here", cached=1)
     table = usage_table(read_metrics(folder), read_lines(folder / "timings.jsonl"))
-    assert list(table.columns[0].cells) == ["1 correct", "2 correct"]
-    assert list(table.columns[3].cells) == ["1", "1"]
+    assert [column.header for column in table.columns] == ["round", "1 correct", "2 correct"]
+    shown = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))
+    assert (shown["from the cache"], shown["median latency"], shown["tokens in"]) == ("1", "1.5 s", "-")
     toy_leap(tmp_path / "plain", rounds=1).run()
     assert usage_table(read_metrics(tmp_path / "plain"), read_lines(tmp_path / "plain/timings.jsonl")) is None
+
+
+def test_the_command_line_says_the_cost_beforehand_and_shows_the_account_at_the_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(toy.ToyTeacher, "forecast", lambda self, trajectories, briefings: "a fortune", raising=False)
+    account = {"replies_count": 1234, "cost_dollars": 0.5, "paid_dollars": 0.25}
+    monkeypatch.setattr(toy.ToyTeacher, "account", lambda self: account, raising=False)
+    monkeypatch.setattr(sys, "argv", ["leap_exp", *TOY, f"run_dir={tmp_path / 'here'}"])
+    main()
+    out = capsys.readouterr().out
+    assert out.index("Corrections: a fortune") < out.index("round 1/1  correct: done") < out.index("Language models")
+    for shown in ("1 correct", "1,234", "$0.5000", "$0.2500"):
+        assert shown in out
