@@ -71,7 +71,10 @@ class ChatClient:
                 on_progress(sum(key in outcomes for key in keys), len(keys))
         failures = [outcome for outcome in outcomes.values() if isinstance(outcome, ChatFailure)]
         if failures and not self._has_answered:
-            raise ProviderError(f"None of {len(failures)} requests was answered; the first: {failures[0].error}")
+            raise ProviderError(
+                f"None of the first {len(failures)} requests was answered: {failures[0].error}. Check "
+                f"{self.endpoint.setting}.base_url={self.endpoint.base_url} and what is asked of the server."
+            )
         return [outcomes[key] for key in keys]
 
     def forecast(self, requests: Sequence[ChatRequest]) -> str:

@@ -71,12 +71,15 @@ class Server:
             response = self._client.chat.completions.with_raw_response.create(**body)
             text = response.text
         except openai.APITimeoutError as error:
-            raise TransientError(f"no answer within {self._endpoint.timeout_seconds:g} s") from error
+            raise TransientError(
+                f"{self._endpoint.name} gave no answer in {self._endpoint.timeout_seconds:g} s"
+            ) from error
         except openai.APIStatusError as error:
             raise self._refusal(error) from error
         except openai.OpenAIError as error:
             cause = error.__cause__ or error
-            raise TransientError(self._presentable(f"{type(cause).__name__}: {cause}")) from error
+            what = self._presentable(f"{type(cause).__name__}: {cause}")
+            raise TransientError(f"{self._endpoint.name} could not be reached: {what}") from error
         return self._reply(request, self._without_key(text), latency=time.monotonic() - start)
 
     @cached_property

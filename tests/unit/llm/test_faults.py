@@ -156,5 +156,5 @@ def test_waits_grow_and_differ_between_requests(server, ask):
 
 def test_no_server_is_an_error_that_names_it(ask, server):
     server.close()
-    with pytest.raises(ProviderError, match=r"ConnectError.*Connection refused"):
+    with pytest.raises(ProviderError, match=r"ConnectError.*Connection refused.*teacher\.endpoint\.base_url=http"):
         client_of(server, tries=2).complete([ask()])
