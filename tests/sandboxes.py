@@ -1,7 +1,13 @@
-"""A small file tree for tests of sandboxes, and a look at what runs on this machine."""
+"""What tests of sandboxes share: whether there are any, a small file tree, and a look at what runs on this machine."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+
+from leap_exp.core.errors import EnvError
+from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.intercode_bash.trees import Entry, FileTree
 
 TREE = FileTree(
@@ -26,3 +32,14 @@ def is_running(*command: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def skip_without_sandboxes() -> None:
+    """Skip the test, with the reason, where no sandbox can be opened; the data folder must be set."""
+    if not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not installed")
+    try:
+        with BubblewrapEngine(base="host", limits=Limits()).open(TREE):
+            pass
+    except EnvError as error:
+        pytest.skip(f"bubblewrap may not be used here: {error}")

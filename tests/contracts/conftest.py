@@ -7,6 +7,7 @@ from leap_exp.config.groups import conf_dir, members, register
 from leap_exp.config.refusal import run_config
 from leap_exp.rollout import rollout
 from leap_exp.students.scripted import RandomPolicy
+from tests.sandboxes import skip_without_sandboxes
 
 
 def configured(*overrides: str):
@@ -18,6 +19,8 @@ def configured(*overrides: str):
 
 @pytest.fixture(scope="session", params=members("env"))
 def environment(request):
+    if request.param == "intercode_bash":
+        skip_without_sandboxes()
     return configured(f"env={request.param}").env.build()
 
 

@@ -7,14 +7,16 @@ import pytest
 
 from leap_exp.config.groups import SCHEMAS
 from leap_exp.envs.check import contract_violations
+from tests.sandboxes import skip_without_sandboxes
 
 VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "alfworld": ({}, {"household": "full"}, {"engine": "textworld"}),
+    "intercode_bash": ({}, {"quoting": "exact"}),
     "webshop": ({}, {"goals": "synthetic"}, {"observation": "text_rich"}, {"item_names": False}),
 }
 """Settings, beside the defaults, that an environment is checked with."""
 
-HELD_OUT = {"webshop": "test"}
+HELD_OUT = {"intercode_bash": "test", "webshop": "test"}
 """The split to check, where it is not "valid_unseen"."""
 
 CASES = [(name, settings) for name in SCHEMAS["env"] for settings in VARIANTS.get(name, ({},))]
@@ -24,6 +26,8 @@ CASES = [(name, settings) for name in SCHEMAS["env"] for settings in VARIANTS.ge
 def test_environment_keeps_the_contract(name, settings):
     if settings.get("engine") == "textworld" and importlib.util.find_spec("textworld") is None:
         pytest.skip("alfworld is not installed")
+    if name == "intercode_bash":
+        skip_without_sandboxes()
     # A step of the reference takes a tenth of a second and more.
     effort = {"tasks": 1, "steps": 3, "oracle_steps": 30} if "engine" in settings else {"tasks": 6}
     environment = SCHEMAS["env"][name](**settings).build()

@@ -93,3 +93,46 @@ class WebShopConfig(EnvConfig):
             builtin_seed=self.builtin_seed,
             select=self.select,
         )
+
+
+@dataclass
+class InterCodeBashConfig(EnvConfig):
+    """Shell commands that do what a request asks for, in a sandbox."""
+
+    max_steps_train: int = setting(10, "Steps after which a training episode ends.")
+    max_steps_eval: int = setting(10, "Steps after which an evaluation episode ends.")
+    tasks: str = setting(
+        "builtin", "builtin (generated), official (python -m leap_exp.data install intercode) or a folder."
+    )
+    sandbox: str = setting("auto", "docker, bubblewrap, or auto: Docker if an engine answers, else bubblewrap.")
+    base: str = setting(
+        "host",
+        "Programs in bubblewrap's sandboxes: host or rootfs (python -m leap_exp.data install intercode_rootfs).",
+    )
+    quoting: str = setting("original", "How commands reach the shell: original (with its quirks) or exact.")
+    builtin_seed: int = setting(0, "Seed of the built-in requests and file trees.")
+    select: str = setting("", "Requests of a split to keep: an index range such as 0:50; empty for all.")
+    command_seconds: float = setting(10.0, "Seconds after which a command is killed.")
+    shown_characters: int = setting(2000, "Characters shown of an output; the middle of a longer one is left out.")
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown quoting, and limits that leave nothing to do or see."""
+        super().__post_init__()
+        require_choice("env.quoting", self.quoting, ("original", "exact"))
+        require_at_least("env.command_seconds", self.command_seconds, 0.1)
+        require_at_least("env.shown_characters", self.shown_characters, 100)
+
+    def build(self) -> Environment:
+        """The environment; sandboxes are made when they are needed."""
+        from leap_exp.envs.intercode_bash import InterCodeBashEnvironment
+
+        return InterCodeBashEnvironment(
+            tasks=self.tasks,
+            sandbox=self.sandbox,
+            base=self.base,
+            quoting=self.quoting,
+            builtin_seed=self.builtin_seed,
+            select=self.select,
+            seconds=self.command_seconds,
+            shown_characters=self.shown_characters,
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 
 import leap_exp
-from leap_exp.config.environments import AlfworldConfig, WebShopConfig
+from leap_exp.config.environments import AlfworldConfig, InterCodeBashConfig, WebShopConfig
 from leap_exp.config.run import RunConfig
 from leap_exp.config.students import ExpertConfig, HfStudentConfig, RandomConfig
 from leap_exp.config.teachers import OracleTeacherConfig, PrivilegeConfig
@@ -19,7 +19,7 @@ from leap_exp.config.trainers import SftConfig
 from leap_exp.core.errors import ConfigError
 
 SCHEMAS: Mapping[str, Mapping[str, type]] = {
-    "env": {"alfworld": AlfworldConfig, "webshop": WebShopConfig},
+    "env": {"alfworld": AlfworldConfig, "intercode_bash": InterCodeBashConfig, "webshop": WebShopConfig},
     "teacher": {"oracle": OracleTeacherConfig},
     "student": {"hf": HfStudentConfig, "expert": ExpertConfig, "random": RandomConfig},
     "privilege": {"level": PrivilegeConfig},

@@ -56,8 +56,10 @@ class Observation:
 
     @property
     def query_action(self) -> str | None:
-        """The first admissible action that takes a text of the agent's own, or None."""
-        return next((action for action in self.admissible_actions or () if QUERY_SLOT in action), None)
+        """The first admissible action that takes a text of the agent's own, or None; a text alone if none is listed."""
+        if self.admissible_actions is None:
+            return QUERY_SLOT
+        return next((action for action in self.admissible_actions if QUERY_SLOT in action), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

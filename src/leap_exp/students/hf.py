@@ -246,7 +246,8 @@ class HfStudent:
     ) -> list[str]:
         """``query_action`` with what the model writes in its query's place, up to what stands after it."""
         before, _, after = query_action.partition(QUERY_SLOT)
-        opening = self.codec.text_ids(f" {before}")
+        # The blank before an action is part of its first token, so a text alone is begun by the model.
+        opening = self.codec.text_ids(f" {before}") if before else ()
         texts = self._generate(caches, [[*prompt, *opening] for prompt in prompts], *self.codec.text_ids(after)[:1])
         queries = [(text.partition(after)[0] if after else text).strip().partition("\n")[0] for text in texts]
         return [f"{before}{query or NOTHING_WRITTEN}{after}" for query in queries]
@@ -258,8 +259,8 @@ class HfStudent:
         for view in views:
             if not view.observation.admissible_actions:
                 raise EnvError(
-                    f"{view.task.id} lists no admissible actions, so student.decoding=admissible cannot choose among "
-                    "them; take student.decoding=free."
+                    f"{view.task.id} admits no action, so student.decoding=admissible has nothing to choose from; take "
+                    "student.decoding=free."
                 )
             actions = view.observation.admissible_actions
             if self.settings.revisits is not None:

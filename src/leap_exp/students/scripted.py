@@ -42,7 +42,7 @@ class ExpertPolicy(OraclePolicy):
 
 
 class RandomPolicy:
-    """Admissible actions, all equally likely; a query is some words of the task in a row."""
+    """Admissible actions, all equally likely; a query, or an action where none is listed, is words of the task."""
 
     id = "random"
 
@@ -50,14 +50,15 @@ class RandomPolicy:
         """One action a view, drawn by seed, task and step.
 
         Raises:
-            EnvError: A view lists no admissible actions.
+            EnvError: Nothing is admissible in a view.
         """
         return [Decision(reason="", action=self._draw(view, seed)) for view in views]
 
     def _draw(self, view: View, seed: int) -> str:
-        actions = view.observation.admissible_actions
+        listed = view.observation.admissible_actions
+        actions = (QUERY_SLOT,) if listed is None else listed
         if not actions:
-            raise EnvError(f"{view.task.id} lists no admissible actions: the random policy cannot act in it.")
+            raise EnvError(f"{view.task.id} admits no action: the random policy cannot act in it.")
         rng = Random(derive_seed(seed, "random", view.task.id, len(view.history)))
         action = rng.choice(actions)
         return action.replace(QUERY_SLOT, _excerpt(view.task.instruction, rng)) if QUERY_SLOT in action else action

@@ -169,3 +169,11 @@ def test_where_a_query_is_asked_for_the_student_writes_and_elsewhere_it_chooses(
     assert chosen == agent.act([choosing], seed=0)[0]
     assert written.action.startswith("search[")
     assert asking.observation.admits(written.action)
+
+
+def test_where_no_action_is_listed_the_student_writes_what_free_decoding_writes():
+    seen = dataclasses.replace(
+        views(trajectory("look"))[0], observation=Observation(text="A prompt.", admissible_actions=None)
+    )
+    written = [student(decoding=decoding).act([seen], seed=0)[0].action for decoding in ("admissible", "free")]
+    assert written[0] == written[1].partition("\n")[0].strip()

@@ -58,9 +58,14 @@ def test_a_random_decision_does_not_depend_on_the_batch():
     assert together == alone
 
 
-def test_without_listed_actions_the_random_policy_says_so():
-    with pytest.raises(EnvError, match="no admissible actions"):
-        RandomPolicy().act([view("webless", actions=None)], seed=0)
+def test_where_nothing_is_admissible_the_random_policy_says_so():
+    with pytest.raises(EnvError, match="admits no action"):
+        RandomPolicy().act([view("closed", actions=())], seed=0)
+
+
+def test_where_no_action_is_listed_the_random_policy_says_words_of_the_task():
+    drawn = {RandomPolicy().act([view(actions=None)], seed=seed)[0].action for seed in range(40)}
+    assert drawn == {"Get", "out.", "Get out."}
 
 
 def test_the_random_policy_fills_a_query_with_words_of_the_task():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.intercode_bash.requests import Request
+from leap_exp.envs.installation import data_folder
+from leap_exp.envs.intercode_bash.requests import Collection, Request
 from leap_exp.envs.intercode_bash.trees import FileTree, read_tree
 
 SETS = (1, 2, 3, 4)
@@ -16,12 +16,9 @@ _TRAINING_SETS = (1, 2)
 """File systems 1 and 2 are for training, 3 and 4 for testing, as in Choudhury & Sodhi 2025."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfficialRequests:
-    """The 200 requests, and the file trees that they are about, by name."""
-
-    requests: Sequence[Request]
-    trees: Mapping[str, FileTree]
+def official_folder() -> Path:
+    """Where the authors' requests and file trees are installed; it need not exist."""
+    return data_folder() / "intercode" / "tasks"
 
 
 def requests_file(number: int) -> str:
@@ -34,8 +31,8 @@ def tree_file(number: int) -> str:
     return f"fs_{number}.json"
 
 
-def read_official(folder: Path) -> OfficialRequests:
-    """The requests and trees in ``folder``.
+def read_official(folder: Path) -> Collection:
+    """The 200 requests and their trees in ``folder``.
 
     Raises:
         DataError: There are none, or a file cannot be read.
@@ -51,7 +48,7 @@ def read_official(folder: Path) -> OfficialRequests:
         for number in SETS
     }
     requests = [request for number in SETS for request in _read(folder / requests_file(number), number, trees[number])]
-    return OfficialRequests(requests, {tree.name: tree for tree in trees.values()})
+    return Collection(requests, {tree.name: tree for tree in trees.values()})
 
 
 def _read(path: Path, number: int, tree: FileTree) -> Iterator[Request]:

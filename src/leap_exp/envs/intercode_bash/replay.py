@@ -11,8 +11,7 @@ from pathlib import Path
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.intercode_bash.episode import BashEpisode
-from leap_exp.envs.intercode_bash.official import OfficialRequests
-from leap_exp.envs.intercode_bash.requests import Request
+from leap_exp.envs.intercode_bash.requests import Collection, Request
 from leap_exp.envs.intercode_bash.reward import run_gold
 from leap_exp.envs.intercode_bash.sandbox import SandboxEngine
 from leap_exp.envs.intercode_bash.shell import Quoting
@@ -60,7 +59,7 @@ class Turn:
         return abs(self.recorded_reward - self.reward) < _SAME_REWARD
 
 
-def replay(folder: Path, collection: OfficialRequests, engine: SandboxEngine) -> Iterator[Turn]:
+def replay(folder: Path, collection: Collection, engine: SandboxEngine) -> Iterator[Turn]:
     """All recorded turns in the files of ``folder``, played again.
 
     Raises:
@@ -92,7 +91,7 @@ def _read(path: Path) -> Sequence[Mapping[str, object]]:
 
 
 def _play(
-    request: Request, recorded: Mapping[str, object], collection: OfficialRequests, engine: SandboxEngine
+    request: Request, recorded: Mapping[str, object], collection: Collection, engine: SandboxEngine
 ) -> Iterator[Turn]:
     tree = collection.trees[request.tree]
     with engine.open(tree) as fresh:

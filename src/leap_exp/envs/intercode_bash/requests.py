@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.intercode_bash.trees import FileTree
 
 SPLITS = ("train", "test")
 
@@ -26,3 +28,11 @@ class Request:
             raise DataError(f"The request {self.id!r} needs a query and a gold command.")
         if self.split not in SPLITS:
             raise DataError(f"The request {self.id!r} is of the split {self.split!r}: none of {', '.join(SPLITS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Requests, and the file trees that they are about, by name."""
+
+    requests: Sequence[Request]
+    trees: Mapping[str, FileTree]

@@ -1,11 +1,8 @@
-import shutil
-
 import pytest
 
-from leap_exp.core.errors import EnvError
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.sandbox import Limits
-from tests.sandboxes import TREE
+from tests.sandboxes import TREE, skip_without_sandboxes
 
 
 @pytest.fixture(scope="session")
@@ -18,19 +15,8 @@ def data(tmp_path_factory):
 def engine(data, monkeypatch):
     """Makes sandboxes with the limits that a test names."""
     monkeypatch.setenv("LEAP_DATA", str(data))
-    if not shutil.which("bwrap"):
-        pytest.skip("bubblewrap is not installed")
-
-    def make(**limits):
-        engine = BubblewrapEngine(base="host", limits=Limits(**limits))
-        try:
-            with engine.open(TREE):
-                pass
-        except EnvError as error:
-            pytest.skip(f"bubblewrap may not be used here: {error}")
-        return engine
-
-    return make
+    skip_without_sandboxes()
+    return lambda **limits: BubblewrapEngine(base="host", limits=Limits(**limits))
 
 
 @pytest.fixture

@@ -1,0 +1,22 @@
+"""Every environment, by the command line a user would type: a round of the loop with the tiny student."""
+
+import json
+
+import pytest
+
+from leap_exp.config.groups import members
+from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
+from tests.sandboxes import skip_without_sandboxes
+
+
+@pytest.mark.parametrize("name", members("env"))
+def test_a_round_on_every_environment(name, leap, tmp_path):  # noqa: F811 - the fixture
+    if name == "intercode_bash":
+        skip_without_sandboxes()
+    code, out, _ = leap(f"env={name}", "debug=default", "tracker=jsonl", "run_dir=here")
+    assert code == 0
+    assert "0 (cloning)" in out
+    rounds = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
+    assert [entry["n"] for entry in rounds] == [2, 2]
+    assert [entry["unscored"] for entry in rounds] == [0, 0]
+    assert (tmp_path / "here" / "round_001" / "corrections.jsonl").exists()
