@@ -1,5 +1,6 @@
-"""A small file tree for tests of sandboxes, and a look at what runs on this machine."""
+"""A small file tree for tests of sandboxes, commands in them, and a look at what runs on this machine."""
 
+import time
 from pathlib import Path
 
 from leap_exp.envs.intercode_bash.trees import Entry, FileTree
@@ -16,6 +17,14 @@ TREE = FileTree(
 )
 
 
+def bash(machine, command):
+    return machine.run(["/bin/bash", "-c", command], workdir="/")
+
+
+def said(machine, command):
+    return bash(machine, command).output.decode()
+
+
 def is_running(*command: str) -> bool:
     """Whether a process with exactly this command line runs anywhere on the machine."""
     wanted = "".join(f"{word}\0" for word in command).encode()
@@ -26,3 +35,11 @@ def is_running(*command: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def ends(*command):
+    """Whether a process is gone within some seconds."""
+    deadline = time.monotonic() + 10
+    while is_running(*command) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_running(*command)
