@@ -80,7 +80,7 @@ class Commands:
             self._container.restart(timeout=0)
             reader.join(_PATIENCE_SECONDS)
             self._written = self._size()
-        if reader.error:
+        elif reader.error:
             raise reader.error
         output = bytes(reader.output[: self._limits.output_bytes])
         return Outcome(output=output, exit_code=None if excess else self._exit_code(execution), excess=excess)

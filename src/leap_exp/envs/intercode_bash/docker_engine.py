@@ -33,7 +33,7 @@ OWNER = "leap-exp.owner"
 _VERSION = 1
 _NAME = "leap-exp-intercode"
 _TREES = f"{_NAME}-tree"
-_CONNECT_SECONDS, _ANSWER_SECONDS = 2, 120
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 120
 _CONNECTIONS = 64
 _SPARE_PROCESSES = 32
 """Threads of what starts a command in a container, which count for a moment; who starts more is found by counting."""
@@ -144,7 +144,6 @@ class DockerEngine:
 def _connect() -> DockerClient:
     try:
         client = docker.from_env(timeout=_CONNECT_SECONDS, max_pool_size=_CONNECTIONS)
-        client.ping()
     except FAILURES as error:
         raise EnvError(
             f"No Docker engine answers ({error}): start one, name another in DOCKER_HOST, or take "
