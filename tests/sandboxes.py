@@ -1,6 +1,7 @@
-"""What tests of sandboxes share: whether there are any, a small file tree, and a look at what runs on this machine."""
+"""What tests of sandboxes share: whether there are any, a file tree, and a look at what runs on this machine."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ TREE = FileTree(
 )
 
 
+def bash(machine, command):
+    return machine.run(["/bin/bash", "-c", command], workdir="/")
+
+
+def said(machine, command):
+    return bash(machine, command).output.decode()
+
+
 def is_running(*command: str) -> bool:
     """Whether a process with exactly this command line runs anywhere on the machine."""
     wanted = "".join(f"{word}\0" for word in command).encode()
@@ -32,6 +41,14 @@ def is_running(*command: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def ends(*command):
+    """Whether a process is gone within some seconds."""
+    deadline = time.monotonic() + 10
+    while is_running(*command) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_running(*command)
 
 
 def skip_without_sandboxes() -> None:

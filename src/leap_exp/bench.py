@@ -20,7 +20,7 @@ from leap_exp.envs.alfworld.engine import OpenPlay, Play, open_fast
 from leap_exp.envs.alfworld.official import game_files
 from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
 from leap_exp.envs.intercode_bash.bases import BASES, HOST
-from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.engines import BUBBLEWRAP, ENGINES, open_engine
 from leap_exp.envs.intercode_bash.measure import measure
 from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import find_files
@@ -48,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     webshop.add_argument("--seconds", type=float, default=20, help="about how long to play")
     webshop.add_argument("--scratch", type=Path, metavar="FOLDER", help="where to build; what is there is used again")
     webshop.set_defaults(run=_bench_webshop)
-    bash = names.add_parser("intercode_bash", help="opening sandboxes of bubblewrap, and commands in them")
+    bash = names.add_parser("intercode_bash", help="opening sandboxes, and commands in them")
     bash.add_argument("--episodes", type=int, default=320, help="how many to open")
     bash.add_argument("--at-a-time", type=int, default=32, help="how many are open at once")
+    bash.add_argument("--sandbox", choices=ENGINES, default=BUBBLEWRAP, help="what makes them")
     bash.add_argument("--base", choices=BASES, default=HOST, help="what they have beneath the file tree")
     bash.set_defaults(run=_bench_intercode_bash)
     options = parser.parse_args(arguments)
@@ -112,7 +113,7 @@ def _bench_webshop(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _bench_intercode_bash(options: argparse.Namespace) -> dict[str, object]:
-    engine = BubblewrapEngine(base=options.base, limits=Limits())
+    engine = open_engine(options.sandbox, base=options.base, limits=Limits())
     figures = measure(engine, episodes=options.episodes, at_a_time=options.at_a_time)
     return {"benchmark": "intercode_bash", "sandbox": engine.name, "base": options.base, **figures}
 

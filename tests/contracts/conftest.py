@@ -19,9 +19,10 @@ def configured(*overrides: str):
 
 @pytest.fixture(scope="session", params=members("env"))
 def environment(request):
-    if request.param == "intercode_bash":
-        skip_without_sandboxes()
-    return configured(f"env={request.param}").env.build()
+    if request.param != "intercode_bash":
+        return configured(f"env={request.param}").env.build()
+    skip_without_sandboxes()
+    return configured("env=intercode_bash", "env.sandbox=bubblewrap").env.build()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.sandboxes import skip_without_sandboxes
 
 VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "alfworld": ({}, {"household": "full"}, {"engine": "textworld"}),
-    "intercode_bash": ({}, {"quoting": "exact"}),
+    "intercode_bash": ({"sandbox": "bubblewrap"}, {"sandbox": "bubblewrap", "quoting": "exact"}),
     "webshop": ({}, {"goals": "synthetic"}, {"observation": "text_rich"}, {"item_names": False}),
 }
 """Settings, beside the defaults, that an environment is checked with."""

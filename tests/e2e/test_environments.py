@@ -11,9 +11,11 @@ from tests.sandboxes import skip_without_sandboxes
 
 @pytest.mark.parametrize("name", members("env"))
 def test_a_round_on_every_environment(name, leap, tmp_path):  # noqa: F811 - the fixture
+    settings = [f"env={name}"]
     if name == "intercode_bash":
         skip_without_sandboxes()
-    code, out, _ = leap(f"env={name}", "debug=default", "tracker=jsonl", "run_dir=here")
+        settings.append("env.sandbox=bubblewrap")
+    code, out, _ = leap(*settings, "debug=default", "tracker=jsonl", "run_dir=here")
     assert code == 0
     assert "0 (cloning)" in out
     rounds = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]

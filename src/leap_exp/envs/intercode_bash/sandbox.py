@@ -30,6 +30,7 @@ class Excess(StrEnum):
     TIME = "time"
     MEMORY = "memory"
     PROCESSES = "processes"
+    DISK = "disk"
     OUTPUT = "output"
 
 

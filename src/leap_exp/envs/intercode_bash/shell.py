@@ -14,6 +14,7 @@ TIMED_OUT, MALFORMED = "Command timed out", "Malformed command"
 _KILLED = {
     Excess.MEMORY: "Killed: it used too much memory.",
     Excess.PROCESSES: "Killed: it started too many processes.",
+    Excess.DISK: "Killed: it filled the disk.",
     Excess.OUTPUT: "Killed: it wrote too much.",
 }
 
