@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.installation import data_folder
 from leap_exp.envs.intercode_bash.requests import Request
 from leap_exp.envs.intercode_bash.trees import FileTree, read_tree
 
@@ -22,6 +23,11 @@ class OfficialRequests:
 
     requests: Sequence[Request]
     trees: Mapping[str, FileTree]
+
+
+def official_folder() -> Path:
+    """Where the authors' requests and file trees are installed; it need not exist."""
+    return data_folder() / "intercode" / "tasks"
 
 
 def requests_file(number: int) -> str:
@@ -42,7 +48,8 @@ def read_official(folder: Path) -> OfficialRequests:
     """
     if not (folder / requests_file(SETS[0])).is_file():
         raise DataError(
-            f"There are no requests of InterCode-Bash in {folder}: {requests_file(SETS[0])} and the others are missing."
+            f"There are no requests of InterCode-Bash in {folder} ({requests_file(SETS[0])} and the others): run "
+            "python -m leap_exp.data install intercode, or give a folder that has them."
         )
     trees = {
         number: read_tree(folder / tree_file(number))
