@@ -1,5 +1,7 @@
 """A small file tree for tests of sandboxes, and a look at what runs on this machine."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from leap_exp.envs.intercode_bash.trees import Entry, FileTree
@@ -26,3 +28,13 @@ def is_running(*command: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def becomes(condition: Callable[[], bool]) -> bool:
+    """Whether ``condition`` holds within some seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from leap_exp.core.errors import DataError
+from leap_exp.core.errors import DataError, EnvError
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.sandbox import Excess, Limits
-from tests.sandboxes import TREE, is_running
+from tests.sandboxes import TREE, becomes, is_running
 
 
 def bash(machine, command):
@@ -143,11 +144,11 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(engine):
         started = time.monotonic()
         assert bash(machine, "sleep 54.123 & echo done").output == b"done\n"
         assert time.monotonic() - started < 10
-    assert _ends("sleep", "54.123")
+    assert becomes(lambda: not is_running("sleep", "54.123"))
 
 
-def test_nothing_is_left_when_the_process_is_killed_amid_a_command(data, engine):
-    engine()
+def test_nothing_is_left_when_the_process_is_killed_amid_a_command(engine):
+    engine = engine()
     code = (
         "from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine\n"
         "from leap_exp.envs.intercode_bash.sandbox import Limits\n"
@@ -156,18 +157,13 @@ def test_nothing_is_left_when_the_process_is_killed_amid_a_command(data, engine)
         "    print('open', flush=True)\n"
         "    machine.run(['/bin/bash', '-c', 'sleep 54.321'], workdir='/')\n"
     )
-    mounts = Path("/proc/mounts").read_text()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=dict(os.environ)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        deadline = time.monotonic() + 10
-        while not is_running("sleep", "54.321") and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert is_running("sleep", "54.321")
+        assert becomes(lambda: is_running("sleep", "54.321"))
+        assert engine.leftovers()["mounts"]
         process.send_signal(signal.SIGKILL)
-    assert _ends("sleep", "54.321")
-    assert Path("/proc/mounts").read_text() == mounts
-    assert not list((data / "intercode" / "sandboxes" / "mounted").iterdir())
+    assert becomes(lambda: not any(engine.leftovers().values()))
 
 
 def test_a_base_that_is_not_there_says_how_to_get_it(monkeypatch, tmp_path):
@@ -176,9 +172,16 @@ def test_a_base_that_is_not_there_says_how_to_get_it(monkeypatch, tmp_path):
         BubblewrapEngine(base="rootfs", limits=Limits())
 
 
-def _ends(*command):
-    """Whether a process is gone within some seconds."""
-    deadline = time.monotonic() + 10
-    while is_running(*command) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not is_running(*command)
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEAP_DATA", str(tmp_path / "file"))
+    with pytest.raises(EnvError, match=r"file/intercode/sandboxes.*LEAP_DATA"):
+        BubblewrapEngine(base="host", limits=Limits())
+
+
+def test_what_an_engine_made_for_itself_goes_with_it(engine, data):
+    engine = engine()
+    with engine.open(replace(TREE, made=0.0)):
+        assert len(list((data / "intercode" / "sandboxes").glob("fresh-*"))) == 1
+    del engine
+    assert not list((data / "intercode" / "sandboxes").glob("fresh-*"))
