@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ _COMMANDS = (
     "ls -la /work; git status --short",
     "echo more >> /work/part3/file3.txt; cp -r /work/part1 /work/new",
     "sleep 1000 & echo left in the background",
-    "find / -name '*7*' | sort | tail; git status --short",
+    "find /work -name '*7*' | sort; sleep 0.1; git status --short",
 )
 _ENDLESS = "trap '' TERM HUP INT; sleep 1000 & while :; do sleep 0.05; done"
 
@@ -106,37 +107,34 @@ def find_leftovers(
     """
     rng = Random(derive_seed(seed, "leftovers"))
     before = make_engine().leftovers()
-    players: list[_Player] = []
     running: list[_Player] = []
-    opened = killed = 0
+    counts = [0, 0]
+    opened = started = killed = 0
     try:
         while running or opened < episodes:
             if opened < episodes and len(running) < _PROCESSES:
                 lifetime = rng.uniform(0, _LONGEST_LIFE_SECONDS) if rng.random() < _DOOMED else None
+                started += 1
                 killed += lifetime is not None
-                players.append(_Player(make_engine, lifetime))
-                running.append(players[-1])
+                running.append(_Player(make_engine, lifetime))
             time.sleep(_LOOK_EVERY_SECONDS)
-            running = [player for player in running if not player.has_ended()]
-            opened = sum(player.counts[0] for player in players)
+            ended = [player for player in running if player.has_ended()]
+            running = [player for player in running if player not in ended]
+            counts = [sum(each) for each in zip(counts, *(player.counts for player in ended), strict=True)]
+            opened = counts[0] + sum(player.counts[0] for player in running)
             on_progress("episodes", min(opened, episodes), episodes)
     finally:
         for player in running:
             player.kill()
     engine = make_engine()
-    counts = [0, 0]
     _play(lambda: engine, counts, endlessly=False)
-    return Leftovers(
-        episodes=opened + counts[0],
-        commands=counts[1] + sum(player.counts[1] for player in players),
-        processes=len(players),
-        killed=killed,
-        left=_settled(engine, before),
-    )
+    left = _settled(engine, before)
+    return Leftovers(episodes=counts[0], commands=counts[1], processes=started, killed=killed, left=left)
 
 
 def _play(make_engine: MakeEngine, counts: MutableSequence[int], *, endlessly: bool) -> None:
     """Open some sandboxes and run commands in turn in each; ``counts`` has the numbers of both."""
+    parent = os.getppid()
     engine = make_engine()
     tree = measured_tree()
     # One that has an age is prepared by every process for itself.
@@ -150,7 +148,7 @@ def _play(make_engine: MakeEngine, counts: MutableSequence[int], *, endlessly: b
             for sandbox in sandboxes:
                 counts[1] += 1
                 sandbox.run([SHELL, "-c", command], workdir="/")
-        while endlessly:
+        while endlessly and os.getppid() == parent:
             sandboxes[0].run([SHELL, "-c", _ENDLESS], workdir="/")
 
 

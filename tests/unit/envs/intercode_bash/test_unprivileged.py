@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_exp.core.errors import EnvError
+from leap_exp.core.errors import DataError, EnvError
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.episode import BashEpisode
 from leap_exp.envs.intercode_bash.leftovers import find_leftovers
@@ -124,3 +124,24 @@ def test_nothing_is_left_of_processes_that_are_killed(as_nobody):
     killed, left = as_nobody(kill)
     assert killed > 0
     assert left == {"processes": 0, "mounts": 0, "namespaces": 0, "files": 0}
+
+
+def test_a_root_file_system_must_be_the_users_own(as_nobody):
+    def open_base(folder):
+        shell = folder / "intercode" / "rootfs" / "bin" / "bash"
+        shell.parent.mkdir(parents=True)
+        shell.touch()
+        BubblewrapEngine(base="rootfs", limits=Limits())
+        os.environ["LEAP_DATA"] = others
+        try:
+            BubblewrapEngine(base="rootfs", limits=Limits())
+        except DataError as error:
+            return str(error)
+
+    with tempfile.TemporaryDirectory(prefix="root-") as others:
+        Path(others).chmod(0o755)
+        (Path(others) / "intercode" / "rootfs" / "bin").mkdir(parents=True)
+        (Path(others) / "intercode" / "rootfs" / "bin" / "bash").touch()
+        (Path(others) / "intercode" / "sandboxes").mkdir(mode=0o777)
+        (Path(others) / "intercode" / "sandboxes").chmod(0o777)
+        assert "is another user's" in as_nobody(open_base)
