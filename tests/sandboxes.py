@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,14 @@ def is_running(*command: str) -> bool:
     return False
 
 
-def ends(*command):
-    """Whether a process is gone within some seconds."""
+def becomes(condition: Callable[[], bool]) -> bool:
+    """Whether ``condition`` holds within some seconds."""
     deadline = time.monotonic() + 10
-    while is_running(*command) and time.monotonic() < deadline:
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.02)
-    return not is_running(*command)
+    return True
 
 
 def skip_without_sandboxes() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -24,10 +25,11 @@ from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay, require_textw
 from leap_exp.envs.check import contract_violations
 from leap_exp.envs.intercode_bash.bases import BASES, HOST
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.leftovers import MakeEngine, find_leftovers
 from leap_exp.envs.intercode_bash.official import read_official
 from leap_exp.envs.intercode_bash.replay import Turn
 from leap_exp.envs.intercode_bash.replay import replay as replay_runs
-from leap_exp.envs.intercode_bash.sandbox import Limits
+from leap_exp.envs.intercode_bash.sandbox import Limits, SandboxEngine
 from leap_exp.envs.webshop.authors_files import build_catalogue, find_files
 from leap_exp.envs.webshop.catalogue import Catalogue
 from leap_exp.envs.webshop.nouns import WordTagger
@@ -36,6 +38,8 @@ from leap_exp.envs.webshop.replay import replay
 # TextWorld never frees all that a game took: a fresh process now and then keeps the memory small.
 _GAMES_A_PROCESS = 100
 _REPORT_EVERY = 50
+
+_SANDBOXES = {"bubblewrap": BubblewrapEngine}
 
 _Source = tuple[str, Callable[[], str]]
 """A game's id and how to get the text of its file."""
@@ -84,17 +88,50 @@ def _check_webshop(options: argparse.Namespace) -> int:
 
 
 def _add_intercode_bash(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, required=True, metavar="PATH", help="folder of logged runs")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--runs", type=Path, metavar="PATH", help="play the logged runs in this folder again")
+    what.add_argument(
+        "--leftovers", type=int, metavar="N", help="open N sandboxes in processes that are killed, and see what is left"
+    )
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FOLDER", help="requests and file systems (default: beside PATH)"
     )
     parser.add_argument("--base", choices=BASES, default=HOST, help="what the sandboxes have beneath the file systems")
+    parser.add_argument("--sandbox", choices=sorted(_SANDBOXES), default="bubblewrap", help="what makes the sandboxes")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
     parser.set_defaults(run=_check_intercode_bash)
 
 
 def _check_intercode_bash(options: argparse.Namespace) -> int:
+    make_engine = partial(_SANDBOXES[options.sandbox], base=options.base, limits=Limits())
+    return _check_runs(options, make_engine()) if options.runs else _check_leftovers(options, make_engine)
+
+
+def _check_leftovers(options: argparse.Namespace, make_engine: MakeEngine) -> int:
+    began = time.monotonic()
+    shown = 0
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal shown
+        if done >= shown + _REPORT_EVERY:
+            shown = done
+            print(f"{done}/{total} {stage}", flush=True)
+
+    found = find_leftovers(make_engine, episodes=options.leftovers, seed=options.seed, on_progress=report)
+    for kind, lines in found.left.items():
+        print(*(f"{kind}: {line}" for line in lines), sep="\n", end="\n" if lines else "")
+    counts = {kind: len(lines) for kind, lines in found.left.items()}
+    print(
+        f"{found.episodes} episodes in {found.processes} processes, {found.killed} of them killed; left:",
+        ", ".join(f"{count} {kind}" for kind, count in counts.items()),
+    )
+    figures = {"episodes": found.episodes, "commands": found.commands, "killed": found.killed, "left": counts}
+    print(json.dumps({"sandbox": options.sandbox, **figures, "seconds": round(time.monotonic() - began, 1)}))
+    return int(any(counts.values()))
+
+
+def _check_runs(options: argparse.Namespace, engine: SandboxEngine) -> int:
     collection = read_official(options.source or options.runs.resolve().parent)
-    engine = BubblewrapEngine(base=options.base, limits=Limits())
     turns: list[Turn] = []
     for turn in replay_runs(options.runs, collection, engine):
         turns.append(turn)

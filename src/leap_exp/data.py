@@ -15,6 +15,7 @@ from typing import Protocol
 from leap_exp.core.errors import ConfigError, DataError, LeapError
 from leap_exp.envs.alfworld.install import AlfworldData
 from leap_exp.envs.installation import OnProgress
+from leap_exp.envs.intercode_bash.install import IntercodeData
 from leap_exp.envs.intercode_bash.rootfs import RootfsData
 from leap_exp.envs.webshop.environment import WebShopEnvironment
 from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, GoalKind
@@ -45,6 +46,7 @@ class Dataset(Protocol):
 
 DATASETS: Mapping[str, Dataset] = {
     "alfworld": AlfworldData(),
+    "intercode": IntercodeData(),
     "intercode_rootfs": RootfsData(),
     "webshop": WebshopData(),
 }

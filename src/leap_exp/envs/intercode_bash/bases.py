@@ -52,7 +52,7 @@ def open_base(name: str, cache: Path) -> Base:
 
     Raises:
         ConfigError: There is no such base.
-        DataError: "rootfs" is not installed.
+        DataError: "rootfs" is not installed, or is of no use to this user.
     """
     if name == HOST:
         return _host(cache)
@@ -63,6 +63,12 @@ def open_base(name: str, cache: Path) -> Base:
         raise DataError(
             f"There is no root file system at {folder}: run python -m leap_exp.data install intercode_rootfs, or take "
             f"env.base={HOST}."
+        )
+    if os.geteuid() not in (0, folder.stat().st_uid):
+        raise DataError(
+            f"The root file system at {folder} is another user's, so that its files could not be changed without root: "
+            "let LEAP_DATA name a folder of yours and install one there from an image (python -m leap_exp.data install "
+            "intercode_rootfs --from IMAGE.tar)."
         )
     return Base(name=ROOTFS, folder=folder, shown=(), identity=f"{folder} {folder.stat().st_mtime_ns}")
 

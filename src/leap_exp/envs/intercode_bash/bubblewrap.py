@@ -1,8 +1,9 @@
 """Sandboxes of bubblewrap: no container engine, no service, nothing that stays.
 
 An episode is a mount namespace of its own that holds an overlay: the base and the prepared file tree below, and above
-them a memory file system of bounded size that takes what is written. The namespace is kept by a file descriptor of this
-process alone, so that it goes with it, killed or not. A command enters the namespace and is wrapped by bubblewrap, with
+them a memory file system of bounded size that takes what is written. It has a process namespace as well, whose first
+process waits until a pipe of this process closes; with it the kernel ends all that runs in the episode. So everything
+goes with this process, whenever that is killed. A command enters both namespaces and is wrapped by bubblewrap, with
 process, network, IPC and host-name namespaces of its own; whatever it leaves in the background ends with it.
 """
 
@@ -12,17 +13,19 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from leap_exp.core.errors import EnvError
 from leap_exp.envs.installation import data_folder
 from leap_exp.envs.intercode_bash.bases import Base, open_base
 from leap_exp.envs.intercode_bash.commands import capture
+from leap_exp.envs.intercode_bash.residue import find_residue
 from leap_exp.envs.intercode_bash.sandbox import Limits, Outcome, Sandbox
 from leap_exp.envs.intercode_bash.trees import FileTree
 from leap_exp.envs.intercode_bash.version_control import GIT_IGNORE, PREPARE
@@ -73,13 +76,19 @@ class BubblewrapEngine:
                 "bubblewrap), or take env.sandbox=docker."
             )
         self._cache = data_folder() / "intercode" / "sandboxes"
-        self._cache.mkdir(parents=True, exist_ok=True)
         self._mount_point = self._cache / "mounted"
-        self._mount_point.mkdir(exist_ok=True)
-        self._base = open_base(base, self._cache)
+        try:
+            self._mount_point.mkdir(parents=True, exist_ok=True)
+            self._base = open_base(base, self._cache)
+        except OSError as error:
+            raise EnvError(
+                f"Sandboxes cannot be made in {self._cache} ({error.strerror}): let LEAP_DATA name a folder that "
+                "may be written to."
+            ) from error
         self._limits = limits
         self._started = time.time()
         _remove_orphans(self._cache)
+        weakref.finalize(self, _remove_own, self._cache, self._started)
 
     @contextmanager
     def open(self, tree: FileTree) -> Iterator[Sandbox]:
@@ -87,26 +96,26 @@ class BubblewrapEngine:
         with self._machine([self._layer(tree), self._base.folder], str(self._limits.disk_mib), self._limits) as machine:
             yield machine
 
+    def leftovers(self) -> Mapping[str, Sequence[str]]:
+        """What there is of sandboxes on this machine: a line each, by kind. Those that are open count as well."""
+        return find_residue(self._cache, self._mount_point)
+
     @contextmanager
     def _machine(self, lower: Sequence[Path], upper: str, limits: Limits) -> Iterator[_Machine]:
         """A sandbox over the folders ``lower``, the topmost first; ``upper`` as for ``_MOUNT``."""
-        namespaces = _mount(self._mount_point, lower, upper)
-        try:
+        with _mounted(self._mount_point, lower, upper) as namespaces:
             yield _Machine(self._mount_point, namespaces, self._base, limits)
-        finally:
-            for descriptor in namespaces.values():
-                os.close(descriptor)
 
     def _layer(self, tree: FileTree) -> Path:
         """The folder with ``tree`` as it is when an episode begins, to lie over the base."""
         contents = repr((_VERSION, _is_root(), self._base.identity, PREPARE, GIT_IGNORE, tree.digest))
         name = hashlib.sha256(contents.encode()).hexdigest()[:16]
         # A tree whose files have an age is made anew for every process.
-        folder = self._cache / (f"tree-{name}" if tree.made is None else f"fresh-{os.getpid()}-{self._started}-{name}")
+        folder = self._cache / (f"tree-{name}" if tree.made is None else f"{_own_prefix(self._started)}{name}")
         layer = folder / "layer"
         if not layer.is_dir():
             fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-            shutil.rmtree(fresh, ignore_errors=True)
+            _remove(fresh)
             (fresh / "layer").mkdir(parents=True)
             tree.write(fresh / "layer", now=self._started)
             (fresh / "layer" / ".gitignore").write_text(GIT_IGNORE)
@@ -120,7 +129,7 @@ class BubblewrapEngine:
                 fresh.rename(folder)
             except OSError:
                 # Another process was quicker.
-                shutil.rmtree(fresh, ignore_errors=True)
+                _remove(fresh)
         return layer
 
 
@@ -152,18 +161,19 @@ class _Machine:
         return _as_docker_says(outcome, arguments[0], workdir)
 
 
-def _mount(mount_point: Path, lower: Sequence[Path], upper: str) -> dict[str, int]:
+@contextmanager
+def _mounted(mount_point: Path, lower: Sequence[Path], upper: str) -> Iterator[dict[str, int]]:
     """Descriptors of fresh namespaces, by kind, in which the overlay is mounted on ``mount_point``."""
-    new = ["--mount"] if _is_root() else ["--user", "--map-root-user", "--mount"]
+    new = ["--mount", "--pid"] if _is_root() else ["--user", "--map-root-user", "--mount", "--pid"]
     options = "" if _is_root() else ",userxattr"
     folders = ":".join(str(folder) for folder in lower)
-    process = subprocess.Popen(
-        ["unshare", *new, "--propagation", "private", "sh", "-c", _MOUNT, "sh", mount_point, folders, options, upper],
+    command = ["sh", "-c", _MOUNT, "sh", str(mount_point), folders, options, upper]
+    with subprocess.Popen(
+        ["unshare", *new, "--fork", "--propagation", "private", "--mount-proc", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    with process:
+    ) as process:
         assert process.stdout and process.stderr  # noqa: S101 - they are pipes
         if process.stdout.readline() != b"mounted\n":
             said = process.stderr.read().decode(errors="replace").strip()
@@ -171,10 +181,13 @@ def _mount(mount_point: Path, lower: Sequence[Path], upper: str) -> dict[str, in
                 f"No sandbox can be mounted here ({said or 'no reason given'}). bubblewrap needs root, or user "
                 "namespaces and Linux 6.6 (which containers often forbid); else take env.sandbox=docker."
             )
-        kinds = ["mnt"] if _is_root() else ["user", "mnt"]
-        opened = {kind: os.open(f"/proc/{process.pid}/ns/{kind}", os.O_RDONLY) for kind in kinds}
-        process.kill()
-    return {"mount" if kind == "mnt" else kind: descriptor for kind, descriptor in opened.items()}
+        kinds = {"mount": "mnt", "pid": "pid_for_children"} | ({} if _is_root() else {"user": "user"})
+        with ExitStack() as stack:
+            descriptors = {}
+            for kind, name in kinds.items():
+                descriptors[kind] = os.open(f"/proc/{process.pid}/ns/{name}", os.O_RDONLY)
+                stack.callback(os.close, descriptors[kind])
+            yield descriptors
 
 
 def _as_docker_says(outcome: Outcome, program: str, workdir: str) -> Outcome:
@@ -190,14 +203,35 @@ def _as_docker_says(outcome: Outcome, program: str, workdir: str) -> Outcome:
     return outcome
 
 
+def _own_prefix(started: float) -> str:
+    """How the names begin of folders that an engine of this process makes for itself alone."""
+    return f"fresh-{os.getpid()}-{started}-"
+
+
+def _remove_own(cache_folder: Path, started: float) -> None:
+    """Remove them once the engine is no longer used. A fork of the process removes its own, and only those."""
+    for path in sorted(cache_folder.glob(f"{_own_prefix(started)}*")):
+        _remove(path)
+
+
 def _remove_orphans(cache_folder: Path) -> None:
     """Remove what processes that have ended left unfinished, or made for themselves."""
     for path in sorted(cache_folder.iterdir()):
         owner = re.fullmatch(r"fresh-(\d+)-.*|.*\.(\d+)\.part", path.name)
         if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
-@cache
+def _remove(folder: Path) -> None:
+    """Remove ``folder`` whatever its modes: an overlay leaves folders that their owner, unless root, may not read."""
+    for parent, names, _ in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            # Another process may be removing the same.
+            with suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _is_root() -> bool:
     return os.geteuid() == 0

@@ -24,7 +24,7 @@ def measure(engine: SandboxEngine, *, episodes: int, at_a_time: int) -> Mapping[
     """Open ``episodes`` sandboxes, ``at_a_time`` of them at once, and run some commands in turn in each."""
     opening: list[float] = []
     steps: list[float] = []
-    tree = _tree()
+    tree = measured_tree()
     with engine.open(tree):
         pass  # What is done once a file tree belongs to no episode.
     for start in range(0, episodes, at_a_time):
@@ -49,7 +49,8 @@ def measure(engine: SandboxEngine, *, episodes: int, at_a_time: int) -> Mapping[
     }
 
 
-def _tree() -> FileTree:
+def measured_tree() -> FileTree:
+    """Some dozens of small files."""
     folders = [f"/work/part{number}" for number in range(8)]
     files = [
         Entry(path=f"{folders[number % 8]}/file{number}.txt", mode=0o644, content=b"a line\n" * number)

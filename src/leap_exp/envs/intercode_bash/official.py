@@ -39,7 +39,8 @@ def read_official(folder: Path) -> Collection:
     """
     if not (folder / requests_file(SETS[0])).is_file():
         raise DataError(
-            f"There are no requests of InterCode-Bash in {folder}: {requests_file(SETS[0])} and the others are missing."
+            f"There are no requests of InterCode-Bash in {folder} ({requests_file(SETS[0])} and the others): run "
+            "python -m leap_exp.data install intercode, or give a folder that has them."
         )
     trees = {
         number: read_tree(folder / tree_file(number))

@@ -16,7 +16,7 @@ from leap_exp.core.errors import DataError
 USUAL_TIME = 1_700_000_000
 """When files without a time of their own were last changed (seconds since 1970): trees are the same every day."""
 
-_RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
+RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
 """About when the authors' trees were made and their runs logged."""
 
 
@@ -56,7 +56,7 @@ class FileTree:
         return digest.hexdigest()
 
     def write(self, root: Path, *, now: float) -> None:
-        """Make the tree under ``root``, which stands for ``/``. Directories get their times last."""
+        """Make the tree under ``root``, which stands for ``/``. Directories get their modes and times last."""
         later = now - self.made if self.made is not None else 0.0
         for entry in self.entries:
             path = root / entry.path[1:]
@@ -65,9 +65,10 @@ class FileTree:
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(entry.content)
-            path.chmod(entry.mode)
         for entry in reversed(self.entries):
-            os.utime(root / entry.path[1:], (entry.changed + later, entry.changed + later))
+            path = root / entry.path[1:]
+            path.chmod(entry.mode)
+            os.utime(path, (entry.changed + later, entry.changed + later))
 
 
 def read_tree(path: Path) -> FileTree:
@@ -80,7 +81,24 @@ def read_tree(path: Path) -> FileTree:
         entries = tuple(_entries(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not list the entries of a file tree ({error!r}).") from error
-    return FileTree(name=path.stem, entries=entries, made=_RECORDED)
+    return FileTree(name=path.stem, entries=entries, made=RECORDED)
+
+
+def list_tree(tree: FileTree) -> str:
+    """The JSON file for ``read_tree``; entries that changed when the tree was made have no ``mtime``."""
+    return json.dumps([_listed(entry, tree.made) for entry in tree.entries], indent=1) + "\n"
+
+
+def _listed(entry: Entry, made: float | None) -> dict[str, str]:
+    listed = {"path": entry.path, "mode": f"{entry.mode:o}", "type": "dir" if entry.content is None else "file"}
+    if entry.content is not None:
+        try:
+            listed["text"] = entry.content.decode()
+        except UnicodeDecodeError:
+            listed["base64"] = base64.b64encode(entry.content).decode()
+    if entry.changed != made:
+        listed["mtime"] = datetime.fromtimestamp(entry.changed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return listed
 
 
 def _entries(listed: list[Mapping[str, str]]) -> Iterator[Entry]:
@@ -90,5 +108,5 @@ def _entries(listed: list[Mapping[str, str]]) -> Iterator[Entry]:
         content = None
         if entry["type"] == "file":
             content = base64.b64decode(entry["base64"]) if "base64" in entry else entry["text"].encode()
-        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else _RECORDED
+        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else RECORDED
         yield Entry(path=entry["path"], mode=int(entry["mode"], 8), content=content, changed=changed)

@@ -4,15 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from leap_exp.core.errors import DataError
+from leap_exp.core.errors import DataError, EnvError
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.sandbox import Limits
-from tests.sandboxes import TREE, bash, ends, is_running, said
+from tests.sandboxes import TREE, bash, becomes, is_running, said
 
 
 def test_the_machines_programs_cannot_be_changed(engine):
@@ -27,8 +26,8 @@ def test_the_disk_is_bounded_in_files(engine):
         assert b"No space left" in outcome.output
 
 
-def test_nothing_is_left_when_the_process_is_killed_amid_a_command(data, engine):
-    engine()
+def test_nothing_is_left_when_the_process_is_killed_amid_a_command(engine):
+    engine = engine()
     code = (
         "from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine\n"
         "from leap_exp.envs.intercode_bash.sandbox import Limits\n"
@@ -37,21 +36,31 @@ def test_nothing_is_left_when_the_process_is_killed_amid_a_command(data, engine)
         "    print('open', flush=True)\n"
         "    machine.run(['/bin/bash', '-c', 'sleep 54.321'], workdir='/')\n"
     )
-    mounts = Path("/proc/mounts").read_text()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=dict(os.environ)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        deadline = time.monotonic() + 10
-        while not is_running("sleep", "54.321") and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert is_running("sleep", "54.321")
+        assert becomes(lambda: is_running("sleep", "54.321"))
+        assert engine.leftovers()["mounts"]
         process.send_signal(signal.SIGKILL)
-    assert ends("sleep", "54.321")
-    assert Path("/proc/mounts").read_text() == mounts
-    assert not list((data / "intercode" / "sandboxes" / "mounted").iterdir())
+    assert becomes(lambda: not any(engine.leftovers().values()))
 
 
 def test_a_base_that_is_not_there_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("LEAP_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"env\.base=host"):
         BubblewrapEngine(base="rootfs", limits=Limits())
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEAP_DATA", str(tmp_path / "file"))
+    with pytest.raises(EnvError, match=r"file/intercode/sandboxes.*LEAP_DATA"):
+        BubblewrapEngine(base="host", limits=Limits())
+
+
+def test_what_an_engine_made_for_itself_goes_with_it(engine, data):
+    engine = engine()
+    with engine.open(replace(TREE, made=0.0)):
+        assert len(list((data / "intercode" / "sandboxes").glob("fresh-*"))) == 1
+    del engine
+    assert not list((data / "intercode" / "sandboxes").glob("fresh-*"))

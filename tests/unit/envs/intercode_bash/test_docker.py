@@ -9,7 +9,7 @@ import time
 import pytest
 
 from leap_exp.core.errors import EnvError
-from tests.sandboxes import TREE, bash, ends, is_running, said
+from tests.sandboxes import TREE, bash, becomes, is_running, said
 
 pytestmark = pytest.mark.docker
 
@@ -85,7 +85,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_uses
             process.send_signal(signal.SIGKILL)
         docker_engine()
         assert containers(docker_client) <= before
-        assert ends("sleep", "54.213")
+        assert becomes(lambda: not is_running("sleep", "54.213"))
         assert said(machine, "cat /desk/note.txt") == "call back\n"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from leap_exp.envs.intercode_bash.sandbox import Excess
 from leap_exp.envs.intercode_bash.trees import Entry, FileTree
-from tests.sandboxes import TREE, bash, ends, said
+from tests.sandboxes import TREE, bash, becomes, is_running, said
 
 
 def test_a_sandbox_has_the_tree_clean_under_version_control_and_without_empty_folders(sandbox):
@@ -127,7 +127,7 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(any_engine):
         started = time.monotonic()
         assert bash(machine, "sleep 54.123 & echo done").output == b"done\n"
         assert time.monotonic() - started < 10
-    assert ends("sleep", "54.123")
+    assert becomes(lambda: not is_running("sleep", "54.123"))
 
 
 def test_many_sandboxes_are_opened_and_used_at_once(any_engine):
