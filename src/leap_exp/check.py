@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -25,7 +26,7 @@ from leap_exp.envs.check import contract_violations
 from leap_exp.envs.intercode_bash.bases import BASES, HOST
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.official import read_official
-from leap_exp.envs.intercode_bash.replay import Turn
+from leap_exp.envs.intercode_bash.replay import UNEXPLAINED, Turn
 from leap_exp.envs.intercode_bash.replay import replay as replay_runs
 from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import build_catalogue, find_files
@@ -94,23 +95,31 @@ def _add_intercode_bash(parser: argparse.ArgumentParser) -> None:
 
 def _check_intercode_bash(options: argparse.Namespace) -> int:
     collection = read_official(options.source or options.runs.resolve().parent)
-    engine = BubblewrapEngine(base=options.base, limits=Limits())
+    # As it was recorded: in containers that last, without limits but the time that a command may take.
+    engine = BubblewrapEngine(base=options.base, limits=Limits(), resident=True)
     turns: list[Turn] = []
     for turn in replay_runs(options.runs, collection, engine):
         turns.append(turn)
-        if not (turn.same_observation and turn.same_reward):
+        if not turn.same:
             print(turn, flush=True)
+    differing = [turn for turn in turns if not turn.same]
+    unexplained = sum(turn.reason is None for turn in differing)
+    for reason, count in Counter(turn.reason or UNEXPLAINED for turn in differing).most_common():
+        print(f"{count} turns because of {reason}")
     shares = {
         "equal observations": sum(turn.same_observation for turn in turns),
-        "up to the order of words": sum(turn.same_words for turn in turns),
+        "up to the order of lines": sum(turn.same_lines for turn in turns),
         "equal rewards": sum(turn.same_reward for turn in turns),
+        "equal in both": len(turns) - len(differing),
+        "explained": len(differing) - unexplained,
+        "unexplained": unexplained,
     }
     print(
         f"{len(turns)} turns",
         *(f"{name}: {count} ({count / len(turns):.1%})" for name, count in shares.items()),
         sep=", ",
     )
-    return int(any(not (turn.same_observation and turn.same_reward) for turn in turns))
+    return int(bool(differing))
 
 
 def _add_alfworld(parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,9 @@ from leap_exp.core.errors import DataError
 USUAL_TIME = 1_700_000_000
 """When files without a time of their own were last changed (seconds since 1970): trees are the same every day."""
 
-_RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
-"""About when the authors' trees were made and their runs logged."""
+RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
+"""About when the authors' runs were logged."""
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class FileTree:
     name: str
     entries: tuple[Entry, ...]
     made: float | None = None
+    variables: tuple[tuple[str, str], ...] = ()
+    """Of the environment of every command, beside those that all trees have."""
 
     @property
     def digest(self) -> str:
@@ -70,25 +73,28 @@ class FileTree:
             os.utime(root / entry.path[1:], (entry.changed + later, entry.changed + later))
 
 
-def read_tree(path: Path) -> FileTree:
+def read_tree(path: Path, *, age_days: float = 0.0) -> FileTree:
     """The tree that the JSON file ``path`` lists: path, type, octal mode, text or base64, and ``mtime`` where set.
+
+    Entries without an ``mtime`` are ``age_days`` old.
 
     Raises:
         DataError: The file cannot be read as such a list.
     """
     try:
-        entries = tuple(_entries(json.loads(path.read_text(encoding="utf-8"))))
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        entries = tuple(_entries(listed, RECORDED - age_days * _DAY))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not list the entries of a file tree ({error!r}).") from error
-    return FileTree(name=path.stem, entries=entries, made=_RECORDED)
+    return FileTree(name=path.stem, entries=entries, made=RECORDED)
 
 
-def _entries(listed: list[Mapping[str, str]]) -> Iterator[Entry]:
+def _entries(listed: list[Mapping[str, str]], built: float) -> Iterator[Entry]:
     for entry in sorted(listed, key=lambda each: each["path"]):
         if entry["type"] not in ("file", "dir"):
             raise DataError(f"{entry['path']} is a {entry['type']!r}, neither a file nor a directory.")
         content = None
         if entry["type"] == "file":
             content = base64.b64decode(entry["base64"]) if "base64" in entry else entry["text"].encode()
-        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else _RECORDED
+        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else built
         yield Entry(path=entry["path"], mode=int(entry["mode"], 8), content=content, changed=changed)

@@ -1,0 +1,100 @@
+"""Why a recorded turn comes out otherwise when it is played again: rules, as data.
+
+Most reasons are shown to be the reason: with what the rule is about made alike on both sides, both are equal. The
+others are a matter of what the command asks for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+CLOCK, ORDER, RACE = "clock", "order of folders", "two writers at a time"
+HOST, KERNEL, PROCESSOR, DISK = "name of the machine", "kernel and its processes", "processor", "disk"
+NETWORK, IMAGE = "network", "files and versions of the image"
+
+REASONS = {
+    CLOCK: "The output tells when files were written or archives made, or depends on how much time passed.",
+    ORDER: "The same lines or words: find, grep and tar go through a folder in the order that its disk keeps.",
+    RACE: "The same characters: two programs write at the same time.",
+    HOST: "A container's name is drawn at random.",
+    KERNEL: "Release, load, processes and /sys of the recording's machine.",
+    PROCESSOR: "0/0 is nan on the ARM processor of the recording, and -nan on others; or the number of processors.",
+    DISK: "How full the disk is.",
+    NETWORK: "Sandboxes have none, the recording had.",
+    IMAGE: "What the Ubuntu image has in its system folders, and the release of its tools.",
+}
+"""What stands behind the reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Likeness:
+    """Makes outputs alike that differ for ``reason``."""
+
+    reason: str
+    apply: Callable[[str], str]
+
+
+def _hide(reason: str, pattern: str) -> _Likeness:
+    compiled = re.compile(pattern)
+    return _Likeness(reason, lambda text: compiled.sub("_", text))
+
+
+_LIKENESSES = (
+    _hide(CLOCK, r"\b[A-Z][a-z]{2} [ \d]\d +(\d\d:\d\d|\d{4})|\b\d{4}-\d\d-\d\d \d\d:\d\d"),
+    _hide(HOST, r"\b[0-9a-f]{12}\b"),
+    _hide(PROCESSOR, r"-?\bnan\b"),
+    _Likeness(ORDER, lambda text: "\n".join(sorted(text.splitlines()))),
+)
+"""In the order in which they are applied."""
+
+_ASKED = (
+    (NETWORK, r"\b(dig|curl|ping)\b"),
+    (KERNEL, r"\buname\b|\b(ps|uptime|top|w) |/proc/loadavg|(tar|grep) .* \.( |$)"),
+    (DISK, r"\bdf\b"),
+    (PROCESSOR, r"\bnproc\b"),
+    (CLOCK, r"\bcal\b|-mmin|%T|%t"),
+    (CLOCK, r"\bmd5sum\b"),
+    (IMAGE, r"\bfind (/testbed )?(/|\$\{DIRECTORY\}|-name) |/var/log|/etc/group|_VERSION|which"),
+)
+"""What a command that matches asks for; the first that does counts."""
+
+
+def explain_output(action: str, recorded: str, observed: str) -> str | None:
+    """Why the output of ``action`` is not the recorded one, if a rule tells; several reasons are joined by " + "."""
+    if shown := _shown(recorded, observed):
+        return " + ".join(shown)
+    if sorted(recorded) == sorted(observed):
+        return RACE
+    return _asked(action)
+
+
+def explain_reward(action: str, gold: str) -> str | None:
+    """Why the reward of ``action`` is not the recorded one, if a rule tells.
+
+    The output of the gold command was not recorded: what it asks for is all that is known of it.
+    """
+    return _asked(gold) or _asked(action)
+
+
+def _shown(recorded: str, observed: str) -> Sequence[str]:
+    """The reasons without one of which the two would not be alike; none if they are not alike with all."""
+    needed = list(_LIKENESSES)
+    if _alike(recorded, needed) != _alike(observed, needed):
+        return ()
+    for likeness in _LIKENESSES:
+        fewer = [other for other in needed if other is not likeness]
+        if _alike(recorded, fewer) == _alike(observed, fewer):
+            needed = fewer
+    return [likeness.reason for likeness in needed]
+
+
+def _alike(text: str, likenesses: Sequence[_Likeness]) -> str:
+    for likeness in likenesses:
+        text = likeness.apply(text)
+    return text
+
+
+def _asked(command: str) -> str | None:
+    return next((reason for reason, pattern in _ASKED if re.search(pattern, command)), None)
