@@ -26,6 +26,7 @@ from leap_exp.envs.check import contract_violations
 from leap_exp.envs.intercode_bash.bases import BASES, HOST
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.official import read_official
+from leap_exp.envs.intercode_bash.reasons import REASONS
 from leap_exp.envs.intercode_bash.replay import UNEXPLAINED, Turn
 from leap_exp.envs.intercode_bash.replay import replay as replay_runs
 from leap_exp.envs.intercode_bash.sandbox import Limits
@@ -106,6 +107,8 @@ def _check_intercode_bash(options: argparse.Namespace) -> int:
     unexplained = sum(turn.reason is None for turn in differing)
     for reason, count in Counter(turn.reason or UNEXPLAINED for turn in differing).most_common():
         print(f"{count} turns because of {reason}")
+    for reason, text in REASONS.items():
+        print(f"{reason}: {text}")
     shares = {
         "equal observations": sum(turn.same_observation for turn in turns),
         "up to the order of lines": sum(turn.same_lines for turn in turns),

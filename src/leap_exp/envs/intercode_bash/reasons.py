@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-CLOCK, ORDER, RACE = "clock", "order of folders", "two writers at a time"
+CLOCK, ORDER, RACE, ARCHIVE = "clock", "order of folders", "two writers at a time", "archives of the trees"
 HOST, KERNEL, PROCESSOR, DISK = "name of the machine", "kernel and its processes", "processor", "disk"
 NETWORK, IMAGE = "network", "files and versions of the image"
 
 REASONS = {
     CLOCK: "The output tells when files were written or archives made, or depends on how much time passed.",
+    ARCHIVE: "Bytes and contents of the archives in the file trees, which the dump has from another set-up.",
     ORDER: "The same lines or words: find, grep and tar go through a folder in the order that its disk keeps.",
     RACE: "The same characters: two programs write at the same time.",
     HOST: "A container's name is drawn at random.",
@@ -23,7 +24,7 @@ REASONS = {
     PROCESSOR: "0/0 is nan on the ARM processor of the recording, and -nan on others; or the number of processors.",
     DISK: "How full the disk is.",
     NETWORK: "Sandboxes have none, the recording had.",
-    IMAGE: "What the Ubuntu image has in its system folders, and the release of its tools.",
+    IMAGE: "What the ARM image has in its system folders (no /lib64) and in /sys, and the release of its tools.",
 }
 """What stands behind the reasons."""
 
@@ -43,6 +44,7 @@ def _hide(reason: str, pattern: str) -> _Likeness:
 
 _LIKENESSES = (
     _hide(CLOCK, r"\b[A-Z][a-z]{2} [ \d]\d +(\d\d:\d\d|\d{4})|\b\d{4}-\d\d-\d\d \d\d:\d\d"),
+    _hide(ARCHIVE, r"\d+(?= _ \S*\.tar\.gz)|\b[0-9a-f]{32}(?=  \S*\.tar\.gz)|(?<=\.tar\.gz )[0-9a-f]{32}"),
     _hide(HOST, r"\b[0-9a-f]{12}\b"),
     _hide(PROCESSOR, r"-?\bnan\b"),
     _Likeness(ORDER, lambda text: "\n".join(sorted(text.splitlines()))),
@@ -51,23 +53,28 @@ _LIKENESSES = (
 
 _ASKED = (
     (NETWORK, r"\b(dig|curl|ping)\b"),
-    (KERNEL, r"\buname\b|\b(ps|uptime|top|w) |/proc/loadavg|(tar|grep) .* \.( |$)"),
+    (KERNEL, r"\buname\b|\b(ps|uptime|top|w) |/proc/loadavg|\b(tar|grep) .* \.( |$)"),
     (DISK, r"\bdf\b"),
     (PROCESSOR, r"\bnproc\b"),
     (CLOCK, r"\bcal\b|-mmin|%T|%t"),
-    (CLOCK, r"\bmd5sum\b"),
-    (IMAGE, r"\bfind (/testbed )?(/|\$\{DIRECTORY\}|-name) |/var/log|/etc/group|_VERSION|which"),
+    (ARCHIVE, r"\bmd5sum\b|\btar -ztvf"),
+    (IMAGE, r"\bfind (/testbed )?(/|\$\{DIRECTORY\}|-name) |/var/log|/etc/group|_VERSION|\bwhich\b|\btar .* \*$|ls -p"),
 )
 """What a command that matches asks for; the first that does counts."""
+_MADE = (CLOCK, r"\btar -?c")
+"""What the reward has from a gold command that makes an archive: its bytes hold the times of files."""
 
 
-def explain_output(action: str, recorded: str, observed: str) -> str | None:
-    """Why the output of ``action`` is not the recorded one, if a rule tells; several reasons are joined by " + "."""
+def explain_output(action: str, gold: str, recorded: str, observed: str) -> str | None:
+    """Why the output of ``action`` is not the recorded one, if a rule tells; several reasons are joined by " + ".
+
+    What ``gold`` asks for, the request is about: so it counts where the action itself does not tell.
+    """
     if shown := _shown(recorded, observed):
         return " + ".join(shown)
     if sorted(recorded) == sorted(observed):
         return RACE
-    return _asked(action)
+    return _asked(action, _ASKED) or _asked(gold, _ASKED)
 
 
 def explain_reward(action: str, gold: str) -> str | None:
@@ -75,7 +82,7 @@ def explain_reward(action: str, gold: str) -> str | None:
 
     The output of the gold command was not recorded: what it asks for is all that is known of it.
     """
-    return _asked(gold) or _asked(action)
+    return _asked(gold, (*_ASKED, _MADE)) or _asked(action, _ASKED)
 
 
 def _shown(recorded: str, observed: str) -> Sequence[str]:
@@ -96,5 +103,5 @@ def _alike(text: str, likenesses: Sequence[_Likeness]) -> str:
     return text
 
 
-def _asked(command: str) -> str | None:
-    return next((reason for reason, pattern in _ASKED if re.search(pattern, command)), None)
+def _asked(command: str, rules: Sequence[tuple[str, str]]) -> str | None:
+    return next((reason for reason, pattern in rules if re.search(pattern, command)), None)

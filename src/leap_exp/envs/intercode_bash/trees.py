@@ -70,7 +70,9 @@ class FileTree:
                 path.write_bytes(entry.content)
             path.chmod(entry.mode)
         for entry in reversed(self.entries):
-            os.utime(root / entry.path[1:], (entry.changed + later, entry.changed + later))
+            changed = entry.changed + later
+            # However old a file's contents are made to look, it has been read when it was put there.
+            os.utime(root / entry.path[1:], (changed if self.made is None else now, changed))
 
 
 def read_tree(path: Path, *, age_days: float = 0.0) -> FileTree:

@@ -92,7 +92,7 @@ def test_recordings_that_are_none_are_named(folder, engine):
     ],
 )
 def test_reasons_of_outputs(action, recorded, observed, reason):
-    assert explain_output(action, recorded, observed) == reason
+    assert explain_output(action, "cat a", recorded, observed) == reason
     assert set((reason or "clock").split(" + ")) <= set(REASONS)
 
 
