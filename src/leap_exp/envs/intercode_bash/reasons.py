@@ -57,28 +57,28 @@ _ASKED = (
     (DISK, r"\bdf\b"),
     (PROCESSOR, r"\bnproc\b"),
     (CLOCK, r"\bcal\b|-mmin|%T|%t"),
-    (ARCHIVE, r"\bmd5sum\b|\btar -ztvf"),
     (IMAGE, r"\bfind (/testbed )?(/|\$\{DIRECTORY\}|-name) |/var/log|/etc/group|_VERSION|\bwhich\b|\btar .* \*$|ls -p"),
+    (ARCHIVE, r"\bmd5sum\b|\btar -ztvf"),
 )
 """What a command that matches asks for; the first that does counts."""
-_MADE = (CLOCK, r"\btar -?c")
+_MADE = (CLOCK, r"\btar -?\w*c")
 """What the reward has from a gold command that makes an archive: its bytes hold the times of files."""
 
 
-def explain_output(action: str, gold: str, recorded: str, observed: str) -> str | None:
-    """Why the output of ``action`` is not the recorded one, if a rule tells; several reasons are joined by " + ".
+def explain_output(action: str, gold: str, recorded: str, observed: str) -> Sequence[str]:
+    """Why the output of ``action`` is not the recorded one; nothing if no rule tells.
 
     What ``gold`` asks for, the request is about: so it counts where the action itself does not tell.
     """
     if shown := _shown(recorded, observed):
-        return " + ".join(shown)
+        return shown
     if sorted(recorded) == sorted(observed):
-        return RACE
+        return (RACE,)
     return _asked(action, _ASKED) or _asked(gold, _ASKED)
 
 
-def explain_reward(action: str, gold: str) -> str | None:
-    """Why the reward of ``action`` is not the recorded one, if a rule tells.
+def explain_reward(action: str, gold: str) -> Sequence[str]:
+    """Why the reward of ``action`` is not the recorded one; nothing if no rule tells.
 
     The output of the gold command was not recorded: what it asks for is all that is known of it.
     """
@@ -103,5 +103,5 @@ def _alike(text: str, likenesses: Sequence[_Likeness]) -> str:
     return text
 
 
-def _asked(command: str, rules: Sequence[tuple[str, str]]) -> str | None:
-    return next((reason for reason, pattern in rules if re.search(pattern, command)), None)
+def _asked(command: str, rules: Sequence[tuple[str, str]]) -> Sequence[str]:
+    return [reason for reason, pattern in rules if re.search(pattern, command)][:1]

@@ -19,7 +19,7 @@ from pathlib import Path
 from leap_exp.core.errors import DataError
 from leap_exp.envs.intercode_bash.episode import BashEpisode
 from leap_exp.envs.intercode_bash.official import OfficialRequests
-from leap_exp.envs.intercode_bash.reasons import explain_output, explain_reward
+from leap_exp.envs.intercode_bash.reasons import ORDER, explain_output, explain_reward
 from leap_exp.envs.intercode_bash.requests import Request
 from leap_exp.envs.intercode_bash.reward import Gold, run_gold
 from leap_exp.envs.intercode_bash.sandbox import Sandbox, SandboxEngine
@@ -83,10 +83,17 @@ class Turn:
 
     @property
     def reason(self) -> str | None:
-        """Why something differs, or None if no rule tells: of the observation, or of the reward alone."""
+        """Why something differs, several reasons joined; None if no rule tells."""
+        of_output: Sequence[str] = ()
         if not self.same_observation:
-            return explain_output(self.action, self.gold, self.recorded, self.observed)
-        return None if self.same_reward else explain_reward(self.action, self.gold)
+            of_output = explain_output(self.action, self.gold, self.recorded, self.observed)
+            if not of_output:
+                return None
+        of_reward = () if self.same_reward else explain_reward(self.action, self.gold)
+        # The reward does not heed the order of lines: that it differs must have another reason.
+        if not self.same_reward and set(of_output) <= {ORDER} and not of_reward:
+            return None
+        return " + ".join(dict.fromkeys((*of_output, *of_reward))) or None
 
 
 def replay(folder: Path, collection: OfficialRequests, engine: SandboxEngine) -> Iterator[Turn]:
