@@ -1,4 +1,4 @@
-"""``python -m leap_exp.bench NAME``: time one environment; the last line is one JSON object."""
+"""``python -m leap_exp.bench NAME``: measure one thing; the last line is one JSON object."""
 
 import argparse
 import gc
@@ -12,8 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from leap_exp.analysis.leakage import leaking_share
+from leap_exp.config.groups import SCHEMAS, members
 from leap_exp.core.errors import LeapError
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.protocols import Policy
 from leap_exp.core.seeding import derive_seed
+from leap_exp.core.types import Correction, Trajectory
+from leap_exp.correct import brief
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine import OpenPlay, Play, open_fast
@@ -26,9 +32,13 @@ from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import find_files
 from leap_exp.envs.webshop.measure import REFERENCE_STEPS_PER_SECOND, measure_build, measure_use
 from leap_exp.envs.webshop.multiply import multiply
+from leap_exp.rollout import rollout
+from leap_exp.students.scripted import OraclePolicy, RandomPolicy
+from leap_exp.teachers.oracle import OracleTeacher
 
 _SMALL_CATALOGUE = 1_000
 _GAMES = 12
+_EPISODES_AT_ONCE = 32
 _STEPS_AN_EPISODE = 30
 _FAST_EPISODES_A_TURN = 60
 """The fast engine plays that many episodes for one of the reference, so that both are timed for a measurable while."""
@@ -54,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bash.add_argument("--sandbox", choices=ENGINES, default=BUBBLEWRAP, help="what makes them")
     bash.add_argument("--base", choices=BASES, default=HOST, help="what they have beneath the file tree")
     bash.set_defaults(run=_bench_intercode_bash)
+    leakage = names.add_parser("leakage", help="how often the oracle's corrections give away what is hidden, by level")
+    leakage.add_argument("--env", choices=members("env"), nargs="*", default=members("env"))
+    leakage.add_argument("--tasks", type=int, default=60, help="training tasks of each environment")
+    leakage.set_defaults(run=_bench_leakage)
     options = parser.parse_args(arguments)
     try:
         print(json.dumps(options.run(options)))
@@ -116,6 +130,42 @@ def _bench_intercode_bash(options: argparse.Namespace) -> dict[str, object]:
     engine = open_engine(options.sandbox, base=options.base, limits=Limits())
     figures = measure(engine, episodes=options.episodes, at_a_time=options.at_a_time)
     return {"benchmark": "intercode_bash", "sandbox": engine.name, "base": options.base, **figures}
+
+
+def _bench_leakage(options: argparse.Namespace) -> dict[str, object]:
+    shares = {name: _leakage(name, options.tasks) for name in options.env}
+    return {"benchmark": "leakage", "tasks": options.tasks, **shares}
+
+
+def _leakage(name: str, count: int) -> dict[str, dict[str, float]]:
+    """By level, the share of reasons that leak: in corrections of a random policy, and where the oracle acts itself."""
+    settings = SCHEMAS["env"][name]()
+    environment = settings.build()
+    tasks = environment.tasks(settings.train_split)[:count]
+
+    def play(policy: Policy) -> list[Trajectory]:
+        return rollout(
+            environment,
+            policy,
+            tasks,
+            seed=0,
+            max_steps=settings.max_steps_train,
+            batch=_EPISODES_AT_ONCE,
+            on_progress=lambda *_: None,
+        )
+
+    wandering = play(RandomPolicy())
+    shares = {}
+    for level in Disclosure:
+        teacher = OracleTeacher(environment, seed=0)
+        found = {}
+        for kind, trajectories in (("of_random", wandering), ("acting", play(OraclePolicy(environment, level)))):
+            results = teacher.correct(trajectories, [brief(environment, each.task, level) for each in trajectories])
+            corrections = [result for result in results if isinstance(result, Correction)]
+            found[kind] = round(leaking_share(corrections), 3)
+        shares[level.value] = found
+        print(name, level.value, found, file=sys.stderr, flush=True)
+    return shares
 
 
 def _build_webshop(source: Path, products: int, scratch: Path, catalogue: Path) -> dict[str, float]:

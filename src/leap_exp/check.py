@@ -7,6 +7,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -25,11 +26,13 @@ from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay, require_textw
 from leap_exp.envs.check import contract_violations
 from leap_exp.envs.intercode_bash.bases import BASES, HOST
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.differences import REASONS
+from leap_exp.envs.intercode_bash.engines import BUBBLEWRAP, DOCKER, open_engine
 from leap_exp.envs.intercode_bash.leftovers import MakeEngine, find_leftovers
 from leap_exp.envs.intercode_bash.official import read_official
-from leap_exp.envs.intercode_bash.replay import Turn
+from leap_exp.envs.intercode_bash.replay import UNEXPLAINED, Turn
 from leap_exp.envs.intercode_bash.replay import replay as replay_runs
-from leap_exp.envs.intercode_bash.sandbox import Limits, SandboxEngine
+from leap_exp.envs.intercode_bash.sandbox import Limits
 from leap_exp.envs.webshop.authors_files import build_catalogue, find_files
 from leap_exp.envs.webshop.catalogue import Catalogue
 from leap_exp.envs.webshop.nouns import WordTagger
@@ -39,7 +42,6 @@ from leap_exp.envs.webshop.replay import replay
 _GAMES_A_PROCESS = 100
 _REPORT_EVERY = 50
 
-_SANDBOXES = {"bubblewrap": BubblewrapEngine}
 
 _Source = tuple[str, Callable[[], str]]
 """A game's id and how to get the text of its file."""
@@ -97,14 +99,15 @@ def _add_intercode_bash(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", type=Path, metavar="FOLDER", help="requests and file systems (default: beside PATH)"
     )
     parser.add_argument("--base", choices=BASES, default=HOST, help="what the sandboxes have beneath the file systems")
-    parser.add_argument("--sandbox", choices=sorted(_SANDBOXES), default="bubblewrap", help="what makes the sandboxes")
+    parser.add_argument("--sandbox", choices=(BUBBLEWRAP, DOCKER), default=BUBBLEWRAP, help="what makes the sandboxes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
     parser.set_defaults(run=_check_intercode_bash)
 
 
 def _check_intercode_bash(options: argparse.Namespace) -> int:
-    make_engine = partial(_SANDBOXES[options.sandbox], base=options.base, limits=Limits())
-    return _check_runs(options, make_engine()) if options.runs else _check_leftovers(options, make_engine)
+    if options.runs:
+        return _check_runs(options)
+    return _check_leftovers(options, partial(open_engine, options.sandbox, base=options.base, limits=Limits()))
 
 
 def _check_leftovers(options: argparse.Namespace, make_engine: MakeEngine) -> int:
@@ -130,24 +133,35 @@ def _check_leftovers(options: argparse.Namespace, make_engine: MakeEngine) -> in
     return int(any(counts.values()))
 
 
-def _check_runs(options: argparse.Namespace, engine: SandboxEngine) -> int:
+def _check_runs(options: argparse.Namespace) -> int:
     collection = read_official(options.source or options.runs.resolve().parent)
+    # As it was recorded: in containers that last, without limits but the time that a command may take.
+    engine = BubblewrapEngine(base=options.base, limits=Limits(), resident=True)
     turns: list[Turn] = []
     for turn in replay_runs(options.runs, collection, engine):
         turns.append(turn)
-        if not (turn.same_observation and turn.same_reward):
+        if not turn.same:
             print(turn, flush=True)
+    differing = [turn for turn in turns if not turn.same]
+    unexplained = sum(turn.reason is None for turn in differing)
+    for reason, count in Counter(turn.reason or UNEXPLAINED for turn in differing).most_common():
+        print(f"{count} turns because of {reason}")
+    for reason, text in REASONS.items():
+        print(f"{reason}: {text}")
     shares = {
         "equal observations": sum(turn.same_observation for turn in turns),
-        "up to the order of words": sum(turn.same_words for turn in turns),
+        "up to the order of lines": sum(turn.same_lines for turn in turns),
         "equal rewards": sum(turn.same_reward for turn in turns),
+        "equal in both": len(turns) - len(differing),
+        "explained": len(differing) - unexplained,
+        "unexplained": unexplained,
     }
     print(
         f"{len(turns)} turns",
         *(f"{name}: {count} ({count / len(turns):.1%})" for name, count in shares.items()),
         sep=", ",
     )
-    return int(any(not (turn.same_observation and turn.same_reward) for turn in turns))
+    return int(bool(differing))
 
 
 def _add_alfworld(parser: argparse.ArgumentParser) -> None:

@@ -19,14 +19,16 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from leap_exp.core.errors import EnvError
 from leap_exp.envs.installation import data_folder
 from leap_exp.envs.intercode_bash.bases import Base, open_base
-from leap_exp.envs.intercode_bash.commands import capture
+from leap_exp.envs.intercode_bash.commands import capture, family
 from leap_exp.envs.intercode_bash.residue import find_residue
 from leap_exp.envs.intercode_bash.sandbox import Limits, Outcome, Sandbox
+from leap_exp.envs.intercode_bash.shell import SHELL
 from leap_exp.envs.intercode_bash.trees import FileTree
 from leap_exp.envs.intercode_bash.version_control import GIT_IGNORE, PREPARE
 
@@ -44,8 +46,8 @@ ENVIRONMENT = {
     "HOSTNAME": "sandbox",
     "HOME": "/root",
 }
-CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
-"""What root may do in a sandbox: deal with files and users, and nothing that reaches the machine."""
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_RAW", "SETGID", "SETUID")
+"""What root may do in a sandbox: deal with files and users, ping itself, and nothing that reaches the machine."""
 
 # $1 mount point, $2 lower folders, $3 options; $4 size of the upper layer in MiB, or the folder that is to become it.
 _MOUNT = """
@@ -62,6 +64,10 @@ mount --bind "${upper%/*}/root" "$1" && echo mounted && read -r _
 class BubblewrapEngine:
     """Sandboxes on ``base`` ("host" or "rootfs"), each command within ``limits``.
 
+    With ``resident``, a sandbox is as the original's containers are: it has a host name of its own, what is written
+    lies on the disk and is not bounded, and commands run beside a first process, so that what they leave in the
+    background runs on, within no limits, until the sandbox is closed.
+
     Raises:
         EnvError: bubblewrap or something else that is needed is not installed, or may not be used here.
         LeapError: The base is not there.
@@ -69,7 +75,7 @@ class BubblewrapEngine:
 
     name = "bubblewrap"
 
-    def __init__(self, *, base: str, limits: Limits) -> None:
+    def __init__(self, *, base: str, limits: Limits, resident: bool = False) -> None:
         if missing := [program for program in _PROGRAMS if not shutil.which(program)]:
             raise EnvError(
                 f"{missing[0]} is not installed: install the packages bubblewrap and util-linux (apt-get install "
@@ -86,6 +92,8 @@ class BubblewrapEngine:
                 "may be written to."
             ) from error
         self._limits = limits
+        self._resident = resident
+        self._numbers = count(1)
         self._started = time.time()
         _remove_orphans(self._cache)
         weakref.finalize(self, _remove_own, self._cache, self._started)
@@ -93,18 +101,35 @@ class BubblewrapEngine:
     @contextmanager
     def open(self, tree: FileTree) -> Iterator[Sandbox]:
         """A fresh sandbox with ``tree``; the first time that a tree is asked for it is put under version control."""
-        with self._machine([self._layer(tree), self._base.folder], str(self._limits.disk_mib), self._limits) as machine:
-            yield machine
+        lower = [self._layer(tree), self._base.folder]
+        variables = dict(tree.variables)
+        if not self._resident:
+            with self._machine(lower, str(self._limits.disk_mib), self._limits, variables) as machine:
+                yield machine
+            return
+        name = hashlib.sha256(f"sandbox {next(self._numbers)}".encode()).hexdigest()[:12]
+        folder = self._cache / f"{_own_prefix(self._started)}{name}"
+        (folder / "upper").mkdir(parents=True)
+        try:
+            with (
+                self._machine(lower, str(folder / "upper"), self._limits, {**variables, "HOSTNAME": name}) as machine,
+                machine.first_process(),
+            ):
+                yield machine
+        finally:
+            _remove(folder)
 
     def leftovers(self) -> Mapping[str, Sequence[str]]:
         """What there is of sandboxes on this machine: a line each, by kind. Those that are open count as well."""
         return find_residue(self._cache, self._mount_point)
 
     @contextmanager
-    def _machine(self, lower: Sequence[Path], upper: str, limits: Limits) -> Iterator[_Machine]:
+    def _machine(
+        self, lower: Sequence[Path], upper: str, limits: Limits, environment: Mapping[str, str]
+    ) -> Iterator[_Machine]:
         """A sandbox over the folders ``lower``, the topmost first; ``upper`` as for ``_MOUNT``."""
         with _mounted(self._mount_point, lower, upper) as namespaces:
-            yield _Machine(self._mount_point, namespaces, self._base, limits)
+            yield _Machine(self._mount_point, namespaces, self._base, limits, {**ENVIRONMENT, **environment})
 
     def _layer(self, tree: FileTree) -> Path:
         """The folder with ``tree`` as it is when an episode begins, to lie over the base."""
@@ -120,7 +145,7 @@ class BubblewrapEngine:
             tree.write(fresh / "layer", now=self._started)
             (fresh / "layer" / ".gitignore").write_text(GIT_IGNORE)
             limits = Limits(seconds=_PREPARING_SECONDS)
-            with self._machine([self._base.folder], str(fresh / "layer"), limits) as machine:
+            with self._machine([self._base.folder], str(fresh / "layer"), limits, {}) as machine:
                 outcome = machine.run(["/bin/bash", "-c", PREPARE], workdir="/")
             if outcome.exit_code != 0:
                 text = outcome.output.decode(errors="replace").strip()
@@ -136,7 +161,9 @@ class BubblewrapEngine:
 class _Machine:
     """A mounted overlay in which commands are run; a ``Sandbox``."""
 
-    def __init__(self, root: Path, namespaces: dict[str, int], base: Base, limits: Limits) -> None:
+    def __init__(
+        self, root: Path, namespaces: Mapping[str, int], base: Base, limits: Limits, environment: Mapping[str, str]
+    ) -> None:
         self._limits = limits
         self._descriptors = tuple(namespaces.values())
         self._prefix = [
@@ -148,15 +175,46 @@ class _Machine:
             *("--dev", "/dev", "--proc", "/proc"),
             *(word for path in _READ_ONLY for word in ("--ro-bind-try", path, path)),
             *(word for path in _MASKED if Path(path).exists() for word in ("--ro-bind", "/dev/null", path)),
-            *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--hostname", "sandbox"),
+            *("--unshare-net", "--unshare-ipc", "--unshare-uts", "--hostname", environment["HOSTNAME"]),
             *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
             *(word for name in CAPABILITIES for word in ("--cap-add", f"CAP_{name}")),
-            *("--clearenv", *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value))),
+            *("--clearenv", *(word for name, value in environment.items() for word in ("--setenv", name, value))),
         ]
+        self._processes = ["--unshare-pid"]
+
+    @contextmanager
+    def first_process(self) -> Iterator[None]:
+        """Have a shell that waits, and run all commands beside it, as long as the context lasts."""
+        reading, writing = os.pipe()
+        command = [*self._prefix, "--unshare-pid", "--as-pid-1", "--info-fd", str(writing), "--", SHELL]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(*self._descriptors, writing),
+        ) as shell:
+            os.close(writing)
+            with os.fdopen(reading, encoding="utf-8") as information:
+                # What it says does not matter: it comes once the shell is there. The pipe stays open.
+                next((line for line in information if "}" in line), None)
+            *_, first = family(shell.pid)
+            try:
+                namespace = os.open(f"/proc/{first}/ns/pid_for_children", os.O_RDONLY)
+            except OSError as error:
+                shell.kill()
+                raise EnvError(f"No first process could be started in a sandbox ({error}).") from error
+            self._descriptors = (*self._descriptors, namespace)
+            self._processes = ["--pidns", str(namespace)]
+            try:
+                yield
+            finally:
+                os.close(namespace)
+                shell.kill()
 
     def run(self, arguments: Sequence[str], *, workdir: str) -> Outcome:
         """Run a program to its end; what it leaves in the background is ended with it."""
-        command = [*self._prefix, "--chdir", workdir, "--", *arguments]
+        command = [*self._prefix, *self._processes, "--chdir", workdir, "--", *arguments]
         outcome = capture(command, limits=self._limits, descriptors=self._descriptors)
         return _as_docker_says(outcome, arguments[0], workdir)
 

@@ -83,14 +83,14 @@ def _read(process: subprocess.Popen[bytes], descriptor: int, limits: Limits) -> 
 def _excess(pid: int, limits: Limits) -> Excess | None:
     """What the process ``pid`` and its descendants use too much of, if anything."""
     pages = 0
-    for count, member in enumerate(_family(pid), start=1):
+    for count, member in enumerate(family(pid), start=1):
         if count > limits.processes:
             return Excess.PROCESSES
         pages += _resident_pages(member)
     return Excess.MEMORY if pages * _PAGE > limits.memory_mib << 20 else None
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
     """The process and its descendants; those that end meanwhile may be missing."""
     waiting = [pid]
     while waiting:

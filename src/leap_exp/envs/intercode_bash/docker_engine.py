@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,11 +77,20 @@ class DockerEngine:
         with self._making:
             image = self._images.get(tree.digest) or self._image(tree)
             self._images[tree.digest] = image
-        with self._container(image, self._limits) as container:
+        with self._container(image, self._limits, tree.variables) as container:
             yield Commands(container, self._limits)
 
+    def leftovers(self) -> Mapping[str, Sequence[str]]:
+        """What there is of sandboxes here, a line each, by kind: all containers, and images that go with a process."""
+        containers = self._client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True)
+        images = self._client.images.list(filters={"label": OWNER})
+        return {
+            "containers": [f"{container.name} of {container.labels[OWNER]}" for container in containers],
+            "images": [f"{image.id} of {image.labels[OWNER]}" for image in images if image.labels[OWNER]],
+        }
+
     @contextmanager
-    def _container(self, image: str, limits: Limits) -> Iterator[Container]:
+    def _container(self, image: str, limits: Limits, variables: Sequence[tuple[str, str]]) -> Iterator[Container]:
         """A running container that is removed in the end."""
         name = f"{_NAME}-{uuid.uuid4().hex[:16]}"
         memory = limits.memory_mib << 20
@@ -95,7 +104,7 @@ class DockerEngine:
                     user="root",
                     working_dir="/",
                     hostname="sandbox",
-                    environment=ENVIRONMENT,
+                    environment={**ENVIRONMENT, **dict(variables)},
                     labels={OWNER: self._owner},
                     network_mode="none",
                     cap_drop=["ALL"],
@@ -132,7 +141,7 @@ class DockerEngine:
         if there := find_image(self._client, f"{_TREES}:{tag}"):
             return there
         owner = self._owner if tree.made is not None else ""
-        with self._container(self._base, _PREPARING) as container:
+        with self._container(self._base, _PREPARING, ()) as container:
             container.put_archive("/", archive(tree, now=self._started))
             outcome = Commands(container, _PREPARING).run(["/bin/bash", "-c", PREPARE], workdir="/")
             if outcome.exit_code != 0:

@@ -12,7 +12,6 @@ from ctypes import c_int
 from dataclasses import dataclass, replace
 from multiprocessing.sharedctypes import RawArray
 from random import Random
-from typing import Protocol
 
 from leap_exp.core.errors import EnvError
 from leap_exp.core.seeding import derive_seed
@@ -41,14 +40,7 @@ _COMMANDS = (
 _ENDLESS = "trap '' TERM HUP INT; sleep 1000 & while :; do sleep 0.05; done"
 
 
-class TraceableEngine(SandboxEngine, Protocol):
-    """An engine that knows what its sandboxes look like from outside."""
-
-    def leftovers(self) -> Mapping[str, Sequence[str]]:
-        """What there is of sandboxes on this machine: a line each, by kind. Those that are open count as well."""
-
-
-MakeEngine = Callable[[], TraceableEngine]
+MakeEngine = Callable[[], SandboxEngine]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +144,7 @@ def _play(make_engine: MakeEngine, counts: MutableSequence[int], *, endlessly: b
             sandboxes[0].run([SHELL, "-c", _ENDLESS], workdir="/")
 
 
-def _settled(engine: TraceableEngine, before: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+def _settled(engine: SandboxEngine, before: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """What is left that was not there ``before``, once nothing is or for good."""
     deadline = time.monotonic() + _SETTLING_SECONDS
     while True:

@@ -13,19 +13,40 @@ from pathlib import Path
 from leap_exp.core.errors import DataError
 from leap_exp.envs.installation import OnProgress, replace_folder
 from leap_exp.envs.intercode_bash.bases import rootfs_folder
+from leap_exp.envs.intercode_bash.trees import USUAL_TIME
 
 RELEASE = "bullseye"
 """Of Debian's releases the one whose tools are nearest to those of the original's image, an Ubuntu 22.04."""
 
 PACKAGES = (
-    *("bash", "bsdmainutils", "coreutils", "cpio", "cron", "curl", "dnsutils", "git", "imagemagick", "iputils-ping"),
-    *("jq", "net-tools", "netbase", "procps", "psmisc", "python3", "tree"),
+    *("bash", "bsdmainutils", "coreutils", "cpio", "curl", "dnsutils", "git", "imagemagick", "iputils-ping"),
+    *("jq", "net-tools", "procps", "psmisc", "python3", "tree"),
 )
-"""What the original's image installs, and what Ubuntu's own image has beside it."""
+"""What the original's image installs, with what that recommends, and what Ubuntu's own image has beside it."""
 
-_HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tsandbox\n"
-_STEPS = 600
-"""About how many lines debootstrap prints for these packages."""
+# Ubuntu's own image has no documentation.
+_EXCLUDED = (
+    *("usr/share/doc/*", "usr/share/groff/*", "usr/share/info/*", "usr/share/linda/*", "usr/share/lintian/*"),
+    *("usr/share/man/*", "usr/share/locale/*/LC_MESSAGES/*.mo"),
+)
+_EXCLUDE = "".join(f"path-exclude=/{pattern}\n" for pattern in _EXCLUDED) + "path-include=/usr/share/doc/*/copyright\n"
+_APT = "DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -y"
+# Debian's cron recommends a mail server, Ubuntu's does not.
+_INSTALL = (
+    f"{_APT} update && {_APT} install --no-install-recommends cron && {_APT} install {' '.join(PACKAGES)} && "
+    f"{_APT} clean && rm -rf /var/lib/apt/lists/*"
+)
+_NO_SERVICES = "#!/bin/sh\nexit 101\n"
+
+_CONFIGURATION = {
+    "hostname": "sandbox\n",
+    "hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\tsandbox\n",
+    # There is no network: names are unknown at once, and nothing tells of the network that it was installed from.
+    "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
+    "resolv.conf": "",
+}
+_STEPS = 1300
+"""About how many lines installing these packages prints."""
 
 
 class RootfsData:
@@ -54,9 +75,11 @@ class RootfsData:
                 _bootstrap(fresh, on_progress)
             else:
                 _extract(source, fresh)
-            (fresh / "etc" / "hosts").write_text(_HOSTS)
-            (fresh / "etc" / "hostname").write_text("sandbox\n")
             report = _report(fresh)
+            for name, text in _CONFIGURATION.items():
+                (fresh / "etc" / name).unlink(missing_ok=True)
+                (fresh / "etc" / name).write_text(text)
+            _set_times(fresh)
             replace_folder(folder, fresh)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -72,18 +95,40 @@ class RootfsData:
 
 
 def _bootstrap(folder: Path, on_progress: OnProgress) -> None:
+    """Make ``folder`` a minimal system, and install the packages in there as the original's image did."""
     if not shutil.which("debootstrap"):
         raise DataError("debootstrap is not installed: install the package, or give a .tar with --from.")
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(folder)]
     lines: list[str] = []
+    _run(["debootstrap", "--variant=minbase", RELEASE, str(folder)], lines, on_progress)
+    for path in sorted(path for pattern in _EXCLUDED for path in folder.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    (folder / "etc" / "dpkg" / "dpkg.cfg.d" / "excludes").write_text(_EXCLUDE)
+    resolver = Path("/etc/resolv.conf")
+    if resolver.exists():
+        shutil.copyfile(resolver, folder / "etc" / "resolv.conf")
+    policy = folder / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text(_NO_SERVICES)
+    policy.chmod(0o755)
+    _run(["chroot", str(folder), "/bin/sh", "-c", _INSTALL], lines, on_progress)
+    policy.unlink()
+
+
+def _run(command: Sequence[str], lines: list[str], on_progress: OnProgress) -> None:
+    """Run ``command``, adding to ``lines`` what it prints."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             lines.append(line.strip())
             on_progress("installing packages", min(len(lines), _STEPS), _STEPS)
     if process.returncode != 0:
         said = " ".join(lines[-3:])
-        raise DataError(f"debootstrap failed ({said}): it needs root and a Debian mirror; or give a .tar with --from.")
-    shutil.rmtree(folder / "var" / "cache" / "apt" / "archives", ignore_errors=True)
+        raise DataError(f"{command[0]} failed ({said}): it needs root and a Debian mirror; or give a .tar with --from.")
+
+
+def _set_times(folder: Path) -> None:
+    """Give what changed while it was installed the usual time: what is recent is so every day."""
+    for path in (folder, *folder.rglob("*")):
+        if path.lstat().st_mtime > USUAL_TIME:
+            os.utime(path, (USUAL_TIME, USUAL_TIME), follow_symlinks=False)
 
 
 def _extract(source: Path, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,3 +70,6 @@ class SandboxEngine(Protocol):
         Raises:
             EnvError: It cannot be made.
         """
+
+    def leftovers(self) -> Mapping[str, Sequence[str]]:
+        """What there is of sandboxes on this machine: a line each, by kind. Those that are open count as well."""

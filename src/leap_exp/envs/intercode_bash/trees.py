@@ -18,6 +18,7 @@ USUAL_TIME = 1_700_000_000
 
 RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
 """About when the authors' trees were made and their runs logged."""
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +47,13 @@ class FileTree:
     name: str
     entries: tuple[Entry, ...]
     made: float | None = None
+    variables: tuple[tuple[str, str], ...] = ()
+    """Of the environment of every command, beside those that all trees have."""
 
     @property
     def digest(self) -> str:
         """SHA-256 over all entries: equal digests mean equal trees."""
-        digest = hashlib.sha256(repr(self.made).encode())
+        digest = hashlib.sha256(repr((self.made, self.variables)).encode())
         for entry in self.entries:
             digest.update(repr((entry.path, entry.mode, entry.content, entry.changed)).encode())
         return digest.hexdigest()
@@ -68,17 +71,22 @@ class FileTree:
         for entry in reversed(self.entries):
             path = root / entry.path[1:]
             path.chmod(entry.mode)
-            os.utime(path, (entry.changed + later, entry.changed + later))
+            changed = entry.changed + later
+            # However old a file's contents are made to look, it has been read when it was put there.
+            os.utime(path, (changed if self.made is None else now, changed))
 
 
-def read_tree(path: Path) -> FileTree:
+def read_tree(path: Path, *, age_days: float = 0.0) -> FileTree:
     """The tree that the JSON file ``path`` lists: path, type, octal mode, text or base64, and ``mtime`` where set.
+
+    Entries without an ``mtime`` are ``age_days`` old.
 
     Raises:
         DataError: The file cannot be read as such a list.
     """
     try:
-        entries = tuple(_entries(json.loads(path.read_text(encoding="utf-8"))))
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        entries = tuple(_entries(listed, RECORDED - age_days * _DAY))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not list the entries of a file tree ({error!r}).") from error
     return FileTree(name=path.stem, entries=entries, made=RECORDED)
@@ -101,12 +109,12 @@ def _listed(entry: Entry, made: float | None) -> dict[str, str]:
     return listed
 
 
-def _entries(listed: list[Mapping[str, str]]) -> Iterator[Entry]:
+def _entries(listed: list[Mapping[str, str]], built: float) -> Iterator[Entry]:
     for entry in sorted(listed, key=lambda each: each["path"]):
         if entry["type"] not in ("file", "dir"):
             raise DataError(f"{entry['path']} is a {entry['type']!r}, neither a file nor a directory.")
         content = None
         if entry["type"] == "file":
             content = base64.b64decode(entry["base64"]) if "base64" in entry else entry["text"].encode()
-        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else RECORDED
+        changed = datetime.fromisoformat(entry["mtime"]).timestamp() if "mtime" in entry else built
         yield Entry(path=entry["path"], mode=int(entry["mode"], 8), content=content, changed=changed)

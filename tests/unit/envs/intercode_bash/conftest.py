@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
@@ -18,7 +20,9 @@ def engine(data, monkeypatch):
     """Makes sandboxes of bubblewrap with the limits that a test names."""
     monkeypatch.setenv("LEAP_DATA", str(data))
     skip_without_sandboxes()
-    return lambda *, base="host", **limits: BubblewrapEngine(base=base, limits=Limits(**limits))
+    return lambda *, base="host", resident=False, **limits: BubblewrapEngine(
+        base=base, limits=Limits(**limits), resident=resident
+    )
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +73,18 @@ def sandbox(any_engine):
     """A sandbox of each kind in turn, with the small tree."""
     with any_engine().open(TREE) as machine:
         yield machine
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Requests on one file system, in the authors' form."""
+    for number in (1, 2, 3, 4):
+        requests = [{"query": f"Read note {number}.", "gold": "cat /desk/note.txt"}] * number
+        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(requests))
+    entries = [
+        {"path": "/desk/note.txt", "mode": "640", "type": "file", "text": "call\n", "mtime": "2023-05-25T12:00:00Z"},
+        {"path": "/desk", "mode": "755", "type": "dir"},
+        {"path": "/desk/raw.bin", "mode": "644", "type": "file", "base64": "AAH/"},
+    ]
+    (tmp_path / "fs_1.json").write_text(json.dumps(entries))
+    return tmp_path

@@ -26,6 +26,18 @@ def test_the_disk_is_bounded_in_files(engine):
         assert b"No space left" in outcome.output
 
 
+def test_a_resident_sandbox_has_a_first_process_and_lets_others_run_on_until_it_is_closed(engine):
+    engine = engine(resident=True)
+    with engine.open(TREE) as machine, engine.open(TREE) as other:
+        assert said(machine, "ps -o ppid= -p $$; cat /proc/1/comm").split() == ["0", "bash"]
+        assert bash(machine, "sleep 54.231 > /dev/null 2>&1 & echo done").output == b"done\n"
+        assert "54.231" in said(machine, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        assert "54.231" not in said(other, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        names = {said(machine, "hostname"), said(machine, "echo $HOSTNAME"), said(other, "hostname")}
+        assert [len(name) for name in names] == [13, 13]
+    assert becomes(lambda: not is_running("sleep", "54.231"))
+
+
 def test_nothing_is_left_when_the_process_is_killed_amid_a_command(engine):
     engine = engine()
     code = (

@@ -63,7 +63,7 @@ def test_what_is_left_is_listed_and_counted(engine, monkeypatch, capsys):
         def leftovers(self):
             return {"containers": [next(containers)]}
 
-    monkeypatch.setitem(check._SANDBOXES, "bubblewrap", Careless)
+    monkeypatch.setattr(check, "open_engine", lambda name, **settings: Careless(**settings))
     monkeypatch.setattr(leftovers, "_SETTLING_SECONDS", 0.0)
     assert check.main(["intercode_bash", "--leftovers", "4"]) == 1
     lines = capsys.readouterr().out.splitlines()

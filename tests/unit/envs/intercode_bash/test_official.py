@@ -1,4 +1,3 @@
-import gzip
 import json
 import stat
 
@@ -6,25 +5,9 @@ import pytest
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.intercode_bash.official import read_official
-from leap_exp.envs.intercode_bash.replay import replay
 from leap_exp.envs.intercode_bash.trees import Entry, read_tree
 
 DAY = 86_400
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Two requests on one file system, in the authors' form."""
-    for number in (1, 2, 3, 4):
-        requests = [{"query": f"Read note {number}.", "gold": "cat /desk/note.txt"}] * number
-        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(requests))
-    entries = [
-        {"path": "/desk/note.txt", "mode": "640", "type": "file", "text": "call\n", "mtime": "2023-05-25T12:00:00Z"},
-        {"path": "/desk", "mode": "755", "type": "dir"},
-        {"path": "/desk/raw.bin", "mode": "644", "type": "file", "base64": "AAH/"},
-    ]
-    (tmp_path / "fs_1.json").write_text(json.dumps(entries))
-    return tmp_path
 
 
 def test_requests_are_split_by_file_system(folder):
@@ -59,23 +42,17 @@ def test_what_is_missing_or_broken_is_named(folder, tmp_path):
         Entry(path="/desk/../../escape", mode=0o644)
 
 
-def test_recorded_turns_are_played_again_and_compared(folder, engine):
-    runs = folder / "runs"
-    runs.mkdir()
-    episode = {
-        "task_id": 0,
-        "query": "Read note 1.",
-        "actions": ["ls /desk", "cat /desk/note.txt"],
-        "observations": ["raw.bin\nnote.txt\n", "call\n"],
-        "rewards": [0.67, 0.5],
-    }
-    (runs / "someone_fs_1.json.gz").write_bytes(gzip.compress(json.dumps([episode]).encode()))
-    turns = list(replay(runs, read_official(folder), engine()))
-    assert [(turn.same_observation, turn.same_words, turn.same_reward) for turn in turns] == [
-        (False, True, True),
-        (True, True, False),
-    ]
-    with pytest.raises(DataError, match="no recorded episodes"):
-        list(replay(folder / "nowhere", read_official(folder), engine()))
-    with pytest.raises(DataError, match=r"nl2bash_fs_1\.json is no list"):
-        list(replay(folder, read_official(folder), engine()))
+def test_a_tree_has_what_the_image_has_from_its_building(folder, tmp_path):
+    trees = read_official(folder).trees
+    assert dict(trees["fs_4"].variables) == {"file_system_version": "4", "script": "setup_nl2b_fs_4.sh"}
+    trees["fs_1"].write(tmp_path / "root", now=2_000_000_000.0)
+    assert (tmp_path / "root" / "setup_nl2b_fs_1.sh").is_file()
+    assert 2_000_000_000.0 - (tmp_path / "root" / "desk" / "raw.bin").stat().st_mtime == 10 * DAY
+
+
+def test_a_dumped_script_is_kept(folder):
+    entries = json.loads((folder / "fs_1.json").read_text())
+    entries.append({"path": "/setup_nl2b_fs_1.sh", "mode": "755", "type": "file", "text": "mkdir /desk\n"})
+    (folder / "fs_1.json").write_text(json.dumps(entries))
+    scripts = [entry for entry in read_official(folder).trees["fs_1"].entries if entry.path == "/setup_nl2b_fs_1.sh"]
+    assert [entry.content for entry in scripts] == [b"mkdir /desk\n"]
