@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, MeteredPolicy, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ def rollout(
     """Run ``policy`` once on each of ``tasks``; the trajectories come in the order of the tasks.
 
     Up to ``batch`` episodes are live at a time: a finished one leaves and the next task takes its place. An action that
-    is not admissible goes to the environment as it is. An episode whose environment breaks ends as INFRA_ERROR with no
-    score. With ``stop_when_stuck`` an episode ends when the policy does the same on the same observation more often
-    than the environment's ``revisits`` allow: what follows is a loop, from which there is little to learn. The result
-    depends on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
+    is not admissible goes to the environment as it is. An episode whose environment breaks, or whose policy fails to
+    decide, ends as INFRA_ERROR with no score. With ``stop_when_stuck`` an episode ends when the policy does the same on
+    the same observation more often than the environment's ``revisits`` allow: what follows is a loop, from which there
+    is little to learn. The result depends on ``seed`` but not on ``batch``, as far as the policy's decisions do not.
     """
     if isinstance(policy, MeteredPolicy):
         forecast = policy.forecast(tasks, max_steps=max_steps)
@@ -62,7 +62,10 @@ def rollout(
             # The same seed at every call: policies derive their draws from it, the task and the length of the history.
             decisions = policy.act([episode.view() for episode in acting], seed=seed) if acting else []
             for episode, decision in zip(acting, decisions, strict=True):
-                episode.step(decision)
+                if isinstance(decision, DecisionFailure):
+                    episode.fail(decision.error)
+                else:
+                    episode.step(decision)
             for position in [position for position, episode in live.items() if episode.stop is not None]:
                 finished[position] = live.pop(position).trajectory()
             on_progress(len(finished), len(tasks))
@@ -76,7 +79,7 @@ def rollout(
 
 
 class _LiveEpisode:
-    """A running episode and its record so far; the boundary where an environment's error becomes a record."""
+    """A running episode and its record so far; the boundary where an error of others becomes a record."""
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class _LiveEpisode:
             self._episode = self._resources.enter_context(environment.open(task, seed=seed))
             self._observation = self._episode.observation
         except Exception as error:  # noqa: BLE001 - whatever breaks in an environment is a record, not a crash
-            self._fail(error)
+            self._break(error)
 
     def view(self) -> View:
         """What the policy sees now."""
@@ -122,7 +125,13 @@ class _LiveEpisode:
             elif is_stuck:
                 self._end(StopReason.STUCK)
         except Exception as error:  # noqa: BLE001 - as above
-            self._fail(error)
+            self._break(error)
+
+    def fail(self, error: str) -> None:
+        """End without a score: ``error`` is nothing that the policy did."""
+        self.stop = StopReason.INFRA_ERROR
+        self._score = None
+        self._error = error
 
     def trajectory(self) -> Trajectory:
         """The record of the episode, which ends here."""
@@ -143,7 +152,7 @@ class _LiveEpisode:
         try:
             self._resources.close()
         except Exception as error:  # noqa: BLE001 - as above
-            self._fail(error)
+            self._break(error)
 
     def _repeats(self, action: str) -> int:
         """How often ``action`` was taken before on what is observed now."""
@@ -153,8 +162,6 @@ class _LiveEpisode:
         self._score = self._episode.score()
         self.stop = stop
 
-    def _fail(self, error: Exception) -> None:
+    def _break(self, error: Exception) -> None:
         logger.warning("%s: the environment broke: %s: %s", self._task.id, type(error).__name__, error)
-        self.stop = StopReason.INFRA_ERROR
-        self._score = None
-        self._error = f"{type(error).__name__}: {error}"
+        self.fail(f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ import pytest
 from leap_exp.aggregate import Aggregation, aggregate, select
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.types import Correction, CorrectionFailure, Decision, StopReason, Trajectory, views
+from leap_exp.core.types import Correction, CorrectionFailure, Decision, DecisionFailure, StopReason, Trajectory, views
 from leap_exp.correct import correct, imitate
 from leap_exp.evaluate import assess, draw_panel
 from leap_exp.probe import draw_probes
@@ -108,6 +108,29 @@ def test_what_breaks_in_an_environment_is_a_record_without_a_score():
     assert broken[0].error == "RuntimeError: no such room"
     evaluation = assess(trajectories)
     assert (evaluation.n, evaluation.unscored, evaluation.success_rate) == (19, 5, 1.0)
+
+
+def test_a_policy_that_fails_to_decide_ends_that_episode_without_a_score_and_no_other():
+    class Forgetful(ToyStudent):
+        def act(self, batch, *, seed):
+            decided = super().act(batch, seed=seed)
+            lost = [view.task.id.endswith("3") and len(view.history) == 1 for view in batch]
+            return [
+                DecisionFailure(error="no answer") if is_lost else d for d, is_lost in zip(decided, lost, strict=True)
+            ]
+
+    class Closing(ToyEnvironment):
+        @contextlib.contextmanager
+        def open(self, task, *, seed):
+            with super().open(task, seed=seed) as episode:
+                yield episode
+            closed.append(task.id)
+
+    closed = []
+    trajectories = run(Forgetful({}), environment=Closing())
+    assert [(t.error, len(t.steps)) for t in trajectories if t.score is None] == [("no answer", 1)] * 3
+    assert sorted(closed) == [task.id for task in TASKS]
+    assert assess(trajectories).unscored == 3
 
 
 def test_an_environment_in_which_everything_breaks_is_an_error():

@@ -11,6 +11,7 @@ from leap_exp.core.types import (
     Correction,
     CorrectionFailure,
     Decision,
+    DecisionFailure,
     Observation,
     PrivilegedFacts,
     Task,
@@ -79,8 +80,8 @@ class Policy(Protocol):
     def id(self) -> str:
         """A name that tells this policy from others, round included."""
 
-    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
-        """One decision a view; all views are of different running episodes.
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
+        """One decision a view, or a failure, which ends its episode without a score; all views are of different ones.
 
         A policy that draws at random derives its draws from ``seed``, the task's id and the length of the history, so
         that a decision does not depend on what else is in the batch.

@@ -71,6 +71,13 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionFailure:
+    """A policy that could not be asked what it does (its server gave no answer), and why."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """An observation, what was decided on it, and the reward that came of it."""
 
