@@ -13,7 +13,7 @@ from leap_exp.llm.cache import ReplyCache, cache_key
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.llm.estimate import estimate
 from leap_exp.llm.pool import run_many
-from leap_exp.llm.records import ChatFailure, ChatReply, ChatRequest
+from leap_exp.llm.records import ChatFailure, ChatReply, Request
 from leap_exp.llm.retry import LONGEST_ASKED_SECONDS, TransientError, wait_before
 from leap_exp.llm.server import RejectedError, Server
 from leap_exp.store import cache_folder
@@ -45,7 +45,7 @@ class ChatClient:
         self._failed_in_a_row = 0
         self._takes_schemas = True
 
-    def complete(self, requests: Sequence[ChatRequest], on_progress: ProgressCallback | None = None) -> list[Outcome]:
+    def complete(self, requests: Sequence[Request], on_progress: ProgressCallback | None = None) -> list[Outcome]:
         """The answer, or the failure, to each of ``requests``, in order; one that fails costs the others nothing.
 
         Equal requests are asked once. What is answered is in the cache at once, whatever happens next.
@@ -77,16 +77,16 @@ class ChatClient:
             )
         return [outcomes[key] for key in keys]
 
-    def forecast(self, requests: Sequence[ChatRequest]) -> str:
+    def forecast(self, requests: Sequence[Request]) -> str:
         """What ``requests`` will cost, in words, leaving out those that the cache answers."""
         new = [request for request in requests if self._key(self._server.body(request), request) not in self._cache]
         kept = len(requests) - len(new)
         return f"{self.endpoint.name}: {estimate(new, self.endpoint)}" + (f"; {kept:,} more are cached" if kept else "")
 
-    def _key(self, body: Mapping[str, Any], request: ChatRequest) -> str:
+    def _key(self, body: Mapping[str, Any], request: Request) -> str:
         return cache_key(self.endpoint.base_url, body, attempt=request.attempt)
 
-    def _answer(self, request: ChatRequest, body: Mapping[str, Any], key: str, stopping: threading.Event) -> Outcome:
+    def _answer(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> Outcome:
         """From the cache, or from the server and into the cache."""
         reply = self._cache.get(key)
         if reply is None:
@@ -105,7 +105,7 @@ class ChatClient:
         self.account.note_reply(reply)
         return reply
 
-    def _ask(self, request: ChatRequest, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
+    def _ask(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
         """From the server; with structured output on ``auto``, without a schema where it takes none."""
         if "response_format" not in body or self.endpoint.structured_output != "auto":
             return self._try(request, body, key, stopping)
@@ -119,7 +119,7 @@ class ChatClient:
         self._takes_schemas = False
         return reply
 
-    def _try(self, request: ChatRequest, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
+    def _try(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
         """From the server, again and again while the fault may pass."""
         endpoint = self.endpoint
         wait = stopping.wait if self._wait is None else self._wait

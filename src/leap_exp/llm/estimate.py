@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leap_exp.llm.endpoint import Endpoint
-from leap_exp.llm.records import ChatRequest
+from leap_exp.llm.records import CompletionRequest, Request
 
 CHARACTERS_PER_TOKEN = 4
 """Rough, and the same for every model: an estimate must not need anyone's tokenizer."""
@@ -31,12 +31,14 @@ class Estimate:
         return f"{requests}, {tokens}, at most about ${self.dollars_most:,.2f}"
 
 
-def rough_tokens(request: ChatRequest) -> int:
+def rough_tokens(request: Request) -> int:
     """About how many tokens the messages of ``request`` have."""
+    if isinstance(request, CompletionRequest):
+        return len(request.prompt_ids)
     return sum(len(message.text) for message in request.messages) // CHARACTERS_PER_TOKEN + 1
 
 
-def estimate(requests: Iterable[ChatRequest], endpoint: Endpoint) -> Estimate:
+def estimate(requests: Iterable[Request], endpoint: Endpoint) -> Estimate:
     """What ``requests`` to ``endpoint`` cost if each is answered once, at full length."""
     count = tokens_in = tokens_out = 0
     for request in requests:

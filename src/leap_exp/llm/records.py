@@ -45,6 +45,29 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """Tokens that a model is to continue as they stand, without a chat template; vLLM takes these, few others do.
+
+    Attributes:
+        prompt_ids: The tokens so far.
+        model: Name at the server of the model or adapter to ask; None for the endpoint's.
+        stop_ids: Tokens that end the answer and are no part of it.
+        seed: As in a ChatRequest; so are the others.
+    """
+
+    prompt_ids: tuple[int, ...]
+    model: str | None = None
+    stop_ids: tuple[int, ...] = ()
+    seed: int = 0
+    attempt: int = 0
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+Request = ChatRequest | CompletionRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprob:
     """A token of an answer with its log-probability (nats) and those of the likeliest tokens at its place."""
 

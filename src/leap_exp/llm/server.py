@@ -3,9 +3,9 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 
@@ -13,8 +13,10 @@ from leap_exp.core.errors import ProviderError
 from leap_exp.core.seeding import derive_seed
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.llm.estimate import CHARACTERS_PER_TOKEN, rough_tokens
-from leap_exp.llm.records import ChatReply, ChatRequest, TokenLogprob
+from leap_exp.llm.records import ChatReply, ChatRequest, CompletionRequest, Request, TokenLogprob
 from leap_exp.llm.retry import TransientError, asked_wait
+
+T = TypeVar("T")
 
 _TRANSIENT_STATUS = (408, 409, 425, 429)
 _KEY_REFUSED = (401, 403)
@@ -37,20 +39,25 @@ class Server:
         self._endpoint = endpoint
         self._key = endpoint.key()
 
-    def body(self, request: ChatRequest) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
         """What is sent for ``request``."""
         endpoint = self._endpoint
         temperature = endpoint.temperature if request.temperature is None else request.temperature
-        body: dict[str, Any] = {
-            "model": endpoint.model,
-            "messages": [{"role": message.role, "content": message.text} for message in request.messages],
-            endpoint.max_tokens_name: request.max_tokens or endpoint.max_tokens,
-        }
+        body = self._continuation(request) if isinstance(request, CompletionRequest) else self._conversation(request)
         if temperature is not None:
             body["temperature"] = max(temperature, _RETRY_TEMPERATURE) if request.attempt else temperature
         if endpoint.send_seed:
             # Servers differ in the seeds they take; all take 31 bits.
             body["seed"] = derive_seed(request.seed, "attempt", request.attempt) >> 32
+        return body
+
+    def _conversation(self, request: ChatRequest) -> dict[str, Any]:
+        endpoint = self._endpoint
+        body: dict[str, Any] = {
+            "model": endpoint.model,
+            "messages": [{"role": message.role, "content": message.text} for message in request.messages],
+            endpoint.max_tokens_name: request.max_tokens or endpoint.max_tokens,
+        }
         if request.schema is not None and endpoint.structured_output != "no":
             schema = {"name": "answer", "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -58,7 +65,21 @@ class Server:
             body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         return body
 
-    def ask(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatReply:
+    def _continuation(self, request: CompletionRequest) -> dict[str, Any]:
+        return {
+            "model": request.model or self._endpoint.model,
+            "prompt": list(request.prompt_ids),
+            "max_tokens": request.max_tokens or self._endpoint.max_tokens,
+            # Settings of vLLM. It would take a penalty that the model's files recommend, and leave out marks such as
+            # those around a thought.
+            "extra_body": {
+                "stop_token_ids": list(request.stop_ids),
+                "repetition_penalty": 1.0,
+                "skip_special_tokens": False,
+            },
+        }
+
+    def ask(self, request: Request, body: Mapping[str, Any]) -> ChatReply:
         """The server's answer to ``body``, which was made from ``request``.
 
         Raises:
@@ -67,9 +88,15 @@ class Server:
             ProviderError: the server refuses every request: the key, the model or the address is wrong.
         """
         start = time.monotonic()
+        continues = isinstance(request, CompletionRequest)
+        resource = self._client.completions if continues else self._client.chat.completions
+        text = self._sent(lambda: resource.with_raw_response.create(**body).text)
+        return self._reply(request, self._without_key(text), latency=time.monotonic() - start)
+
+    def _sent(self, send: Callable[[], T]) -> T:
+        """What ``send`` brings back; its errors are those of ``ask``."""
         try:
-            response = self._client.chat.completions.with_raw_response.create(**body)
-            text = response.text
+            return send()
         except openai.APITimeoutError as error:
             raise TransientError(
                 f"{self._endpoint.name} gave no answer in {self._endpoint.timeout_seconds:g} s"
@@ -80,7 +107,6 @@ class Server:
             cause = error.__cause__ or error
             what = self._presentable(f"{type(cause).__name__}: {cause}")
             raise TransientError(f"{self._endpoint.name} could not be reached: {what}") from error
-        return self._reply(request, self._without_key(text), latency=time.monotonic() - start)
 
     @cached_property
     def _client(self) -> openai.OpenAI:
@@ -108,11 +134,12 @@ class Server:
             return TransientError(said, wait_seconds=asked_wait(error.response.headers.get("retry-after")))
         return RejectedError(said)
 
-    def _reply(self, request: ChatRequest, text: str, *, latency: float) -> ChatReply:
+    def _reply(self, request: Request, text: str, *, latency: float) -> ChatReply:
         try:
             data = json.loads(text)
             choice = data["choices"][0]
-            message = choice["message"]
+            # To a conversation the answer is a message, to tokens a text.
+            message = {"content": choice["text"]} if isinstance(request, CompletionRequest) else choice["message"]
             content = message.get("content") or ""
             usage = data.get("usage") or {}
             return ChatReply(
@@ -122,7 +149,7 @@ class Server:
                 tokens_in=usage.get("prompt_tokens", rough_tokens(request)),
                 tokens_out=usage.get("completion_tokens", len(content) // CHARACTERS_PER_TOKEN),
                 latency_seconds=latency,
-                logprobs=_logprobs(choice) if request.top_logprobs is not None else None,
+                logprobs=None if isinstance(request, CompletionRequest) else _logprobs(request, choice),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             shown = self._presentable(text) or "nothing"
@@ -141,8 +168,10 @@ class Server:
         return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
 
 
-def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
-    """The report for each token, None where the server gave none."""
+def _logprobs(request: ChatRequest, choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
+    """The report for each token, None where none was asked for or the server gave none."""
+    if request.top_logprobs is None:
+        return None
     places = (choice.get("logprobs") or {}).get("content")
     return places and tuple(
         TokenLogprob(
