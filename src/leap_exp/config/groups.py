@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 import leap_exp
 from leap_exp.config.environments import AlfworldConfig, InterCodeBashConfig, WebShopConfig
 from leap_exp.config.run import RunConfig
-from leap_exp.config.students import ExpertConfig, HfStudentConfig, RandomConfig
+from leap_exp.config.students import ApiStudentConfig, ExpertConfig, HfStudentConfig, RandomConfig, VllmStudentConfig
 from leap_exp.config.teachers import OracleTeacherConfig, PrivilegeConfig
 from leap_exp.config.trackers import JsonlConfig, WandbConfig
 from leap_exp.config.trainers import SftConfig
@@ -21,7 +21,13 @@ from leap_exp.core.errors import ConfigError
 SCHEMAS: Mapping[str, Mapping[str, type]] = {
     "env": {"alfworld": AlfworldConfig, "intercode_bash": InterCodeBashConfig, "webshop": WebShopConfig},
     "teacher": {"oracle": OracleTeacherConfig},
-    "student": {"hf": HfStudentConfig, "expert": ExpertConfig, "random": RandomConfig},
+    "student": {
+        "hf": HfStudentConfig,
+        "vllm": VllmStudentConfig,
+        "api": ApiStudentConfig,
+        "expert": ExpertConfig,
+        "random": RandomConfig,
+    },
     "privilege": {"level": PrivilegeConfig},
     "trainer": {"sft": SftConfig},
     "tracker": {"jsonl": JsonlConfig, "wandb": WandbConfig},

@@ -29,6 +29,14 @@ class Markup:
 PLAIN_MARKUP = Markup(before_instructions="", after_instructions="\n", before_response="\n>", after_response="\n")
 """A bare transcript: a prompt sign before each command, the shortest form there is."""
 
+MESSAGES_MARKUP = Markup(
+    before_instructions="<|system|>",
+    after_instructions="<|user|>",
+    before_response="<|assistant|>",
+    after_response="<|user|>",
+)
+"""Stands in, where prompts are measured, for what a chat server puts between messages: about three tokens a message."""
+
 
 def chat_markup(apply_template: Callable[[Messages], str]) -> Markup:
     """The markup of a chat template, read off one conversation that ``apply_template`` renders.

@@ -5,6 +5,9 @@ import re
 from leap_exp.core.errors import ParseError
 from leap_exp.core.types import Decision
 
+NOTHING_WRITTEN = "(nothing)"
+"""Recorded as the action, which no environment admits, when a model wrote nothing at all."""
+
 _FIELDS = re.compile(
     r"^\W*(?:reason(?:ing)?|thought)\W*:[\s*`]*(?P<reason>.*?)\s*^\W*action\W*:[ \t*`]*(?P<action>[^\n]*)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
@@ -31,6 +34,14 @@ def parse_decision(text: str, *, reasons: bool) -> Decision:
         raise ParseError(f"No action field in {text!r}.")
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     return _decision("", first_line, text)
+
+
+def read_decision(text: str, *, reasons: bool) -> Decision:
+    """The decision in ``text``; what holds no action becomes, whole, an action, and one that nobody would admit."""
+    try:
+        return parse_decision(text, reasons=reasons)
+    except ParseError:
+        return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)
 
 
 def _decision(reason: str, action: str, text: str) -> Decision:

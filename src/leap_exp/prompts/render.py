@@ -8,7 +8,7 @@ import jinja2
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.types import Decision, Observation, Task, View
 from leap_exp.prompts.condense import condense
-from leap_exp.prompts.markup import Markup
+from leap_exp.prompts.markup import Markup, Messages
 
 REASON_FIELD = "REASON:"
 ACTION_FIELD = "ACTION:"
@@ -35,8 +35,8 @@ class Renderer:
     remind: bool
 
     @cached_property
-    def opening(self) -> str:
-        """All that stands before the first observation."""
+    def instructions(self) -> str:
+        """What is said of the environment, and of how to answer."""
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("leap_exp.prompts", "templates"),
             undefined=jinja2.StrictUndefined,
@@ -52,18 +52,25 @@ class Renderer:
                 f"No prompt template for environment {self.environment!r}; there are: {known}."
             ) from error
         brief = self.markup.before_instructions == ""
-        instructions = template.render(reasons=self.reasons, list_actions=self.list_actions, brief=brief).strip()
-        return f"{self.markup.before_instructions}{instructions}{self.markup.after_instructions}"
+        return template.render(reasons=self.reasons, list_actions=self.list_actions, brief=brief).strip()
+
+    @cached_property
+    def opening(self) -> str:
+        """All that stands before the first observation."""
+        return f"{self.markup.before_instructions}{self.instructions}{self.markup.after_instructions}"
 
     def turn(self, task: Task, observation: Observation) -> str:
         """The environment's side of a step, up to where the response begins."""
+        return f"{self._shown(task, observation)}{self.markup.before_response}"
+
+    def _shown(self, task: Task, observation: Observation) -> str:
         text = condense(observation, environment=self.environment) if self.condense else observation.text.strip()
         if self.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"
         if self.remind:
             text = f"{text}\n[{task.instruction}]"
-        return f"{text}{self.markup.before_response}"
+        return text
 
     def response(self, decision: Decision) -> list[str]:
         """The student's side of a step, cut where the action begins."""
@@ -87,3 +94,14 @@ class Renderer:
             pieces += [turn, *self.response(step.decision), self.markup.after_response]
         pieces.append(self.turn(view.task, view.observation))
         return pieces
+
+    def messages(self, view: View, *, first_kept: int) -> Messages:
+        """The prompt for a step as a conversation, for a server that puts its own marks between the parts."""
+        messages = [{"role": "system", "content": self.instructions}]
+        for index, step in enumerate(view.history):
+            if 0 < index < first_kept:
+                continue
+            response = "".join(self.response(step.decision)).strip()
+            messages.append({"role": "user", "content": self._shown(view.task, step.observation)})
+            messages.append({"role": "assistant", "content": response})
+        return [*messages, {"role": "user", "content": self._shown(view.task, view.observation)}]

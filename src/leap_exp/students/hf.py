@@ -12,11 +12,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from leap_exp.core.errors import EnvError, ParseError
+from leap_exp.core.errors import EnvError
 from leap_exp.core.types import QUERY_SLOT, Correction, Decision, View
 from leap_exp.prompts.codec import PromptCodec
 from leap_exp.prompts.markup import PLAIN_MARKUP, chat_markup
-from leap_exp.prompts.parse import parse_decision
+from leap_exp.prompts.parse import NOTHING_WRITTEN, read_decision
 from leap_exp.prompts.render import REASON_FIELD, Renderer
 from leap_exp.prompts.trie import Trie
 from leap_exp.students.decoding import choose, generate
@@ -27,8 +27,6 @@ from leap_exp.train.packing import collate, target_logprobs
 
 Format = Literal["chat", "plain"]
 Decoding = Literal["free", "admissible"]
-NOTHING_WRITTEN = "(nothing)"
-"""Recorded as the action, which no environment admits, when a model wrote nothing at all."""
 
 _LONGEST_EAGER_ROW = 600
 """Tokens up to which plain matrix products train faster on a processor than the fused kernel, whose backward pass is
@@ -165,7 +163,7 @@ class HfStudent:
         caches = self._conversation_caches(views)
         prompts = [self.codec.prompt_ids(view) for view in views]
         if self.settings.decoding == "free":
-            return [self._parse(text) for text in self._generate(caches, prompts)]
+            return [read_decision(text, reasons=self.settings.reasons) for text in self._generate(caches, prompts)]
         reasons = [""] * len(views)
         if self.settings.reasons:
             reasons = self._reasons(caches, prompts)
@@ -268,12 +266,6 @@ class HfStudent:
             by_ids.append({self.codec.action_ids(action): action for action in actions})
         written = choose(self._model, caches, prompts, [Trie.of(options) for options in by_ids])
         return [options[tuple(ids)] for options, ids in zip(by_ids, written, strict=True)]
-
-    def _parse(self, text: str) -> Decision:
-        try:
-            return parse_decision(text, reasons=self.settings.reasons)
-        except ParseError:
-            return Decision(reason="", action=text.strip() or NOTHING_WRITTEN)
 
 
 def _without_loops(view: View, revisits: int) -> tuple[str, ...]:

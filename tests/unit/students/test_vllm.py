@@ -1,0 +1,197 @@
+"""The student that acts through vLLM: as the same student in this process, with the adapter that it was given."""
+
+import dataclasses
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from leap_exp.config.endpoints import EndpointConfig
+from leap_exp.config.students import LoraConfig, VllmStudentConfig
+from leap_exp.core.errors import ConfigError, ProviderError
+from leap_exp.core.types import views
+from leap_exp.students.hf import HfStudent
+from tests.toy import ToyEnvironment
+from tests.unit.records import trajectory
+from tests.vllm_server import vllm_server
+
+ROOT = Path(__file__).parents[3]
+VIEWS = [views(trajectory("look", "go to desk 1", name=str(index)))[index % 2] for index in range(4)]
+
+
+class Household(ToyEnvironment):
+    name = "alfworld"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEAP_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def server():
+    with vllm_server("tiny") as running:
+        yield running
+
+
+def config(url: str, **settings: object) -> VllmStudentConfig:
+    settings = {
+        "model": "tiny",
+        "dtype": "float32",
+        "device": "cpu",
+        "max_new_tokens": 12,
+        "serve": False,
+        "lora": LoraConfig(r=4),
+        **settings,
+    }
+    return VllmStudentConfig(endpoint=EndpointConfig(base_url=url, model="tiny"), **settings)
+
+
+def same_in_process(student) -> HfStudent:
+    return student._trained
+
+
+def adapter(student, folder: Path, *, seed: int) -> Path:
+    """An adapter that changes what the model says."""
+    model = student.trainable_model(row_tokens=10.0)
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data = torch.randn(weight.shape, generator=generator)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("form", [{"format": "plain", "reasons": False}, {"format": "chat", "reasons": True}])
+def test_it_decides_as_the_same_student_in_this_process_with_every_adapter(server, tmp_path, form):
+    student = config(server.url, **form).build(Household())
+    said = []
+    for seed in (None, 1, 2):
+        if seed is not None:
+            student = student.load(adapter(student, tmp_path / str(seed), seed=seed), policy_id=f"tiny/{seed}")
+        decisions = student.act(VIEWS, seed=0)
+        assert decisions == same_in_process(student).act(VIEWS, seed=0)
+        said.append(tuple(decisions))
+    assert len(set(said)) == 3
+    prompts = {tuple(body["prompt"]) for body in server.called("/v1/completions")}
+    assert prompts == {tuple(student.codec.prompt_ids(view)) for view in VIEWS}
+
+
+def test_an_adapter_is_loaded_when_it_is_to_act_and_the_one_before_let_go(server, tmp_path):
+    base = config(server.url).build(Household())
+    folders = [adapter(base, tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    rounds = [base.load(folder, policy_id=f"tiny/{index}") for index, folder in enumerate(folders)]
+    assert not server.adapters
+    for student, folder in zip(rounds, folders, strict=True):
+        student.act(VIEWS, seed=0)
+        student.act(VIEWS[:1], seed=0)
+        assert list(server.adapters.values()) == [str(folder)]
+    assert len(server.called("/v1/load_lora_adapter")) == 2
+    assert len(server.called("/v1/unload_lora_adapter")) == 1
+    again = config(server.url).build(Household()).load(folders[1], policy_id="tiny/1")
+    again.act(VIEWS, seed=1)
+    assert len(server.called("/v1/load_lora_adapter")) == 2
+
+
+def test_answers_are_cached_and_counted(server):
+    student = config(server.url).build(Household())
+    first = student.act(VIEWS, seed=0)
+    asked = len(server.called("/v1/completions"))
+    assert student.account()["tokens_in_count"] == sum(len(student.codec.prompt_ids(view)) for view in VIEWS)
+    assert config(server.url).build(Household()).act(VIEWS, seed=0) == first
+    assert len(server.called("/v1/completions")) == asked == len(VIEWS)
+
+
+def test_an_adapter_to_begin_with_acts_from_the_start(server, tmp_path):
+    student = config(server.url).build(Household())
+    folder = adapter(student, tmp_path / "adapter", seed=1)
+    begun = config(server.url, adapter=str(folder)).build(Household())
+    assert begun.act(VIEWS, seed=0) == student.load(folder, policy_id="tiny/1").act(VIEWS, seed=0)
+    with pytest.raises(ConfigError, match=r"student\.adapter=.*nowhere is not a folder with a LoRA adapter"):
+        config(server.url, adapter=str(tmp_path / "nowhere"))
+
+
+def test_a_server_that_takes_no_adapters_is_told_from_one_that_does(tmp_path):
+    with vllm_server("tiny", takes_adapters=False) as closed:
+        student = config(closed.url).build(Household())
+        student.act(VIEWS, seed=0)
+        trained = student.load(adapter(student, tmp_path / "adapter", seed=1), policy_id="tiny/1")
+        with pytest.raises(ProviderError, match=r"(?s)adapter could not be loaded.*404.*VLLM_ALLOW_RUNTIME_LORA"):
+            trained.act(VIEWS, seed=0)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_where_no_server_answers_the_command_that_starts_one_is_shown(monkeypatch, tmp_path):
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    command = r"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve tiny .*--enable-lora --max-lora-rank 8"
+    with pytest.raises(ProviderError, match=f"none is to be started from here; start one by hand: {command}"):
+        config(url).build(Household())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProviderError, match=r"no command vllm to start one: pip install 'leap-exp\[vllm\]', or"):
+        config(url, serve=True).build(Household())
+
+
+@pytest.fixture
+def vllm_command(tmp_path, monkeypatch):
+    """A command ``vllm`` that is first in the path."""
+    command = tmp_path / "bin" / "vllm"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\nexec env PYTHONPATH="{ROOT}/src:{ROOT}" {sys.executable} -m tests.vllm_server "$@"\n'
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=":")
+    return command
+
+
+ACT = """
+import sys
+from tests.unit.students.test_vllm import VIEWS, Household, config
+student = config(sys.argv[1], serve=True).build(Household())
+print(student.act(VIEWS, seed=0)[0].action, flush=True)
+if sys.argv[2] == "stay":
+    import time
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("end", ["leave", "stay"])
+def test_a_server_is_started_and_ends_with_the_process_even_if_that_is_killed(vllm_command, end):
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    command = [sys.executable, "-c", ACT, url, end]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline().strip()
+    if end == "stay":
+        process.kill()
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 20
+    while is_answering(url) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_answering(url)
+
+
+def is_answering(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) == 0
+
+
+def test_a_server_that_cannot_start_is_quoted(vllm_command):
+    vllm_command.write_text("#!/bin/sh\necho out of memory\nexit 3\n")
+    student = config(f"http://127.0.0.1:{free_port()}/v1", serve=True).build(Household())
+    with pytest.raises(ProviderError, match=r"(?s)exit status 3 .*out of memory"):
+        student.act(VIEWS, seed=0)
+
+
+def test_a_choice_among_the_admissible_actions_is_refused():
+    with pytest.raises(ConfigError, match=r"student\.decoding=admissible is not possible with student=vllm"):
+        dataclasses.replace(config("http://127.0.0.1:1/v1"), decoding="admissible")
