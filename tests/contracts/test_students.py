@@ -1,28 +1,63 @@
-"""What every registered student must do; models whose weights are not at hand are left out."""
+"""What every registered student must do; models whose weights are not at hand are left out.
+
+Those behind a server have one that stands in for it here, and those that vLLM serves are the tiny model there.
+"""
 
 import math
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 
 from leap_exp.config.groups import members
-from leap_exp.config.students import HfStudentConfig
+from leap_exp.config.students import ApiStudentConfig, HfStudentConfig, StudentConfig, VllmStudentConfig
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import views
 from leap_exp.correct import imitate
 from leap_exp.rollout import rollout
 from leap_exp.students.scripted import OraclePolicy
 from tests.contracts.conftest import configured
+from tests.fault_server import answer, fault_server
+from tests.vllm_server import vllm_server
 
 CONFIGS = {name: configured(f"student={name}", "rounds=0").student for name in members("student")}
-AT_HAND = [
-    name for name, config in CONFIGS.items() if not isinstance(config, HfStudentConfig) or config.model == "tiny"
-]
+
+
+def is_at_hand(config: StudentConfig) -> bool:
+    return not isinstance(config, HfStudentConfig) or isinstance(config, VllmStudentConfig) or config.model == "tiny"
+
+
+AT_HAND = [name for name, config in CONFIGS.items() if is_at_hand(config)]
 TRAINABLE = [name for name in AT_HAND if CONFIGS[name].trainable]
 
 
+@contextmanager
+def served(config: StudentConfig):
+    """``config`` with a server that answers; what that is asked does not outlast the test."""
+    if isinstance(config, ApiStudentConfig):
+        with fault_server(lambda body: answer(f"REASON: Why not.\nACTION: look {len(body['messages'])}")) as server:
+            yield replace(config, endpoint=replace(config.endpoint, base_url=server.url, key_variable=None))
+    elif isinstance(config, VllmStudentConfig):
+        short = {"format": "plain", "reasons": False, "list_actions": False, "max_new_tokens": 8}
+        with vllm_server("tiny") as server:
+            endpoint = replace(config.endpoint, base_url=server.url, model="tiny")
+            tiny = {"model": "tiny", "dtype": "float32", "lora": CONFIGS["tiny"].lora, "endpoint": endpoint}
+            yield replace(config, **tiny, **short)
+    else:
+        yield config
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Builds the student of a name, with a cache of its own."""
+    monkeypatch.setenv("LEAP_CACHE", str(tmp_path / "cache"))
+    with ExitStack() as running:
+        yield lambda name, environment: running.enter_context(served(CONFIGS[name])).build(environment)
+
+
 @pytest.fixture(params=AT_HAND)
-def student(request, environment):
-    return CONFIGS[request.param].build(environment)
+def student(request, environment, build):
+    return build(request.param, environment)
 
 
 def test_a_decision_depends_on_view_and_seed_and_not_on_the_batch(student, wandering):
@@ -43,9 +78,9 @@ def test_it_gets_through_whole_episodes(student, environment):
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_what_can_be_trained_is_trained_saved_and_loaded(name, environment, tmp_path):
-    config = configured(f"student={name}", "trainer.validation_share=0", "trainer.epochs=4", "trainer.warmup_steps=0")
-    student, trainer = config.student.build(environment), config.trainer.build()
+def test_what_can_be_trained_is_trained_saved_and_loaded(name, environment, build, tmp_path):
+    config = configured("trainer.validation_share=0", "trainer.epochs=4", "trainer.warmup_steps=0")
+    student, trainer = build(name, environment), config.trainer.build()
     tasks = environment.tasks("train")[:2]
     expert = OraclePolicy(environment, Disclosure.NONE)
     lessons = imitate(
