@@ -50,7 +50,7 @@ def _table(schema: type, prefix: str) -> Iterator[str]:
         if is_dataclass(item.default_factory) and isinstance(item.default_factory, type):
             yield from _table(item.default_factory, f"{prefix}{item.name}.")
         else:
-            yield f"  {f'{prefix}{item.name}={_default(item)}':<36}{doc}"
+            yield f"  {f'{prefix}{item.name}={_default(item)}':<35} {doc}"
 
 
 def _default(item: Field[Any]) -> str:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from leap_exp.config.endpoints import FREE_ENDPOINT_SETTINGS
 from leap_exp.config.groups import SCHEMAS
 from leap_exp.config.run import RunConfig
+from leap_exp.config.students import FREE_STUDENT_SETTINGS
 from leap_exp.core.errors import StoreError
 from leap_exp.store import round_name, storing, write_whole
 
@@ -88,7 +89,7 @@ def settle_round_0(run_dir: Path, pi_0: Path | None, config: Mapping[str, Any], 
 def _is_about_asking(key: str) -> bool:
     """Whether a setting says how a model is asked (how often, for how much money), not what it answers."""
     *groups, name = key.split(".")
-    return groups[-1:] == ["endpoint"] and name in FREE_ENDPOINT_SETTINGS
+    return key in FREE_STUDENT_SETTINGS or (groups[-1:] == ["endpoint"] and name in FREE_ENDPOINT_SETTINGS)
 
 
 def _load(path: Path) -> dict[str, Any]:

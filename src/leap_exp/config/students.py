@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from leap_exp.students.hf import HfStudent
 
+FREE_STUDENT_SETTINGS = ("student.serve", "student.memory_share")
+"""Settings that do not change what a student does, so that a run may go on with others."""
+
 
 @dataclass
 class StudentConfig:

@@ -10,8 +10,9 @@ from leap_exp.prompts.codec import PromptCodec
 from leap_exp.prompts.parse import read_decision
 from leap_exp.prompts.render import Renderer
 
-TURN_TOKENS = 400
-"""What a step is taken to add to the prompts after it, in a forecast; docs/llm_students.md says what was measured."""
+TURN_TOKENS = 300
+"""What a step is taken to add to the prompts after it, in a forecast. With the actions listed, the built-in tasks add
+about 270 (WebShop), 130 (ALFWorld) and 60 (InterCode-Bash) as their experts go about them."""
 
 
 class ApiStudent:

@@ -8,6 +8,7 @@ from leap_exp.core.errors import StoreError
 CONFIG = {
     "seed": 0,
     "run_dir": "here",
+    "student": {"name": "vllm", "memory_share": 0.45, "serve": True},
     "teacher": {"name": "gpt4o", "endpoint": {"model": "m", "budget_dollars": 5.0, "concurrency": 8, "tries": 6}},
 }
 
@@ -25,6 +26,7 @@ def path(tmp_path):
 def test_a_run_goes_on_with_a_higher_budget_and_other_ways_of_asking(path):
     check_config(path, with_endpoint(budget_dollars=50.0, concurrency=1, tries=2))
     check_config(path, {**CONFIG, "run_dir": "there"})
+    check_config(path, {**CONFIG, "student": {**CONFIG["student"], "memory_share": 0.3, "serve": False}})
 
 
 def test_a_run_does_not_go_on_with_another_model(path):

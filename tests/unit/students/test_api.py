@@ -155,8 +155,8 @@ def test_the_cost_of_whole_episodes_is_foreseen(server):
     said = student(server).forecast(Household().tasks("train")[:10], max_steps=3)
     assert said.startswith("m at 127.0.0.1:")
     assert "30 requests, about " in said
-    assert "at most 3,000 out, at most about $0.08" in said
-    assert said.endswith("if all take 3 steps of 400 tokens and none is cached")
+    assert "at most 3,000 out, at most about $0.07" in said
+    assert said.endswith("if all take 3 steps of 300 tokens and none is cached")
 
 
 def test_a_length_that_leaves_nothing_to_read_is_refused(server):
