@@ -9,6 +9,7 @@ from leap_exp.core.errors import ConfigError
 from leap_exp.core.types import Decision, Observation, Task, View
 from leap_exp.prompts.condense import condense
 from leap_exp.prompts.markup import Markup, Messages
+from leap_exp.prompts.templating import templates
 
 REASON_FIELD = "REASON:"
 ACTION_FIELD = "ACTION:"
@@ -37,17 +38,11 @@ class Renderer:
     @cached_property
     def instructions(self) -> str:
         """What is said of the environment, and of how to answer."""
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("leap_exp.prompts", "templates"),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701  prompts are plain text, not HTML
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         try:
-            template = environment.get_template(f"{self.environment}.j2")
+            template = templates().get_template(f"{self.environment}.j2")
         except jinja2.TemplateNotFound as error:
-            known = ", ".join(sorted(name.removesuffix(".j2") for name in environment.list_templates()))
+            names = (name.removesuffix(".j2") for name in templates().list_templates())
+            known = ", ".join(sorted(name for name in names if "/" not in name))
             raise ConfigError(
                 f"No prompt template for environment {self.environment!r}; there are: {known}."
             ) from error

@@ -1,0 +1,127 @@
+"""What a teacher is asked: no facts at none, one set of facts with another rule above, nothing from later steps."""
+
+from dataclasses import replace
+
+import jinja2
+import pytest
+
+from leap_exp.config.groups import members
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Briefing, Decision, PrivilegedFacts, views
+from leap_exp.prompts.teaching import CorrectionRenderer, facts_prompt, reason_prompt
+from leap_exp.prompts.templating import LONGEST_TEXT, render, shortened, templates
+from tests.unit.records import ACTIONS, trajectory
+
+FACTS = PrivilegedFacts(task_id="alfworld/0", text="The mug is in cabinet 77.")
+ENVIRONMENTS = [*members("env"), "one without a template"]
+WALK = trajectory("look", "go to desk 1", "go to shelf 2")
+
+
+def briefing(disclosure):
+    return Briefing(disclosure=disclosure, facts=None if disclosure is Disclosure.NONE else FACTS)
+
+
+def prompts(environment, disclosure):
+    """The prompts of both modes."""
+    renderer = CorrectionRenderer(environment)
+    view = views(WALK)[1]
+    return [
+        renderer.trajectory(WALK, briefing(disclosure)),
+        renderer.step(view, WALK.steps[1].decision, briefing(disclosure)),
+    ]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_without_privilege_there_is_no_fact_in_the_prompt(environment):
+    for prompt in prompts(environment, Disclosure.NONE):
+        assert "cabinet 77" not in prompt.system + prompt.user
+        assert "Facts" not in prompt.user
+        assert "You know no more than the agent does." in prompt.system
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_from_p25_to_p100_the_facts_are_the_same_and_only_the_rule_differs(environment):
+    levels = [level for level in Disclosure if level is not Disclosure.NONE]
+    rules = {level: CorrectionRenderer(environment).rule(briefing(level)) for level in levels}
+    assert len(set(rules.values())) == 4
+    for mode in (0, 1):
+        asked = {level: prompts(environment, level)[mode] for level in levels}
+        assert len({prompt.user for prompt in asked.values()}) == 1
+        assert asked[Disclosure.P25].user.count(FACTS.text) == 1
+        assert len({prompt.system.replace(rules[level], "RULE") for level, prompt in asked.items()}) == 1
+
+
+def test_each_environment_has_words_of_its_own():
+    assert len({prompts(environment, Disclosure.P50)[0].system for environment in ENVIRONMENTS}) == len(ENVIRONMENTS)
+
+
+def test_a_trajectory_is_shown_step_by_step_with_what_was_possible():
+    (prompt, _) = prompts("alfworld", Disclosure.P50)
+    assert prompt.user.index("Step 1\nObservation: You arrive at place 0") < prompt.user.index("Step 3\nObservation:")
+    assert prompt.user.count("- go to shelf 1\n") == 3
+    assert "The agent's action: go to desk 1" in prompt.user
+    assert "which scored 0.00 of 1" in prompt.user
+    assert '3 entries in "steps"' in prompt.user
+    assert "\n\n\n" not in prompt.user
+
+
+def test_where_no_actions_are_listed_none_are_shown_and_reasons_are_shown_where_there_are_any():
+    step = WALK.steps[0]
+    free = replace(
+        step,
+        observation=replace(step.observation, admissible_actions=None),
+        decision=Decision(reason="Let us see.", action="ls"),
+    )
+    prompt = CorrectionRenderer("intercode_bash").trajectory(replace(WALK, steps=(free,)), briefing(Disclosure.NONE))
+    assert "Admissible" not in prompt.user
+    assert "The agent's reason: Let us see.\nThe agent's action: ls" in prompt.user
+    assert "Admissible" in prompts("alfworld", Disclosure.NONE)[0].user
+
+
+def test_a_step_is_asked_about_without_what_came_of_it():
+    prompt = prompts("alfworld", Disclosure.P50)[1]
+    assert "place 0" in prompt.user
+    assert prompt.user.endswith("The agent's action: go to desk 1")
+    assert "place 2" not in prompt.user
+    assert "scored" not in prompt.user
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_reason_is_asked_for_with_nothing_of_what_came_later(index):
+    walk = trajectory("act zero", "act one", "act two")
+    prompt = reason_prompt(views(walk)[index], walk.steps[index].decision.action)
+    shown = [f"place {place}," in prompt.user for place in range(3)]
+    taken = [f"act {word}" in prompt.user for word in ("zero", "one", "two")]
+    assert shown == taken == [place <= index for place in range(3)]
+    assert "scored" not in prompt.user
+    assert all(action in prompt.user for action in ACTIONS)
+    # The same prompt whatever comes after the step.
+    cut = replace(walk, steps=walk.steps[: index + 1], score=1.0)
+    assert reason_prompt(views(cut)[index], cut.steps[index].decision.action) == prompt
+
+
+def test_a_log_is_shown_as_a_whole():
+    user = facts_prompt(WALK).user
+    assert all(f"place {place}," in user for place in range(3))
+
+
+def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
+    text = "a" * LONGEST_TEXT + "b" * 500
+    assert shortened(text[:LONGEST_TEXT]) == "a" * LONGEST_TEXT
+    short = shortened(text)
+    assert short.startswith("a" * (LONGEST_TEXT // 2) + "\n[500 characters left out]\n")
+    assert short.endswith("b" * 500)
+
+
+def test_another_try_says_what_was_wrong():
+    (prompt, _) = prompts("webshop", Disclosure.P50)
+    again = prompt.again("It has 2 entries for 3 steps.")
+    assert again.system == prompt.system
+    assert again.user.startswith(prompt.user)
+    assert "It has 2 entries for 3 steps." in again.user
+
+
+def test_a_value_that_a_template_needs_and_does_not_get_is_an_error():
+    assert templates().list_templates()
+    with pytest.raises(jinja2.UndefinedError):
+        render("teacher/correct/system.j2", mode="step", rule="")
