@@ -44,6 +44,13 @@ def correct(
         chunk = briefed[start : start + CHUNK]
         results += teacher.correct([t for t, _ in chunk], [b for _, b in chunk])
         on_progress(len(results), len(weak))
+    failures = [result for result in results if isinstance(result, CorrectionFailure)]
+    if failures:
+        first = failures[0]
+        logger.warning(
+            "%d of %d trajectories were not corrected, first %s: %s",
+            *(len(failures), len(results), first.trajectory.task.id, first.error),
+        )
     return results
 
 

@@ -2,7 +2,7 @@
 
 Data goes to ``LEAP_DATA``, by default ``leap_exp`` in the user's cache folder. An installation appears whole or not at
 all: it is made beside its place, checked, and renamed. Demonstrations by people become a file for
-``demonstrations.source``.
+``demonstrations.source``; a language model adds reasons to one, or finds privileged facts in one.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from leap_exp.core.errors import ConfigError, DataError, LeapError
+from leap_exp.enrich import add_arguments, annotate_demonstrations, extract
 from leap_exp.envs.alfworld.install import AlfworldData
 from leap_exp.envs.installation import OnProgress
 from leap_exp.envs.intercode_bash.install import IntercodeData
@@ -65,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sources = "; ".join(f"{name}: {data.source}" for name, data in sorted(DATASETS.items()))
             subparser.add_argument("--from", dest="source", type=Path, metavar="PATH", help=sources)
     _add_import(commands.add_parser("import-demonstrations", help="make a file for demonstrations.source of people's"))
+    reasons = commands.add_parser("annotate", help="let a language model give demonstrations the reasons they lack")
+    add_arguments(reasons, what="the trajectories with their reasons")
+    facts = commands.add_parser("extract-facts", help="let a language model find privileged facts in logs of episodes")
+    add_arguments(facts, what="the facts, for privilege.facts,")
     options = parser.parse_args(arguments)
     try:
         if options.command == "list":
@@ -73,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             install(options.name, options.source, options.size)
         elif options.command == "import-demonstrations":
             _import_demonstrations(options)
+        elif options.command == "annotate":
+            annotate_demonstrations(options)
+        elif options.command == "extract-facts":
+            extract(options)
         else:
             verify(options.name, options.size)
     except LeapError as error:

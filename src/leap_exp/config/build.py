@@ -62,7 +62,7 @@ def build(config: RunConfig, *, round_0_seed: int) -> Experiment:
     Raises:
         LeapError: data, weights or tasks that ``config`` asks for are missing.
     """
-    environment = config.env.build()
+    environment = config.privilege.inform(config.env.build())
     evaluation = config.evaluation
     panel = draw_panel(
         environment.tasks(evaluation.split),

@@ -1,8 +1,11 @@
 """Schemas of the groups ``teacher`` and ``privilege``."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from leap_exp.config.schema import require_choice, setting
+from leap_exp.config.endpoints import EndpointConfig
+from leap_exp.config.schema import require_choice, setting, settings
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, Teacher
 
@@ -28,15 +31,45 @@ class OracleTeacherConfig(TeacherConfig):
 
 
 @dataclass
+class LlmTeacherConfig(TeacherConfig):
+    """A language model behind an OpenAI-compatible server."""
+
+    mode: str = setting("trajectory", "trajectory (a request for all its steps at once) or step (a request a step).")
+    endpoint: EndpointConfig = settings(EndpointConfig, "The model and its server.")
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown mode."""
+        require_choice("teacher.mode", self.mode, ("trajectory", "step"))
+
+    def build(self, environment: Environment, *, seed: int) -> Teacher:
+        """The teacher, for tasks of ``environment``; raises ProviderError if its key is not set."""
+        from leap_exp.teachers.llm import LlmTeacher, Mode
+
+        client = self.endpoint.build("teacher.endpoint")
+        return LlmTeacher(client, environment=environment.name, mode=Mode(self.mode), seed=seed)
+
+
+@dataclass
 class PrivilegeConfig:
     """How much of the privileged facts a teacher may use and disclose."""
 
     disclosure: str = setting("p50", "none, p25, p50, p75 or p100: from no facts at all to saying them outright.")
+    facts: str | None = setting(
+        None, "File of facts (python -m leap_exp.data extract-facts) to use; null for the environment's own."
+    )
 
     def __post_init__(self) -> None:
-        """Refuse an unknown level."""
+        """Refuse an unknown level, and a file that is not there."""
         require_choice("privilege.disclosure", self.disclosure, [level.value for level in Disclosure])
+        if self.facts is not None and not Path(self.facts).is_file():
+            raise ConfigError(f"privilege.facts={self.facts} is not a file.")
 
     def build(self) -> Disclosure:
         """The disclosure rule."""
         return Disclosure(self.disclosure)
+
+    def inform(self, environment: Environment) -> Environment:
+        """``environment`` with the facts that teachers are to be told."""
+        from leap_exp.envs.informed import InformedEnvironment
+
+        return environment if self.facts is None else InformedEnvironment(environment, Path(self.facts))

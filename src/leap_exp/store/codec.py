@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from leap_exp.core.errors import DataError
-from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory
+from leap_exp.core.types import Correction, CorrectionFailure, Example, PrivilegedFacts, Trajectory
 
-Record = Trajectory | Correction | CorrectionFailure | Example
+Record = Trajectory | Correction | CorrectionFailure | Example | PrivilegedFacts
 """What a line of a record file can hold."""
 
 RECORD_NAMES: Mapping[type[Record], str] = {
@@ -20,6 +20,7 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     Correction: "correction",
     CorrectionFailure: "correction_failure",
     Example: "example",
+    PrivilegedFacts: "privileged_facts",
 }
 _TYPES: Mapping[str, type] = {name: kind for kind, name in RECORD_NAMES.items()}
 

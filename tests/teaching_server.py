@@ -1,0 +1,54 @@
+"""Answers of a teacher for the scripted server: it reads the request, and corrects as it is told.
+
+with fault_server(teaching()) as server:
+    ...        # every step gets another admissible action where there is one
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.fault_server import Answer, answer
+
+REASON = "It is the first thing to try."
+
+
+def asked(body: Mapping[str, Any]) -> str:
+    """The user's message of a request."""
+    return body["messages"][-1]["content"]
+
+
+def steps_asked(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """The agent's action and the admissible ones, for each step that a request wants corrected."""
+    text = asked(body)
+    parts = re.split(r"^Step \d+$", text, flags=re.MULTILINE)[1:] if '"steps"' in text else [text]
+    if len(parts) == 1:
+        parts = [parts[0].rpartition("The step to correct:")[2]]
+    return [
+        (
+            re.findall(r"^The agent's action: (.*)$", part, flags=re.MULTILINE)[-1],
+            re.findall(r"^- (.*)$", part.partition("Admissible actions:\n")[2], flags=re.MULTILINE),
+        )
+        for part in parts
+    ]
+
+
+def better(taken: str, admissible: list[str]) -> str:
+    """An admissible action other than the one taken, if there is one; a command where none are listed."""
+    others = [action for action in admissible if action != taken] or [taken if admissible else "ls"]
+    return others[0].replace("<query>", "something nice")
+
+
+def corrections(body: Mapping[str, Any], decide: Callable[[str, list[str]], str] = better) -> str:
+    """The text of a proper answer to a request of either mode."""
+    decisions = [{"reason": REASON, "action": decide(*step)} for step in steps_asked(body)]
+    if '"steps"' not in asked(body):
+        return json.dumps(decisions[0])
+    numbered = [{"step": number, **decision} for number, decision in enumerate(decisions, start=1)]
+    return json.dumps({"summary": "It went wrong.", "steps": numbered})
+
+
+def teaching(**how: Any) -> Callable[[Mapping[str, Any]], Answer]:
+    """A script that corrects every step; ``how`` goes to ``answer``."""
+    return lambda body: answer(corrections(body), **how)
