@@ -23,10 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, what: str) -> None:
     parser.add_argument("file", type=Path, help="a trajectories.jsonl")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help=f"where {what} go")
     parser.add_argument(
-        "--endpoint", required=True, metavar="NAME", help=f"the model to ask: {', '.join(members('endpoint'))}"
-    )
-    parser.add_argument(
-        "changes", nargs="*", metavar="SETTING=VALUE", help="settings of the endpoint, such as model=NAME"
+        "--endpoint",
+        nargs="+",
+        required=True,
+        metavar=("NAME", "SETTING=VALUE"),
+        help=f"the model to ask ({', '.join(members('endpoint'))}), and settings of it, such as model=NAME",
     )
 
 
@@ -50,7 +51,8 @@ def extract(options: argparse.Namespace) -> None:
 
 
 def _client(options: argparse.Namespace) -> ChatClient:
-    return chosen_endpoint(options.endpoint, options.changes).build("endpoint")
+    name, *changes = options.endpoint
+    return chosen_endpoint(name, changes).build("endpoint")
 
 
 def _trajectories(file: Path) -> list[Trajectory]:

@@ -20,10 +20,16 @@ def composed(*overrides: str) -> RunConfig:
         return run_config(compose("config", overrides=["run_dir=there", *overrides]))
 
 
+NEEDED = {("teacher", "vllm"): ["teacher.endpoint.model=served"]}
+"""What a member does not go without."""
+
+
 @pytest.mark.parametrize(("group", "member"), MEMBERS)
 def test_every_group_member_makes_a_run(group, member):
-    untrained = group == "student" and not schema_of(group, member).trainable
-    config = composed(f"{group}={member}", *(["rounds=0"] if untrained else []))
+    needed = NEEDED.get((group, member), [])
+    if group == "student" and not schema_of(group, member).trainable:
+        needed = ["rounds=0"]
+    config = composed(f"{group}={member}", *needed)
     if group in SCHEMAS:
         assert type(getattr(config, group)) is schema_of(group, member)
 
@@ -46,6 +52,14 @@ def test_the_defaults_are_the_issue_s():
         "tracker": "WandbConfig",
     }
     assert config.student.model == "smollm2_135m"
+
+
+def test_a_teacher_that_is_a_language_model_has_the_endpoint_of_its_name():
+    for member in ("gpt4o", "gpt4o_mini", "claude", "gemini", "vllm", "local"):
+        config = composed(f"teacher={member}", "teacher.endpoint.model=mine", "teacher.mode=step")
+        endpoint = yaml.safe_load((conf_dir() / "endpoint" / f"{member}.yaml").read_text())
+        assert config.teacher.endpoint.base_url == endpoint["base_url"]
+        assert (config.teacher.endpoint.model, config.teacher.mode) == ("mine", "step")
 
 
 def test_large_models_take_the_paper_s_adapter_and_training():

@@ -2,16 +2,35 @@
 
 import pytest
 
-from leap_exp.config.groups import members
+from leap_exp.config.groups import members, schema_of
+from leap_exp.config.teachers import LlmTeacherConfig
 from leap_exp.core.privilege import Disclosure
+from leap_exp.core.protocols import MeteredTeacher
 from leap_exp.core.types import Correction, CorrectionFailure
 from leap_exp.correct import brief
 from tests.contracts.conftest import configured
+from tests.fault_server import answer, fault_server
+from tests.teaching_server import teaching
+
+LLM = [name for name in members("teacher") if schema_of("teacher", name) is LlmTeacherConfig]
+CASES = [*((name, []) for name in members("teacher")), *((name, ["teacher.mode=step"]) for name in LLM[:1])]
 
 
-@pytest.fixture(params=members("teacher"))
-def teacher(request, environment):
-    return configured(f"teacher={request.param}").teacher.build(environment, seed=0)
+@pytest.fixture
+def server():
+    """Whom teachers ask that are language models."""
+    with fault_server(teaching()) as running:
+        yield running
+
+
+@pytest.fixture(params=CASES, ids=lambda case: " ".join([case[0], *case[1]]))
+def teacher(request, environment, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEAP_CACHE", str(tmp_path))
+    name, overrides = request.param
+    if name in LLM:
+        endpoint = {"base_url": server.url, "model": "scripted", "key_variable": "null"}
+        overrides = [*overrides, *(f"teacher.endpoint.{setting}={value}" for setting, value in endpoint.items())]
+    return configured(f"teacher={name}", *overrides).teacher.build(environment, seed=0)
 
 
 @pytest.mark.parametrize("disclosure", list(Disclosure))
@@ -42,11 +61,25 @@ def test_nothing_to_correct_is_no_trouble(teacher):
     assert list(teacher.correct([], [])) == []
 
 
-def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(teacher, environment, wandering, monkeypatch):
+def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(
+    teacher, environment, wandering, server, monkeypatch
+):
     def broken(task):
         raise RuntimeError("no oracle today")
 
     monkeypatch.setattr(type(environment), "oracle", lambda self, task: broken(task))
+    server.follow([answer("no oracle today")])
     (result,) = teacher.correct(wandering[:1], [brief(environment, wandering[0].task, Disclosure.NONE)])
     assert isinstance(result, CorrectionFailure)
     assert "no oracle today" in result.error
+
+
+def test_a_metered_teacher_says_what_it_will_use_and_what_it_has_used(teacher, environment, wandering):
+    if not isinstance(teacher, MeteredTeacher):
+        pytest.skip("uses nothing that is counted")
+    briefings = [brief(environment, trajectory.task, Disclosure.P50) for trajectory in wandering]
+    assert "request" in teacher.forecast(wandering, briefings)
+    assert teacher.forecast([], []) == ""
+    teacher.correct(wandering, briefings)
+    assert teacher.account()["replies_count"] >= len(wandering)
+    assert teacher.account() == {}

@@ -6,7 +6,7 @@ from typing import cast
 
 from leap_exp.aggregate import Aggregation
 from leap_exp.config.run import RunConfig
-from leap_exp.core.protocols import Environment, Policy, Student
+from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.evaluate import Panel, draw_panel
 from leap_exp.loop import Leap, Plan, evaluate_policy
@@ -15,18 +15,22 @@ from leap_exp.store import Journal
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A run, ready to go. Building it finds what is missing or wrong before anything is written."""
+    """A run, ready to go. Building it finds what is missing or wrong before anything is written.
+
+    ``teacher`` is None where there is nothing to teach, with rounds=0.
+    """
 
     config: RunConfig
     environment: Environment
+    teacher: Teacher | None
     student: Policy
     panel: Panel
     round_0_seed: int
 
     def run(self, journal: Journal) -> None:
         """Train and evaluate, or with rounds=0 evaluate only."""
-        if self.config.rounds:
-            self._leap(journal).run()
+        if self.teacher is not None:
+            self._leap(self.teacher, journal).run()
             return
         env = self.config.env
         with journal.round(0) as round_0:
@@ -40,14 +44,14 @@ class Experiment:
             )
         journal.summarise([entry])
 
-    def _leap(self, journal: Journal) -> Leap:
+    def _leap(self, teacher: Teacher, journal: Journal) -> Leap:
         from leap_exp.students.scripted import ExpertPolicy
 
         config = self.config
         return Leap(
             environment=self.environment,
             expert=ExpertPolicy(self.environment),
-            teacher=config.teacher.build(self.environment, seed=derive_seed(config.seed, "teacher")),
+            teacher=teacher,
             student=cast("Student", self.student),  # RunConfig refuses to train one that is not trainable
             trainer=config.trainer.build(),
             panel=self.panel,
@@ -60,7 +64,7 @@ def build(config: RunConfig, *, round_0_seed: int) -> Experiment:
     """The experiment that ``config`` describes.
 
     Raises:
-        LeapError: data, weights or tasks that ``config`` asks for are missing.
+        LeapError: data, weights, tasks or keys that ``config`` asks for are missing.
     """
     environment = config.privilege.inform(config.env.build())
     evaluation = config.evaluation
@@ -73,6 +77,7 @@ def build(config: RunConfig, *, round_0_seed: int) -> Experiment:
     return Experiment(
         config=config,
         environment=environment,
+        teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
         student=config.student.build(environment),
         panel=panel,
         round_0_seed=round_0_seed,

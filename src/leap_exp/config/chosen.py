@@ -7,6 +7,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.endpoints import EndpointConfig
 from leap_exp.config.groups import conf_dir, members
+from leap_exp.config.refusal import explain
 from leap_exp.core.errors import ConfigError
 
 
@@ -29,6 +30,6 @@ def chosen_endpoint(name: str, changes: Sequence[str]) -> EndpointConfig:
         )
         endpoint = OmegaConf.to_object(settings)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"The endpoint {name} cannot be used: {str(error).splitlines()[0]}.") from error
+        raise ConfigError(f"Endpoint {name}: {explain(error)}") from error
     assert isinstance(endpoint, EndpointConfig)  # noqa: S101 - the settings build on its schema
     return endpoint

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from leap_exp.config.groups import FREE_GROUPS, SCHEMAS, members
 from leap_exp.config.run import RunConfig
@@ -32,6 +32,8 @@ def explain(error: Exception) -> str:
     merging = re.search(r"Error merging override (\S+)", text)
     if merging and isinstance(cause, OmegaConfBaseException):
         return f"{merging[1]} is not valid: {_first_sentence(cause)}."
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} has no value: give one, {cause.full_key}=VALUE."
     if isinstance(cause, OmegaConfBaseException) and getattr(cause, "full_key", None):
         return f"{cause.full_key} is not valid: {_first_sentence(cause)}."
     return text
