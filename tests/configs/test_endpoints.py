@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from leap_exp.config.chosen import chosen_endpoint
 from leap_exp.config.endpoints import EndpointConfig
 from leap_exp.config.groups import conf_dir
 from leap_exp.config.schema import settings
@@ -74,3 +75,24 @@ def test_settings_that_cannot_work_are_refused_without_showing_a_secret(bad, nam
         EndpointConfig(**{"base_url": URL, "model": "m", **bad})
     assert "secret" not in str(caught.value)
     assert "sk-" not in str(caught.value)
+
+
+def test_an_endpoint_is_chosen_by_name_with_changes():
+    endpoint = chosen_endpoint("local", ["model=mine", "concurrency=3"])
+    assert (endpoint.base_url, endpoint.model, endpoint.concurrency) == ("http://127.0.0.1:8080/v1", "mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        ("nowhere", "model=m", "no endpoint nowhere; choose one of: claude"),
+        ("local", "model", "'model' is not of the form SETTING=VALUE"),
+        ("local", "modell=m", "modell is not valid"),
+        ("local", "concurrency=many", "concurrency is not valid"),
+        ("local", "concurrency=0", "concurrency=0 is not valid"),
+        ("vllm", "concurrency=2", "model has no value: give one"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused_and_named(name, change, named):
+    with pytest.raises(ConfigError, match=named):
+        chosen_endpoint(name, [change])

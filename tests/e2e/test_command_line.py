@@ -126,7 +126,10 @@ def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("teacher=oracel", "There is no teacher=oracel; choose one of: oracle"),
+        ("teacher=oracel", "There is no teacher=oracel; choose one of: claude, "),
+        ("teacher=vllm", "teacher.endpoint.model has no value: give one, teacher.endpoint.model=VALUE"),
+        ("teacher.mode=step", "There is no setting 'teacher.mode'"),
+        ("privilege.facts=gone.jsonl", "privilege.facts=gone.jsonl is not a file"),
         ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, privilege_ladder, smoke, webshop_"),
         ("sed=1", "There is no setting 'sed'; here there are: aggregate, batch,"),
         ("env.engin=fast", "There is no setting 'env.engin'; here there are: builtin_counts,"),

@@ -6,6 +6,7 @@ Code fences, text before and after, thoughts, trailing commas and line breaks wi
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from leap_exp.core.errors import ParseError
 
@@ -49,9 +50,14 @@ def text_field(item: Mapping[str, object], key: str) -> str:
         ParseError: There is no text.
     """
     value = item.get(key)
-    if not isinstance(value, str) or not value.strip():
+    if not is_text(value) or not value.strip():
         raise ParseError(f"{key!r} has to be a text, not {json.dumps(value)}.")
     return value.strip()
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a text that a file can hold: JSON can also spell halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _values(text: str) -> Iterator[object]:

@@ -71,7 +71,7 @@ def ask(client: ChatClient, questions: Sequence[Question[T]], *, seed: int) -> l
 
 def _read(question: Question[T], reply: ChatReply) -> T:
     if reply.is_refused:
-        raise ParseError(f"It was refused: {reply.refusal or 'a filter kept it back'}.")
+        raise ParseError(f"It was refused: {reply.refusal or 'a filter kept it back'!r}.")
     try:
         return question.read(reply.text)
     except ParseError as error:

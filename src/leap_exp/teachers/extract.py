@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from leap_exp.core.errors import ParseError
 from leap_exp.core.types import PrivilegedFacts, Trajectory
 from leap_exp.llm import ChatClient
-from leap_exp.prompts.json_answers import read_object
+from leap_exp.prompts.json_answers import is_text, read_object
 from leap_exp.prompts.teaching import facts_prompt
 from leap_exp.teachers.asking import Question, Unanswered, ask
 from leap_exp.teachers.rewriting import object_schema
@@ -43,6 +43,6 @@ def _question(trajectory: Trajectory) -> Question[PrivilegedFacts]:
 
 
 def _texts(value: object, key: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(is_text(item) for item in value):
         raise ParseError(f"{key!r} has to be a list of texts.")
     return [item.strip() for item in value if item.strip()]

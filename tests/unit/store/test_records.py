@@ -48,6 +48,7 @@ RECORDS = [
     CORRECTION,
     CorrectionFailure(trajectory=WON, teacher_id="t", error="no answer"),
     Example(round_index=1, position=2, task_id="toy/1"),
+    PrivilegedFacts(task_id="toy/1", text="Here.", data={"hidden_names": ["mug 1"]}),
 ]
 
 
