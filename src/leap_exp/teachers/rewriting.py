@@ -22,7 +22,7 @@ STEPS_SCHEMA = object_schema(
         "steps": {"type": "array", "items": object_schema({"step": {"type": "integer"}, **_DECISION})},
     }
 )
-"""What is asked for where a trajectory is corrected; writing the summary first makes for better steps."""
+"""What is asked for where a trajectory is corrected: the summary first, for a look at the whole before the steps."""
 
 
 def read_decisions(text: str, steps: Sequence[Step]) -> list[Decision]:
