@@ -16,7 +16,16 @@ from pathlib import Path
 from leap_exp.aggregate import Aggregation, aggregate, aggregation_metrics, select
 from leap_exp.core.errors import DataError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Metered, Policy, ProgressCallback, Student, Teacher, Trainer
+from leap_exp.core.protocols import (
+    Environment,
+    FollowingTeacher,
+    Metered,
+    Policy,
+    ProgressCallback,
+    Student,
+    Teacher,
+    Trainer,
+)
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory
 from leap_exp.correct import correct, correction_metrics, imitate
@@ -77,6 +86,8 @@ class Leap:
                 rounds.append(corrections)
                 dataset = self._aggregate(rounds, journal)
                 student, realizability = self._train(student, dataset, corrections, journal)
+                if isinstance(self.teacher, FollowingTeacher):
+                    self.teacher.follow(student, round_index=index)
                 evaluation = self._evaluate(student, journal)
                 summaries.append({**evaluation, "realizability": realizability})
                 self.journal.summarise(summaries)

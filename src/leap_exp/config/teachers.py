@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.config.schema import require_choice, setting, settings
+from leap_exp.config.schema import require_choice, require_share, setting, settings
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, Teacher
@@ -47,6 +47,29 @@ class LlmTeacherConfig(TeacherConfig):
 
         client = self.endpoint.build("teacher.endpoint")
         return LlmTeacher(client, environment=environment.name, mode=Mode(self.mode), seed=seed)
+
+
+@dataclass
+class SelfTeacherConfig(TeacherConfig):
+    """The student itself, with the privileged facts in its own prompt."""
+
+    snapshot: str = setting(
+        "live", "Which student teaches: live (the last round's), round0, or ema (a moving average of all rounds')."
+    )
+    decay: float = setting(
+        0.5, "With snapshot=ema: the share of the average that a new round's student leaves in place."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown snapshot and shares that are none."""
+        require_choice("teacher.snapshot", self.snapshot, ("live", "round0", "ema"))
+        require_share("teacher.decay", self.decay)
+
+    def build(self, environment: Environment, *, seed: int) -> Teacher:  # noqa: ARG002 - all it knows is in the briefing
+        """The teacher, which is the student that it comes to follow."""
+        from leap_exp.teachers.self_privileged import SelfTeacher, Snapshot
+
+        return SelfTeacher(snapshot=Snapshot(self.snapshot), decay=self.decay)
 
 
 @dataclass

@@ -102,6 +102,17 @@ class Student(Policy, Protocol):
         """This student with the weights that ``Trainer.fit`` wrote to ``folder``, under the name ``policy_id``."""
 
 
+@runtime_checkable
+class BriefableStudent(Student, Protocol):
+    """A student that can be its own teacher: it decides with a briefing in its prompt too, where it does not act."""
+
+    def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> Sequence[Decision]:
+        """One decision a view under its briefing, taken as ``act`` does; without facts the same as ``act``'s."""
+
+    def averaged(self, students: Sequence[Self], shares: Sequence[float], *, policy_id: str) -> Self:
+        """A student, not to be trained, whose weights are the mean of those of ``students``, weighted by ``shares``."""
+
+
 class Teacher(Protocol):
     """Corrects trajectories under a briefing."""
 
@@ -113,6 +124,14 @@ class Teacher(Protocol):
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """One correction, or recorded failure, a trajectory."""
+
+
+@runtime_checkable
+class FollowingTeacher(Teacher, Protocol):
+    """A teacher that goes by who the student is by now."""
+
+    def follow(self, student: Student, *, round_index: int) -> None:
+        """Hear that ``student`` is π_i of round i: told of every round in turn, from 0 on, in a resumed run again."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """From records to token ids: the one place where prompts, responses and length limits become numbers."""
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -36,6 +37,12 @@ class PromptCodec:
         self._encode = lru_cache(maxsize=65_536)(lambda text: tuple(encode(text)))
         self.after_response_ids = self._encode(renderer.markup.after_response)
         self.stop_id = self.after_response_ids[0]
+
+    def rendered_by(self, renderer: Renderer) -> "PromptCodec":
+        """This codec with other prompts; ``renderer`` has the same markup."""
+        codec = copy.copy(self)
+        codec.renderer = renderer
+        return codec
 
     def response_ids(self, decision: Decision) -> tuple[int, ...]:
         """Ids of a response, with the token that ends it."""

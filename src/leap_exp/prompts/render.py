@@ -46,8 +46,7 @@ class Renderer:
             raise ConfigError(
                 f"No prompt template for environment {self.environment!r}; there are: {known}."
             ) from error
-        brief = self.markup.before_instructions == ""
-        return template.render(reasons=self.reasons, list_actions=self.list_actions, brief=brief).strip()
+        return template.render(reasons=self.reasons, list_actions=self.list_actions, brief=self._is_brief).strip()
 
     @cached_property
     def opening(self) -> str:
@@ -100,3 +99,8 @@ class Renderer:
             messages.append({"role": "user", "content": self._shown(view.task, step.observation)})
             messages.append({"role": "assistant", "content": response})
         return [*messages, {"role": "user", "content": self._shown(view.task, view.observation)}]
+
+    @property
+    def _is_brief(self) -> bool:
+        """Whether instructions are kept to a line, as in a bare transcript."""
+        return self.markup.before_instructions == ""

@@ -13,14 +13,16 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leap_exp.core.errors import EnvError
-from leap_exp.core.types import QUERY_SLOT, Correction, Decision, View
+from leap_exp.core.types import QUERY_SLOT, Briefing, Correction, Decision, View
+from leap_exp.prompts.briefed import BriefedCodec
 from leap_exp.prompts.codec import PromptCodec
 from leap_exp.prompts.markup import PLAIN_MARKUP, chat_markup
 from leap_exp.prompts.parse import NOTHING_WRITTEN, read_decision
 from leap_exp.prompts.render import REASON_FIELD, Renderer
 from leap_exp.prompts.trie import Trie
+from leap_exp.students.acting import ActingWeights, Adapters
 from leap_exp.students.decoding import choose, generate
-from leap_exp.students.varlen import ATTENTION, ConversationCache
+from leap_exp.students.varlen import ConversationCache
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from leap_exp.train.examples import IGNORED, training_rows
 from leap_exp.train.packing import collate, target_logprobs
@@ -71,9 +73,9 @@ class HfStudent:
     def __init__(self, settings: HfSettings, *, policy_id: str, adapter: Path | None = None) -> None:
         self.id = policy_id
         self.settings = settings
-        self._adapter = adapter
+        self._adapters: Adapters = () if adapter is None else ((adapter, 1.0),)
         self._source = resolve_weights(settings.model)
-        self._caches: dict[tuple[str, int], ConversationCache] = {}
+        self._acting = ActingWeights(self._source, dtype=settings.dtype, device=settings.device)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -112,10 +114,23 @@ class HfStudent:
 
     def load(self, folder: Path, *, policy_id: str) -> Self:
         """This student with the adapter in ``folder``."""
-        self._free()
+        return self._with_adapters(((folder, 1.0),), policy_id)
+
+    def averaged(self, students: Sequence[Self], shares: Sequence[float], *, policy_id: str) -> Self:
+        """A student, not to be trained, whose weights are the mean of those of ``students``, weighted by ``shares``.
+
+        All are of one base model, so that the mean of their weights is the base with the adapters' changes in shares.
+        """
+        adapters: dict[Path, float] = {}
+        for student, share in zip(students, shares, strict=True):
+            for folder, part in student._adapters:
+                adapters[folder] = adapters.get(folder, 0.0) + share * part
+        return self._with_adapters(tuple(adapters.items()), policy_id)
+
+    def _with_adapters(self, adapters: Adapters, policy_id: str) -> Self:
         student = copy.copy(self)
         student.id = policy_id
-        student._adapter = folder
+        student._adapters = adapters
         return student
 
     def trainable_model(self, *, row_tokens: float) -> PeftModel:
@@ -123,12 +138,13 @@ class HfStudent:
 
         ``row_tokens`` is how long the rows to train on are; it decides how attention is computed, not what.
         """
-        self._free()
+        self._acting.free()
         base = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
         if self.settings.device == "cpu" and row_tokens <= _LONGEST_EAGER_ROW:
             base.set_attn_implementation("eager")
-        if self._adapter is not None:
-            return PeftModel.from_pretrained(base, str(self._adapter), is_trainable=True)
+        if self._adapters:
+            ((folder, _),) = self._adapters
+            return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
         lora = self.settings.lora
         layers = base.config.get_text_config().num_hidden_layers
         config = LoraConfig(
@@ -141,27 +157,25 @@ class HfStudent:
         )
         return get_peft_model(base, config)
 
-    @cached_property
+    @property
     def _model(self) -> PreTrainedModel:
         """The weights to act with: the adapter merged in."""
-        model = load_model(self._source, dtype=self.settings.dtype, device=self.settings.device)
-        if self._adapter is not None:
-            model = PeftModel.from_pretrained(model, str(self._adapter)).merge_and_unload()
-        model.set_attn_implementation(ATTENTION)
-        return model
-
-    def _free(self) -> None:
-        """Let go of the weights to act with, which are read anew when needed: memory is for one copy at a time."""
-        self.__dict__.pop("_model", None)
-        self._caches = {}
+        return self._acting.model(self._adapters)
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision]:  # noqa: ARG002  decoding is greedy
         """One decision a view.
 
         A response that holds no action becomes, whole, an inadmissible action.
         """
+        return self._decide(views, [self.codec.prompt_ids(view) for view in views])
+
+    def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
+        """One decision a view, taken as ``act`` does but with a briefing in the prompt: for a teacher, never to act."""
+        briefed = BriefedCodec(self.codec)
+        return self._decide(views, list(map(briefed.prompt_ids, views, briefings)))
+
+    def _decide(self, views: Sequence[View], prompts: list[list[int]]) -> list[Decision]:
         caches = self._conversation_caches(views)
-        prompts = [self.codec.prompt_ids(view) for view in views]
         if self.settings.decoding == "free":
             return [read_decision(text, reasons=self.settings.reasons) for text in self._generate(caches, prompts)]
         reasons = [""] * len(views)
@@ -197,13 +211,15 @@ class HfStudent:
 
     def _conversation_caches(self, views: Sequence[View]) -> list[ConversationCache]:
         """The cache of each view's episode; those of episodes that have ended are dropped."""
+        model = self._model
         seen: Counter[str] = Counter()
         keys = []
         for view in views:
             keys.append((view.task.id, seen[view.task.id]))
             seen[view.task.id] += 1
-        self._caches = {key: self._caches.get(key) or ConversationCache(self._model) for key in keys}
-        return list(self._caches.values())
+        read = self._acting.caches
+        self._acting.caches = {key: read.get(key) or ConversationCache(model) for key in keys}
+        return list(self._acting.caches.values())
 
     def _generate(self, caches: Sequence[ConversationCache], prompts: Sequence[list[int]], *end_ids: int) -> list[str]:
         """What is written freely after each prompt, up to the end of the response or one of ``end_ids``."""
