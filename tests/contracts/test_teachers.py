@@ -5,9 +5,10 @@ import pytest
 from leap_exp.config.groups import members, schema_of
 from leap_exp.config.teachers import LlmTeacherConfig
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import MeteredTeacher
+from leap_exp.core.protocols import FollowingTeacher, MeteredTeacher
 from leap_exp.core.types import Correction, CorrectionFailure
 from leap_exp.correct import brief
+from leap_exp.students.hf import HfStudent
 from tests.contracts.conftest import configured
 from tests.fault_server import answer, fault_server
 from tests.teaching_server import teaching
@@ -30,7 +31,11 @@ def teacher(request, environment, server, tmp_path, monkeypatch):
     if name in LLM:
         endpoint = {"base_url": server.url, "model": "scripted", "key_variable": "null"}
         overrides = [*overrides, *(f"teacher.endpoint.{setting}={value}" for setting, value in endpoint.items())]
-    return configured(f"teacher={name}", *overrides).teacher.build(environment, seed=0)
+    config = configured(f"teacher={name}", *overrides)
+    teacher = config.teacher.build(environment, seed=0)
+    if isinstance(teacher, FollowingTeacher):
+        teacher.follow(config.student.build(environment), round_index=0)
+    return teacher
 
 
 @pytest.mark.parametrize("disclosure", list(Disclosure))
@@ -46,7 +51,8 @@ def test_every_trajectory_gets_an_answer_of_its_own(teacher, environment, wander
         for step, decision, changed in zip(
             correction.trajectory.steps, correction.decisions, correction.changed, strict=True
         ):
-            assert decision.reason
+            # One that is a student without reasons gives none.
+            assert decision.reason or isinstance(teacher, FollowingTeacher)
             assert changed == (decision.action != step.decision.action)
 
 
@@ -69,6 +75,7 @@ def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(
 
     monkeypatch.setattr(type(environment), "oracle", lambda self, task: broken(task))
     server.follow([answer("no oracle today")])
+    monkeypatch.setattr(HfStudent, "advise", lambda self, views, briefings: broken(views))
     (result,) = teacher.correct(wandering[:1], [brief(environment, wandering[0].task, Disclosure.NONE)])
     assert isinstance(result, CorrectionFailure)
     assert "no oracle today" in result.error

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from leap_exp.core.errors import ConfigError, ProviderError
-from leap_exp.core.types import Observation, View, views
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Briefing, Observation, PrivilegedFacts, View, views
+from leap_exp.prompts.briefed import BriefedCodec
 from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from tests.unit.records import ACTIONS, correction, task, trajectory
@@ -145,6 +147,68 @@ def test_a_step_s_prompt_extends_the_last_step_s():
     prompts = [agent.codec.prompt_ids(view) for view in views(trajectory("look", "look", "look"))]
     for shorter, longer in pairwise(prompts):
         assert longer[: len(shorter)] == shorter
+
+
+FACTS = Briefing(disclosure=Disclosure.P100, facts=PrivilegedFacts(task_id="alfworld/0", text="mug 1: on desk 1"))
+NO_FACTS = Briefing(disclosure=Disclosure.NONE, facts=None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"decoding": "free"}, {"format": "chat", "reasons": True}, {"revisits": 0}])
+def test_advice_without_facts_is_what_the_student_does(changes):
+    agent = student(**changes)
+    seen = views(trajectory("look", "go to shelf 1", "look"))
+    assert agent.advise(seen, [NO_FACTS] * 3) == agent.act(seen, seed=0)
+
+
+def test_advice_is_greedy_decoding_after_a_prompt_with_the_facts():
+    agent = student()
+    seen = views(trajectory("look", "go to shelf 1", "look"))
+    told = [agent.advise([view], [FACTS])[0].action for view in seen]
+    own_prompt = agent.codec.prompt_ids
+    agent.codec.prompt_ids = lambda view: BriefedCodec(student().codec).prompt_ids(view, FACTS)
+    assert told == [greedy_action(agent, view) for view in seen]
+    agent.codec.prompt_ids = own_prompt
+    assert told != [greedy_action(agent, view) for view in seen]
+
+
+def adapter(folder, *, seed):
+    """The folder of a random adapter of the tiny model."""
+    torch.manual_seed(seed)
+    model = student().trainable_model(row_tokens=1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+def test_an_averaged_student_has_the_mean_of_the_weights(tmp_path):
+    base = student()
+    first, second = (base.load(adapter(tmp_path / str(seed), seed=seed), policy_id=str(seed)) for seed in (1, 2))
+    weights = [
+        {name: tensor.clone() for name, tensor in each._model.state_dict().items()} for each in (base, first, second)
+    ]
+    mean = base.averaged([first, second], [0.25, 0.75], policy_id="mean")
+    again = base.averaged([mean, base], [0.5, 0.5], policy_id="half of it")
+    assert mean.id == "mean"
+    for name, tensor in mean._model.state_dict().items():
+        expected = 0.25 * weights[1][name] + 0.75 * weights[2][name]
+        assert torch.allclose(tensor, expected, atol=1e-5)
+    for name, tensor in again._model.state_dict().items():
+        expected = 0.5 * weights[0][name] + 0.125 * weights[1][name] + 0.375 * weights[2][name]
+        assert torch.allclose(tensor, expected, atol=1e-5)
+
+
+def test_students_of_one_base_take_turns_in_memory_and_each_acts_as_itself(tmp_path):
+    base = student()
+    seen = views(trajectory("look", "go to shelf 1", "look"))
+    trained = base.load(adapter(tmp_path / "adapter", seed=1), policy_id="trained")
+    turns = [agent.act([view], seed=0)[0] for view in seen for agent in (base, trained)]
+    alone = student().load(tmp_path / "adapter", policy_id="alone")
+    assert turns[0::2] == [student().act([view], seed=0)[0] for view in seen]
+    assert turns[1::2] == [alone.act([view], seed=0)[0] for view in seen]
+    assert turns[0::2] != turns[1::2]
+    assert base._acting is trained._acting
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
