@@ -13,14 +13,25 @@ import leap_exp
 from leap_exp.config.environments import AlfworldConfig, InterCodeBashConfig, WebShopConfig
 from leap_exp.config.run import RunConfig
 from leap_exp.config.students import ApiStudentConfig, ExpertConfig, HfStudentConfig, RandomConfig, VllmStudentConfig
-from leap_exp.config.teachers import LlmTeacherConfig, OracleTeacherConfig, PrivilegeConfig, SelfTeacherConfig
+from leap_exp.config.teachers import (
+    ConstrainedTeacherConfig,
+    LlmTeacherConfig,
+    OracleTeacherConfig,
+    PrivilegeConfig,
+    SelfTeacherConfig,
+)
 from leap_exp.config.trackers import JsonlConfig, WandbConfig
 from leap_exp.config.trainers import SftConfig
 from leap_exp.core.errors import ConfigError
 
 SCHEMAS: Mapping[str, Mapping[str, type]] = {
     "env": {"alfworld": AlfworldConfig, "intercode_bash": InterCodeBashConfig, "webshop": WebShopConfig},
-    "teacher": {"llm": LlmTeacherConfig, "oracle": OracleTeacherConfig, "self": SelfTeacherConfig},
+    "teacher": {
+        "oracle": OracleTeacherConfig,
+        "llm": LlmTeacherConfig,
+        "self": SelfTeacherConfig,
+        "constrained": ConstrainedTeacherConfig,
+    },
     "student": {
         "hf": HfStudentConfig,
         "vllm": VllmStudentConfig,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.config.schema import require_choice, require_share, setting, settings
+from leap_exp.config.schema import require_at_least, require_choice, require_share, setting, settings
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, Teacher
@@ -70,6 +70,36 @@ class SelfTeacherConfig(TeacherConfig):
         from leap_exp.teachers.self_privileged import SelfTeacher, Snapshot
 
         return SelfTeacher(snapshot=Snapshot(self.snapshot), decay=self.decay)
+
+
+@dataclass
+class ConstrainedTeacherConfig(TeacherConfig):
+    """The best action under privilege among those near what is done without the facts."""
+
+    inner: str = setting("oracle", "The privileged teacher that is constrained: oracle or self.")
+    own: SelfTeacherConfig = settings(SelfTeacherConfig, "With inner=self: which student teaches.")
+    beta: float = setting(
+        1.0,
+        "What a nat of distance from the unprivileged policy costs: with inner=oracle in steps; inf for all there is.",
+    )
+    reference: str = setting(
+        "student", "The unprivileged policy: student (the last round's), or inner (without facts)."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse unknown teachers and policies, and a teacher that seeks distance."""
+        require_choice("teacher.inner", self.inner, ("oracle", "self"))
+        require_choice("teacher.reference", self.reference, ("student", "inner"))
+        require_at_least("teacher.beta", self.beta, 0)
+
+    def build(self, environment: Environment, *, seed: int) -> Teacher:
+        """The teacher with the one that it constrains."""
+        from leap_exp.teachers.constrained import ConstrainedTeacher
+
+        inner = OracleTeacherConfig() if self.inner == "oracle" else self.own
+        return ConstrainedTeacher(
+            inner.build(environment, seed=seed), beta=self.beta, by_student=self.reference == "student"
+        )
 
 
 @dataclass

@@ -50,6 +50,18 @@ class Oracle(Protocol):
         """
 
 
+@runtime_checkable
+class ValuingOracle(Oracle, Protocol):
+    """An oracle that can say what every action is worth, not only which is best."""
+
+    def values(self, view: View, disclosure: Disclosure) -> Mapping[str, float]:
+        """The steps that are left to go after each admissible action, negated; -inf where the task is lost by it.
+
+        The action that ``decide`` takes is worth most. Empty where it does not decide by what is left to go: under
+        disclosures that leave the facts aside, and in tasks that are lost already.
+        """
+
+
 class Environment(Protocol):
     """A set of tasks and a way to run them.
 
@@ -113,6 +125,20 @@ class BriefableStudent(Student, Protocol):
         """A student, not to be trained, whose weights are the mean of those of ``students``, weighted by ``shares``."""
 
 
+@runtime_checkable
+class WeighingStudent(Student, Protocol):
+    """A student that can say how likely it finds any action, not the teacher's alone."""
+
+    def action_logprobs(
+        self, views: Sequence[View], actions: Sequence[Sequence[str]], *, reasons: Sequence[str]
+    ) -> Sequence[Mapping[str, float]]:
+        """Log-probability (nats) of each of a view's ``actions``; of one that gives reasons, after the view's reason.
+
+        Actions that it chooses among are weighed against those, a text of its own against all texts; the actions of
+        one view are weighed alike.
+        """
+
+
 class Teacher(Protocol):
     """Corrects trajectories under a briefing."""
 
@@ -124,6 +150,14 @@ class Teacher(Protocol):
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """One correction, or recorded failure, a trajectory."""
+
+
+@runtime_checkable
+class ValuingTeacher(Teacher, Protocol):
+    """A teacher that can say what every action is worth to it."""
+
+    def values(self, trajectory: Trajectory, briefing: Briefing) -> Sequence[Mapping[str, float]]:
+        """The value of each admissible action at each step, highest for the teacher's own; empty where it has none."""
 
 
 @runtime_checkable

@@ -1,13 +1,13 @@
 """Greedy decoding of many conversations at once: freely, or along the admissible actions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
 
 from leap_exp.prompts.trie import Trie
-from leap_exp.students.varlen import ConversationCache, read
+from leap_exp.students.varlen import ConversationCache, TokenTree, read, read_ahead
 
 
 @dataclass(slots=True)
@@ -69,6 +69,89 @@ def generate(
         if not active:
             break
     return [writer.written for writer in writers]
+
+
+def likelihoods(
+    model: PreTrainedModel,
+    caches: Sequence[ConversationCache],
+    prompts: Sequence[list[int]],
+    tries: Sequence[Trie],
+    *,
+    restricted: Sequence[bool],
+) -> list[dict[tuple[int, ...], float]]:
+    """Log-probability (nats) of every token sequence of each trie, after the trie's prompt.
+
+    Where a conversation is ``restricted``, a token's probability is its share among those that the trie has there.
+    """
+    layouts = [_Layout(trie, forks_only=only) for trie, only in zip(tries, restricted, strict=True)]
+    unread = [cache.keep_common_prefix(prompt) for cache, prompt in zip(caches, prompts, strict=True)]
+    after_prompt_BD = read(model, caches, unread)
+    branching = [place for place, layout in enumerate(layouts) if layout.tokens]
+    ahead = dict.fromkeys(range(len(layouts)), after_prompt_BD[:0])
+    if branching:
+        trees = [layouts[place].tree for place in branching]
+        ahead |= dict(zip(branching, read_ahead(model, [caches[place] for place in branching], trees), strict=True))
+    values = []
+    for place, layout in enumerate(layouts):
+        with torch.inference_mode():
+            logits_NV = model.get_output_embeddings()(torch.cat([after_prompt_BD[place, None], ahead[place]]))
+        values.append(layout.sums(logits_NV.float()))
+    return values
+
+
+class _Layout:
+    """A trie laid out for reading: its root, and below it the nodes at which a token is to be scored, or further on.
+
+    With ``forks_only`` a token without a rival is certain, so that it is read only if a fork comes after it.
+    """
+
+    def __init__(self, trie: Trie, *, forks_only: bool) -> None:
+        self._forks_only = forks_only
+        self._nodes = [trie]
+        self._places: dict[tuple[int, int], int] = {}
+        self.tokens: list[int] = []
+        self._parents: list[int] = []
+        self._depths = [-1]
+        for place, node in enumerate(self._nodes):  # which grows meanwhile
+            for token, child in node.children.items():
+                if self._is_read(child):
+                    self._places[place, token] = len(self._nodes)
+                    self._nodes.append(child)
+                    self.tokens.append(token)
+                    self._parents.append(place - 1)
+                    self._depths.append(self._depths[place] + 1)
+
+    @property
+    def tree(self) -> TokenTree:
+        """All nodes but the root."""
+        return TokenTree(self.tokens, self._parents, self._depths[1:])
+
+    def sums(self, logits_NV: torch.Tensor) -> dict[tuple[int, ...], float]:
+        """Log-probability of every sequence, from the logits at the root and at the other nodes."""
+        scores: list[dict[int, float]] = []
+        for place, node in enumerate(self._nodes):
+            options = list(node.children)
+            option_logits_V = logits_NV[place, options]
+            normaliser = option_logits_V.logsumexp(-1) if self._forks_only else logits_NV[place].logsumexp(-1)
+            scores.append(dict(zip(options, (option_logits_V - normaliser).tolist(), strict=True)))
+        return dict(self._walk(self._nodes[0], 0, (), 0.0, scores))
+
+    def _walk(
+        self, node: Trie, place: int | None, written: tuple[int, ...], total: float, scores: Sequence[dict[int, float]]
+    ) -> Iterator[tuple[tuple[int, ...], float]]:
+        """Every sequence that begins with ``written``, after which stands ``node``; None as place: it was not read."""
+        if not node.children:
+            yield written, total
+        for token, child in node.children.items():
+            score = 0.0 if place is None else scores[place][token]
+            below = None if place is None else self._places.get((place, token))
+            yield from self._walk(child, below, (*written, token), total + score, scores)
+
+    def _is_read(self, node: Trie) -> bool:
+        """Whether a token is to be scored at ``node``, or with ``forks_only`` also further on."""
+        if not self._forks_only:
+            return bool(node.children)
+        return len(node.children) > 1 or any(map(self._is_read, node.children.values()))
 
 
 def _writers(caches: Sequence[ConversationCache], prompts: Sequence[list[int]]) -> list[_Writer]:

@@ -21,7 +21,7 @@ from leap_exp.prompts.parse import NOTHING_WRITTEN, read_decision
 from leap_exp.prompts.render import REASON_FIELD, Renderer
 from leap_exp.prompts.trie import Trie
 from leap_exp.students.acting import ActingWeights, Adapters
-from leap_exp.students.decoding import choose, generate
+from leap_exp.students.decoding import choose, generate, likelihoods
 from leap_exp.students.varlen import ConversationCache
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 from leap_exp.train.examples import IGNORED, training_rows
@@ -181,10 +181,7 @@ class HfStudent:
         reasons = [""] * len(views)
         if self.settings.reasons:
             reasons = self._reasons(caches, prompts)
-            prompts = [
-                [*prompt, *self.codec.text_ids(self.codec.renderer.reason_part(reason))]
-                for prompt, reason in zip(prompts, reasons, strict=True)
-            ]
+            prompts = self._with_reasons(prompts, reasons)
         actions = self._restricted_actions(caches, prompts, views)
         return [Decision(reason=reason, action=action) for reason, action in zip(reasons, actions, strict=True)]
 
@@ -208,6 +205,36 @@ class HfStudent:
                     sums[row.steps[place]] += logprob
             values += sums
         return values
+
+    def action_logprobs(
+        self, views: Sequence[View], actions: Sequence[Sequence[str]], *, reasons: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Log-probability (nats) of each of a view's ``actions``, after the view's reason if the student gives reasons.
+
+        Normalised as in training: where the student chooses among the admissible actions and all that are asked about
+        are listed, it is their probability among those, else among all texts.
+        """
+        codec = self.codec
+        prompts = [codec.prompt_ids(view) for view in views]
+        if self.settings.reasons:
+            prompts = self._with_reasons(prompts, reasons)
+        restricted, tries = [], []
+        for view, asked in zip(views, actions, strict=True):
+            listed = view.observation.admissible_actions or ()
+            restricted.append(codec.restricted and set(asked) <= set(listed))
+            tries.append(Trie.of(map(codec.action_ids, listed if restricted[-1] else asked)))
+        found = likelihoods(self._model, self._conversation_caches(views), prompts, tries, restricted=restricted)
+        return [
+            {action: values[codec.action_ids(action)] for action in asked}
+            for values, asked in zip(found, actions, strict=True)
+        ]
+
+    def _with_reasons(self, prompts: Sequence[list[int]], reasons: Sequence[str]) -> list[list[int]]:
+        """``prompts`` and the responses that begin with ``reasons``, up to the action."""
+        return [
+            [*prompt, *self.codec.text_ids(self.codec.renderer.reason_part(reason))]
+            for prompt, reason in zip(prompts, reasons, strict=True)
+        ]
 
     def _conversation_caches(self, views: Sequence[View]) -> list[ConversationCache]:
         """The cache of each view's episode; those of episodes that have ended are dropped."""

@@ -58,6 +58,31 @@ class ConversationCache:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenTree:
+    """Ways in which a conversation may go on that share their beginnings.
+
+    Attributes:
+        tokens: The tokens; each stands behind the one it follows.
+        parents: The place of the token that each follows, or -1 for the end of the conversation.
+        depths: How many tokens lie between each and the end of the conversation.
+    """
+
+    tokens: Sequence[int]
+    parents: Sequence[int]
+    depths: Sequence[int]
+
+    def mask(self, past: int, device: torch.device) -> torch.Tensor:
+        """Which of ``past`` tokens before it and its own tokens each one sees, (tokens, past + tokens)."""
+        size = len(self.tokens)
+        mask = torch.ones(size, past + size, dtype=torch.bool)
+        mask[:, past:] = torch.eye(size, dtype=torch.bool)
+        for place, parent in enumerate(self.parents):
+            if parent >= 0:
+                mask[place, past:] |= mask[parent, past:]
+        return mask.to(device)
+
+
+@dataclass(frozen=True, slots=True)
 class _Span:
     """The place of one conversation's new tokens in the packed row."""
 
@@ -81,16 +106,45 @@ def read(
     Returns:
         The last hidden state of each conversation, of shape (number of conversations, hidden size).
     """
+    masks = [
+        _causal_mask(len(tokens), len(cache.tokens), model.device)
+        for cache, tokens in zip(caches, new_tokens, strict=True)
+    ]
+    hidden = _forward(model, caches, new_tokens, [range(len(tokens)) for tokens in new_tokens], masks)
+    for cache, tokens in zip(caches, new_tokens, strict=True):
+        cache.tokens.extend(tokens)
+    return torch.stack([hidden_TD[-1] for hidden_TD in hidden])
+
+
+def read_ahead(
+    model: PreTrainedModel, caches: Sequence[ConversationCache], trees: Sequence[TokenTree]
+) -> list[torch.Tensor]:
+    """Read all ways in which each conversation may go on, of which none is appended to the caches.
+
+    Returns:
+        For each conversation the hidden states after the tokens of its tree (none empty), shape (tokens, hidden size).
+    """
+    masks = [tree.mask(len(cache.tokens), model.device) for cache, tree in zip(caches, trees, strict=True)]
+    return _forward(model, caches, [tree.tokens for tree in trees], [tree.depths for tree in trees], masks)
+
+
+def _forward(
+    model: PreTrainedModel,
+    caches: Sequence[ConversationCache],
+    new_tokens: Sequence[Sequence[int]],
+    offsets: Sequence[Sequence[int]],
+    masks: Sequence[torch.Tensor | None],
+) -> list[torch.Tensor]:
+    """Hidden states (T, D) of each conversation's new tokens, at ``offsets`` from the end of what its cache holds."""
     spans: list[_Span] = []
     positions: list[int] = []
     start = 0
-    for cache, tokens in zip(caches, new_tokens, strict=True):
+    for cache, tokens, places, mask in zip(caches, new_tokens, offsets, masks, strict=True):
         past = len(cache.tokens)
         cache.reserve(past + len(tokens))
-        stop = start + len(tokens)
-        spans.append(_Span(cache, start, stop, past, _causal_mask(len(tokens), past, model.device)))
-        positions.extend(range(past, past + len(tokens)))
-        start = stop
+        spans.append(_Span(cache, start, start + len(tokens), past, mask))
+        positions.extend(past + place for place in places)
+        start += len(tokens)
     ids = [token for tokens in new_tokens for token in tokens]
     with torch.inference_mode():
         hidden_NTD: torch.Tensor = model.base_model(
@@ -99,10 +153,7 @@ def read(
             use_cache=False,
             spans=spans,
         ).last_hidden_state
-    for cache, tokens in zip(caches, new_tokens, strict=True):
-        cache.tokens.extend(tokens)
-    last = torch.tensor([span.stop - 1 for span in spans], device=model.device)
-    return hidden_NTD[0, last]
+    return [hidden_NTD[0, span.start : span.stop] for span in spans]
 
 
 def _causal_mask(new: int, past: int, device: torch.device) -> torch.Tensor | None:

@@ -1,9 +1,9 @@
 """The oracle teacher: an environment's scripted expert relabels every step."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from leap_exp.core.protocols import Environment
+from leap_exp.core.protocols import Environment, ValuingOracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Trajectory, views
 
@@ -32,6 +32,13 @@ class OracleTeacher:
                 message = f"{type(error).__name__}: {error}"
                 results.append(CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=message))
         return results
+
+    def values(self, trajectory: Trajectory, briefing: Briefing) -> Sequence[Mapping[str, float]]:
+        """What each action leaves to go at each step, as far as the environment's oracle can say."""
+        oracle = self._environment.oracle(trajectory.task)
+        if not isinstance(oracle, ValuingOracle):
+            return [{}] * len(trajectory.steps)
+        return [oracle.values(view, briefing.disclosure) for view in views(trajectory)]
 
     def _correct(self, trajectory: Trajectory, briefing: Briefing) -> Correction:
         oracle = self._environment.oracle(trajectory.task)

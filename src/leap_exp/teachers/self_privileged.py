@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.protocols import BriefableStudent, Student
-from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Step, Trajectory, views
+from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Step, Trajectory
+from leap_exp.teachers.steps import together
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +76,10 @@ class SelfTeacher:
 
     def _advise(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> list[list[Decision]]:
         """What the briefed student would do at each step, on the student's own history."""
-        seen = [views(trajectory) for trajectory in trajectories]
-        decided: list[list[Decision]] = [[] for _ in seen]
-        for index in range(max(map(len, seen), default=0)):
-            live = [place for place, its_views in enumerate(seen) if index < len(its_views)]
-            advice = self.student.advise([seen[place][index] for place in live], [briefings[place] for place in live])
-            for place, decision in zip(live, advice, strict=True):
+        decided: list[list[Decision]] = [[] for _ in trajectories]
+        for places, views in together(trajectories):
+            advice = self.student.advise(views, [briefings[place] for place in places])
+            for place, decision in zip(places, advice, strict=True):
                 decided[place].append(decision)
         return decided
 

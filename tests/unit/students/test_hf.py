@@ -127,6 +127,46 @@ def test_a_student_restricted_to_the_admissible_actions_finds_one_of_them_certai
     assert sum(map(math.exp, last_step)) == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("decoding", ["admissible", "free"])
+def test_logprobs_of_all_actions_equal_those_of_each_action_on_its_own(decoding):
+    agent = student(decoding=decoding)
+    episodes = [views(trajectory(*["look"] * length, name=str(length))) for length in (1, 3)]
+    for step in range(3):
+        live = [episode[step] for episode in episodes if step < len(episode)]
+        for asked in (ACTIONS, ("look",)):
+            found = agent.action_logprobs(live, [asked] * len(live), reasons=[""] * len(live))
+            for view, values in zip(live, found, strict=True):
+                assert values == pytest.approx(
+                    {action: plain_logprob(agent, view, action) for action in asked}, abs=1e-4
+                )
+
+
+def test_asking_for_logprobs_leaves_what_the_student_does_next_as_it_was():
+    seen = views(trajectory("look", "go to shelf 1", "look"))
+    agent = student()
+    for view in seen:
+        agent.action_logprobs([view], [ACTIONS], reasons=[""])
+        assert agent.act([view], seed=0) == student().act([view], seed=0)
+
+
+def test_actions_of_which_one_is_not_listed_are_weighed_among_all_texts():
+    view = views(trajectory("look"))[0]
+    free, restricted = student(decoding="free"), student()
+    asked = ("look", "search everywhere")
+    (found,) = restricted.action_logprobs([view], [asked], reasons=[""])
+    assert found == pytest.approx({action: plain_logprob(free, view, action) for action in asked}, abs=1e-4)
+
+
+def test_a_student_with_reasons_weighs_actions_after_the_reason():
+    agent = student(reasons=True)
+    view = views(trajectory("look"))[0]
+    (decision,) = agent.act([view], seed=0)
+    (own,) = agent.action_logprobs([view], [ACTIONS], reasons=[decision.reason])
+    (other,) = agent.action_logprobs([view], [ACTIONS], reasons=["Mugs stand on desks."])
+    assert sum(map(math.exp, own.values())) == pytest.approx(1.0, abs=1e-4)
+    assert own != pytest.approx(other, abs=1e-3)
+
+
 def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
     agent = student(context_length=420)
     corrected = correction(("look",) * 12, ("go to desk 1",) * 12)

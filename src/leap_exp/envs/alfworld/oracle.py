@@ -1,6 +1,7 @@
 """The scripted expert of one game, which uses and discloses what it knows as the disclosure allows."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from leap_exp.core.privilege import Disclosure
@@ -55,6 +56,25 @@ class AlfworldOracle:
         else:
             reason = explain(memory, errand, action, rng=rng)
         return Decision(reason=reason, action=action)
+
+    def values(self, view: View, disclosure: Disclosure) -> Mapping[str, float]:
+        """How many commands a shortest plan has after each admissible action, negated, from P50 on."""
+        if disclosure in (Disclosure.NONE, Disclosure.P25):
+            return {}
+        world = self._replay(view)
+        if not shortest_plan(world):
+            return {}
+        # Many actions change nothing, and looking at things does not either.
+        left: dict[object, float] = {}
+        values = {}
+        for command, action in world.admissible():
+            after = world.copy()
+            after.apply(action)
+            if after.key not in left:
+                plan = shortest_plan(after)
+                left[after.key] = -math.inf if plan is None else -len(plan)
+            values[command] = left[after.key]
+        return values
 
     def _replay(self, view: View) -> World:
         """The game's true state after the history; what was not admissible did nothing."""

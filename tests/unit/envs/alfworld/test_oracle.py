@@ -83,6 +83,30 @@ def test_a_sound_step_is_left_at_none_and_p25_and_the_facts_decide_from_p50_on()
     assert overruled > 0
 
 
+def test_the_value_of_an_action_is_what_it_leaves_of_a_shortest_plan_negated():
+    checked = 0
+    for game, view in decided_views(builtin_games(8), seed=6):
+        oracle = AlfworldOracle(game)
+        values = oracle.values(view, Disclosure.P50)
+        assert values.keys() == set(view.observation.admissible_actions)
+        assert oracle.decide(view, Disclosure.P50, seed=0).action in [
+            a for a in values if values[a] == max(values.values())
+        ]
+        for action, value in values.items():
+            world = World(game)
+            for step in view.history:
+                world.step(step.decision.action)
+            now = shortest_plan(world)
+            world.step(action)
+            left = shortest_plan(world)
+            assert value == -len(left)
+            assert len(now) - 1 <= len(left)
+            checked += 1
+        assert not oracle.values(view, Disclosure.NONE)
+        assert not oracle.values(view, Disclosure.P25)
+    assert checked > 500
+
+
 @needs_archive
 def test_no_reason_up_to_p50_names_what_was_not_seen_in_official_games():
     assert check_discretion(official_games(24), seed=2) > 500
