@@ -95,7 +95,7 @@ def likelihoods(
     for place, layout in enumerate(layouts):
         with torch.inference_mode():
             logits_NV = model.get_output_embeddings()(torch.cat([after_prompt_BD[place, None], ahead[place]]))
-        values.append(layout.sums(logits_NV.float()))
+        values.append(layout.sums(logits_NV.float().cpu()))
     return values
 
 
