@@ -6,7 +6,7 @@ from typing import Protocol
 from leap_exp.core.errors import DataError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Teacher, WeighingStudent
-from leap_exp.core.types import Briefing, CorrectionFailure, Decision, Trajectory
+from leap_exp.core.types import Briefing, CorrectionFailure, Decision, DecisionFailure, Trajectory
 from leap_exp.teachers.steps import together
 
 UNBRIEFED = Briefing(disclosure=Disclosure.NONE, facts=None)
@@ -34,10 +34,16 @@ class StudentReference:
         self._student = student
 
     def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision]]:
-        """The student's decisions on the histories of ``trajectories``."""
+        """The student's decisions on the histories of ``trajectories``.
+
+        Raises:
+            DataError: It has none.
+        """
         decided: list[list[Decision]] = [[] for _ in trajectories]
         for places, views in together(trajectories):
             for place, decision in zip(places, self._student.act(views, seed=0), strict=True):
+                if isinstance(decision, DecisionFailure):
+                    raise DataError(f"Without facts: {decision.error}")
                 decided[place].append(decision)
         return decided
 
