@@ -2,7 +2,7 @@
 
 import pytest
 
-from leap_exp.core.types import Observation
+from leap_exp.core.types import QUERY_SLOT, Observation
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_an_action_with_a_query_stands_for_all_that_have_one(action, admitted):
     assert observation.query_action == "search[<query>]"
 
 
-def test_without_a_list_everything_is_admitted_and_no_query_asked_for():
+def test_without_a_list_everything_is_admitted_and_an_action_is_any_text():
     observation = Observation(text="A shop.", admissible_actions=None)
     assert observation.admits("anything")
-    assert observation.query_action is None
+    assert observation.query_action == QUERY_SLOT
