@@ -130,7 +130,7 @@ def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
         ("teacher=vllm", "teacher.endpoint.model has no value: give one, teacher.endpoint.model=VALUE"),
         ("teacher.mode=step", "There is no setting 'teacher.mode'"),
         ("privilege.facts=gone.jsonl", "privilege.facts=gone.jsonl is not a file"),
-        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, privilege_ladder, smoke, webshop_"),
+        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, intercode_builtin, privilege_"),
         ("sed=1", "There is no setting 'sed'; here there are: aggregate, batch,"),
         ("env.engin=fast", "There is no setting 'env.engin'; here there are: base, builtin_counts,"),
         ("student.lora.rank=3", "There is no setting 'student.lora.rank'; here there are: alpha, dropout, r,"),

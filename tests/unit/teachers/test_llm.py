@@ -98,7 +98,7 @@ def test_where_neither_is_admissible_the_answer_is_asked_for_again_and_then_the_
     assert correction.decisions[1].action == "go to shelf 1"
     assert "no admissible action in place of 'fly'" in asked(server.bodies[1])
     server.follow([bad])
-    (failure,) = correct(teacher_of(server, temperature=0.5), lost)
+    (failure,) = correct(teacher_of(server, temperature=0.9), lost)
     assert isinstance(failure, CorrectionFailure)
     assert "'fly'" in failure.error
     assert len(server.bodies) == 3
