@@ -178,6 +178,22 @@ class Correction:
             if not step.observation.admits(decision.action):
                 raise DataError(f"{self.trajectory.task.id}: correction {decision.action!r} is not admissible.")
 
+    @classmethod
+    def of(
+        cls, trajectory: Trajectory, decisions: Sequence[Decision], *, teacher_id: str, briefing: Briefing
+    ) -> "Correction":
+        """The correction of ``trajectory`` by ``decisions``; a step is changed if its action is another one."""
+        return cls(
+            trajectory=trajectory,
+            decisions=tuple(decisions),
+            changed=tuple(
+                decision.action != step.decision.action
+                for decision, step in zip(decisions, trajectory.steps, strict=True)
+            ),
+            teacher_id=teacher_id,
+            briefing=briefing,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectionFailure:

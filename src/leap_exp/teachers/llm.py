@@ -86,16 +86,7 @@ class LlmTeacher:
             decisions = settle(trajectory, answers)
         except ParseError as error:
             return CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=str(error))
-        return Correction(
-            trajectory=trajectory,
-            decisions=tuple(decisions),
-            changed=tuple(
-                decision.action != step.decision.action
-                for decision, step in zip(decisions, trajectory.steps, strict=True)
-            ),
-            teacher_id=self.id,
-            briefing=briefing,
-        )
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
 
 
 def settle(trajectory: Trajectory, answers: Sequence[Sequence[Decision] | Unanswered]) -> list[Decision]:

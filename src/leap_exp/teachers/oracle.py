@@ -47,13 +47,4 @@ class OracleTeacher:
             oracle.decide(view, briefing.disclosure, seed=seed, taken=step.decision.action)
             for view, step in zip(views(trajectory), trajectory.steps, strict=True)
         )
-        return Correction(
-            trajectory=trajectory,
-            decisions=decisions,
-            changed=tuple(
-                decision.action != step.decision.action
-                for decision, step in zip(decisions, trajectory.steps, strict=True)
-            ),
-            teacher_id=self.id,
-            briefing=briefing,
-        )
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)

@@ -90,16 +90,7 @@ class SelfTeacher:
             decisions = tuple(_kept(step, advised) for step, advised in zip(trajectory.steps, advice, strict=True))
         except DataError as error:
             return self._failure(trajectory, str(error))
-        return Correction(
-            trajectory=trajectory,
-            decisions=decisions,
-            changed=tuple(
-                decision.action != step.decision.action
-                for decision, step in zip(decisions, trajectory.steps, strict=True)
-            ),
-            teacher_id=self.id,
-            briefing=briefing,
-        )
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
 
     def _failure(self, trajectory: Trajectory, error: str) -> CorrectionFailure:
         logger.warning("No correction of %s: %s", trajectory.task.id, error)

@@ -32,10 +32,10 @@ _SETTLING_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 0.005
 
 _COMMANDS = (
-    "ls -la /work; git status --short",
-    "echo more >> /work/part3/file3.txt; cp -r /work/part1 /work/new",
+    "ls -la /yard; git status --short",
+    "echo more >> /yard/part3/file3.txt; cp -r /yard/part1 /yard/new",
     "sleep 1000 & echo left in the background",
-    "find /work -name '*7*' | sort; sleep 0.1; git status --short",
+    "find /yard -name '*7*' | sort; sleep 0.1; git status --short",
 )
 _ENDLESS = "trap '' TERM HUP INT; sleep 1000 & while :; do sleep 0.05; done"
 

@@ -13,10 +13,10 @@ from leap_exp.envs.intercode_bash.trees import Entry, FileTree
 
 _FILES = 40
 _COMMANDS = (
-    "ls -la /work",
-    "find /work -name '*7*' | sort",
-    "grep -c line /work/part3/file3.txt",
-    "echo more >> /work/part3/file3.txt; git status --short",
+    "ls -la /yard",
+    "find /yard -name '*7*' | sort",
+    "grep -c line /yard/part3/file3.txt",
+    "echo more >> /yard/part3/file3.txt; git status --short",
 )
 
 
@@ -51,10 +51,10 @@ def measure(engine: SandboxEngine, *, episodes: int, at_a_time: int) -> Mapping[
 
 def measured_tree() -> FileTree:
     """Some dozens of small files."""
-    folders = [f"/work/part{number}" for number in range(8)]
+    folders = [f"/yard/part{number}" for number in range(8)]
     files = [
         Entry(path=f"{folders[number % 8]}/file{number}.txt", mode=0o644, content=b"a line\n" * number)
         for number in range(_FILES)
     ]
-    entries = [Entry(path=path, mode=0o755) for path in ("/work", *folders)] + files
+    entries = [Entry(path=path, mode=0o755) for path in ("/yard", *folders)] + files
     return FileTree(name="measured", entries=tuple(entries))
