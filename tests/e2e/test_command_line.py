@@ -154,6 +154,31 @@ def test_what_is_mistyped_gets_one_line_with_the_valid_choices(leap, tmp_path, a
     assert list(tmp_path.rglob("*.yaml")) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ("teacher=constrained", "teacher.inner=self"),
+            "teacher.inner=self is chosen from a group: write teacher@teacher.inner=self.",
+        ),
+        (
+            ("teacher=gpt4o", "teacher.endpoint=claude"),
+            "teacher.endpoint=claude is chosen from a group: write endpoint@teacher.endpoint=claude.",
+        ),
+        (("teacher=constrained", "teacher@teacher.inner=me"), "There is no teacher=me; choose one of: claude, "),
+        (("teacher=gpt4o", "endpoint@teacher.endpoint=me"), "There is no endpoint=me; choose one of: claude, "),
+        (
+            ("teacher=constrained", "teacher@teacher.inner=vllm"),
+            "teacher.inner.endpoint.model has no value: give one, teacher.inner.endpoint.model=VALUE.",
+        ),
+    ],
+)
+def test_groups_within_groups_are_explained(leap, arguments, complaint):
+    code, _, err = leap(*arguments)
+    assert code == 2
+    assert err.startswith(f"error: {complaint}")
+
+
 def test_what_data_cannot_give_gets_one_line_and_leaves_no_config(leap, tmp_path):
     code, _, err = leap(*TOY, "run_dir=here", "evaluation.tasks=100")
     assert code == 1

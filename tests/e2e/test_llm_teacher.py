@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from omegaconf import OmegaConf
 
 from leap_exp import data
 from leap_exp.config.groups import members
@@ -21,7 +22,7 @@ from tests.contracts.conftest import configured
 from tests.e2e.test_command_line import ROOT, TOY, leap  # noqa: F401 - a fixture
 from tests.fault_server import answer, fault_server
 from tests.sandboxes import skip_without_sandboxes
-from tests.teaching_server import REASON, asked, corrections, teaching
+from tests.teaching_server import REASON, asked, corrections, is_ranking, teaching
 
 LLM = tuple("teacher=local" if argument == "teacher=toy" else argument for argument in TOY)
 
@@ -68,6 +69,27 @@ def test_a_run_with_a_scripted_model_corrects_says_its_cost_and_costs_nothing_ag
     assert "0 requests" in out
     for name in ("metrics.jsonl", "round_001/corrections.jsonl"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+def test_a_constrained_model_is_asked_for_rankings_too_and_accounted_for(leap, server, tmp_path):  # noqa: F811
+    constrained = ["teacher=constrained" if argument == "teacher=local" else argument for argument in LLM]
+    settings = [each.replace("teacher.", "teacher.inner.", 1) for each in at(server, price_in=2.0, price_out=8.0)]
+    command = (*constrained, "teacher@teacher.inner=local", *settings, "teacher.reference=inner")
+    code, out, _ = leap(*command, "run_dir=here")
+    assert code == 0
+    assert "about as many again to rank actions" in " ".join(out.split())
+    results = results_of(tmp_path / "here")
+    assert results
+    assert {result.teacher_id for result in results} == {"constrained/scripted/trajectory"}
+    ranked = [body for body in server.bodies if is_ranking(body)]
+    assert len(ranked) == len(server.bodies) / 2
+    assert read_metrics(tmp_path / "here")[1]["llm/correct/replies_count"] == len(server.bodies)
+    config = OmegaConf.load(tmp_path / "here" / "config.yaml")
+    assert (config.teacher.name, config.teacher.inner.name) == ("constrained", "local")
+    server.bodies.clear()
+    assert leap(*command, "run_dir=again")[0] == 0
+    assert server.bodies == []
+    assert leap(*constrained, "teacher.reference=inner", "run_dir=here")[0] != 0
 
 
 def test_a_run_in_which_nothing_is_corrected_says_so_and_ends_well(leap, server, tmp_path, caplog):  # noqa: F811

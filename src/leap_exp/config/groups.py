@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 
 import leap_exp
+from leap_exp.config.endpoints import EndpointConfig
 from leap_exp.config.environments import AlfworldConfig, InterCodeBashConfig, WebShopConfig
 from leap_exp.config.run import RunConfig
 from leap_exp.config.students import ApiStudentConfig, ExpertConfig, HfStudentConfig, RandomConfig, VllmStudentConfig
@@ -19,6 +20,7 @@ from leap_exp.config.teachers import (
     OracleTeacherConfig,
     PrivilegeConfig,
     SelfTeacherConfig,
+    TeacherConfig,
 )
 from leap_exp.config.trackers import JsonlConfig, WandbConfig
 from leap_exp.config.trainers import SftConfig
@@ -47,6 +49,10 @@ SCHEMAS: Mapping[str, Mapping[str, type]] = {
 
 FREE_GROUPS = ("experiment", "debug")
 """Groups whose files set anything in the run."""
+
+
+GROUP_OF_SCHEMA: Mapping[type, str] = {TeacherConfig: "teacher", EndpointConfig: "endpoint"}
+"""The group that a setting of a schema is chosen from, where that stands within another group's."""
 
 
 def register() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import Field, is_dataclass
 from typing import Any
 
-from leap_exp.config.groups import FREE_GROUPS, SCHEMAS, description, members
+from leap_exp.config.groups import FREE_GROUPS, GROUP_OF_SCHEMA, SCHEMAS, description, members
 from leap_exp.config.run import RunConfig
 from leap_exp.config.schema import documentation
 
@@ -47,10 +47,14 @@ def _table(schema: type, prefix: str) -> Iterator[str]:
     for item, doc in documentation(schema):
         if item.name in SCHEMAS and not prefix:
             continue
-        if is_dataclass(item.default_factory) and isinstance(item.default_factory, type):
-            yield from _table(item.default_factory, f"{prefix}{item.name}.")
+        name = f"{prefix}{item.name}"
+        if not (is_dataclass(item.default_factory) and isinstance(item.default_factory, type)):
+            yield f"  {f'{name}={_default(item)}':<35} {doc}"
+        elif group := GROUP_OF_SCHEMA.get(item.default_factory):
+            yield f"  {f'{group}@{name}=':<35} {doc}"
+            yield from _table(item.default_factory, f"{name}.")
         else:
-            yield f"  {f'{prefix}{item.name}={_default(item)}':<35} {doc}"
+            yield from _table(item.default_factory, f"{name}.")
 
 
 def _default(item: Field[Any]) -> str:

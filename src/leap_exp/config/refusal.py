@@ -9,11 +9,11 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from leap_exp.config.groups import FREE_GROUPS, SCHEMAS, members
+from leap_exp.config.groups import FREE_GROUPS, GROUP_OF_SCHEMA, SCHEMAS, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
 
-GROUPS = (*SCHEMAS, *FREE_GROUPS)
+GROUPS = dict.fromkeys([*SCHEMAS, *FREE_GROUPS, *GROUP_OF_SCHEMA.values()])
 
 
 def explain(error: Exception) -> str:
@@ -21,7 +21,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not of the form setting=value; see python -m leap_exp --help."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
+        group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").lstrip("/").rpartition("/")
         if group in GROUPS:
             return f"There is no {group}={name}; choose one of: {', '.join(members(group))}."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
@@ -30,6 +30,9 @@ def explain(error: Exception) -> str:
     if unknown:
         return _unknown_setting(unknown[1])
     merging = re.search(r"Error merging override (\S+)", text)
+    for schema, group in GROUP_OF_SCHEMA.items():
+        if merging and f"str is not a subclass of {schema.__name__}" in str(cause):
+            return f"{merging[1]} is chosen from a group: write {group}@{merging[1]}."
     if merging and isinstance(cause, OmegaConfBaseException):
         return f"{merging[1]} is not valid: {_first_sentence(cause)}."
     if isinstance(cause, MissingMandatoryValue):

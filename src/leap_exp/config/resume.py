@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,15 @@ ROUND_0_SEED = "round_0_seed"
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
-    """``config`` as plain data, every group with the name of the chosen member."""
+    """``config`` as plain data, every group with the name of the chosen member; ``choices`` are Hydra's."""
     data = asdict(config)
-    for group in SCHEMAS:
-        data[group] = {"name": choices[group], **data[group]}
+    for choice, member in choices.items():
+        # A group that stands elsewhere is called group@place, as in teacher@teacher.inner.
+        group, _, place = choice.partition("@")
+        if group in SCHEMAS:
+            *above, name = (place or group).split(".")
+            parent = reduce(getitem, above, data)
+            parent[name] = {"name": member, **parent[name]}
     return data
 
 

@@ -14,8 +14,8 @@ from leap_exp.core.protocols import Environment, Teacher
 class TeacherConfig:
     """What every teacher can be set to."""
 
-    def build(self, environment: Environment, *, seed: int) -> Teacher:
-        """The teacher, for tasks of ``environment``."""
+    def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:
+        """The teacher, for tasks of ``environment``; ``place`` is where these settings stand, for its messages."""
         raise NotImplementedError
 
 
@@ -23,7 +23,7 @@ class TeacherConfig:
 class OracleTeacherConfig(TeacherConfig):
     """The environment's scripted expert, which knows the state of the game."""
 
-    def build(self, environment: Environment, *, seed: int) -> Teacher:
+    def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:  # noqa: ARG002
         """The teacher, for tasks of ``environment``."""
         from leap_exp.teachers.oracle import OracleTeacher
 
@@ -41,11 +41,11 @@ class LlmTeacherConfig(TeacherConfig):
         """Refuse an unknown mode."""
         require_choice("teacher.mode", self.mode, ("trajectory", "step"))
 
-    def build(self, environment: Environment, *, seed: int) -> Teacher:
+    def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:
         """The teacher, for tasks of ``environment``; raises ProviderError if its key is not set."""
         from leap_exp.teachers.llm import LlmTeacher, Mode
 
-        client = self.endpoint.build("teacher.endpoint")
+        client = self.endpoint.build(f"{place}.endpoint")
         return LlmTeacher(client, environment=environment.name, mode=Mode(self.mode), seed=seed)
 
 
@@ -65,7 +65,7 @@ class SelfTeacherConfig(TeacherConfig):
         require_choice("teacher.snapshot", self.snapshot, ("live", "round0", "ema"))
         require_share("teacher.decay", self.decay)
 
-    def build(self, environment: Environment, *, seed: int) -> Teacher:  # noqa: ARG002 - all it knows is in the briefing
+    def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:  # noqa: ARG002
         """The teacher, which is the student that it comes to follow."""
         from leap_exp.teachers.self_privileged import SelfTeacher, Snapshot
 
@@ -76,30 +76,26 @@ class SelfTeacherConfig(TeacherConfig):
 class ConstrainedTeacherConfig(TeacherConfig):
     """The best action under privilege among those near what is done without the facts."""
 
-    inner: str = setting("oracle", "The privileged teacher that is constrained: oracle or self.")
-    own: SelfTeacherConfig = settings(SelfTeacherConfig, "With inner=self: which student teaches.")
+    inner: TeacherConfig = settings(TeacherConfig, "The privileged teacher that is constrained.")
     beta: float = setting(
         1.0,
-        "What a nat of distance from the unprivileged policy costs: with inner=oracle in steps; inf for all there is.",
+        "What a nat of distance from the unprivileged policy costs, in units of the value; inf for all there is.",
     )
     reference: str = setting(
         "student", "The unprivileged policy: student (the last round's), or inner (without facts)."
     )
 
     def __post_init__(self) -> None:
-        """Refuse unknown teachers and policies, and a teacher that seeks distance."""
-        require_choice("teacher.inner", self.inner, ("oracle", "self"))
+        """Refuse unknown policies, and a teacher that seeks distance."""
         require_choice("teacher.reference", self.reference, ("student", "inner"))
         require_at_least("teacher.beta", self.beta, 0)
 
-    def build(self, environment: Environment, *, seed: int) -> Teacher:
+    def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:
         """The teacher with the one that it constrains."""
         from leap_exp.teachers.constrained import ConstrainedTeacher
 
-        inner = OracleTeacherConfig() if self.inner == "oracle" else self.own
-        return ConstrainedTeacher(
-            inner.build(environment, seed=seed), beta=self.beta, by_student=self.reference == "student"
-        )
+        inner = self.inner.build(environment, seed=seed, place=f"{place}.inner")
+        return ConstrainedTeacher(inner, beta=self.beta, by_student=self.reference == "student")
 
 
 @dataclass

@@ -115,7 +115,26 @@ class Student(Policy, Protocol):
 
 
 @runtime_checkable
-class BriefableStudent(Student, Protocol):
+class WeighingStudent(Student, Protocol):
+    """A student that can say how likely it finds any action, not the teacher's alone."""
+
+    def action_logprobs(
+        self,
+        views: Sequence[View],
+        actions: Sequence[Sequence[str]],
+        *,
+        reasons: Sequence[str],
+        briefings: Sequence[Briefing] | None = None,
+    ) -> Sequence[Mapping[str, float]]:
+        """Log-probability (nats) of each of a view's ``actions``; of one that gives reasons, after the view's reason.
+
+        Actions that it chooses among are weighed against those, a text of its own against all texts; the actions of
+        one view are weighed alike. With ``briefings``, as it is when it teaches, else as it is when it acts.
+        """
+
+
+@runtime_checkable
+class BriefableStudent(WeighingStudent, Protocol):
     """A student that can be its own teacher: it decides with a briefing in its prompt too, where it does not act."""
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> Sequence[Decision]:
@@ -126,17 +145,12 @@ class BriefableStudent(Student, Protocol):
 
 
 @runtime_checkable
-class WeighingStudent(Student, Protocol):
-    """A student that can say how likely it finds any action, not the teacher's alone."""
+class ServedStudent(Student, Protocol):
+    """A student that acts through a server."""
 
-    def action_logprobs(
-        self, views: Sequence[View], actions: Sequence[Sequence[str]], *, reasons: Sequence[str]
-    ) -> Sequence[Mapping[str, float]]:
-        """Log-probability (nats) of each of a view's ``actions``; of one that gives reasons, after the view's reason.
-
-        Actions that it chooses among are weighed against those, a text of its own against all texts; the actions of
-        one view are weighed alike.
-        """
+    @property
+    def in_process(self) -> Student:
+        """The same student computed here, for what its server does not answer."""
 
 
 class Teacher(Protocol):
@@ -154,10 +168,16 @@ class Teacher(Protocol):
 
 @runtime_checkable
 class ValuingTeacher(Teacher, Protocol):
-    """A teacher that can say what every action is worth to it."""
+    """A teacher that can say what other actions than its own are worth to it."""
 
-    def values(self, trajectory: Trajectory, briefing: Briefing) -> Sequence[Mapping[str, float]]:
-        """The value of each admissible action at each step, highest for the teacher's own; empty where it has none."""
+    def values(
+        self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
+    ) -> Sequence[Sequence[Mapping[str, float]]]:
+        """What each of a step's ``candidates`` is worth, at each step of ``corrections``, which are its own.
+
+        The unit is the teacher's. Its own decision is worth most. An action left out is worth -inf; a step's values
+        are empty where it cannot say.
+        """
 
 
 @runtime_checkable

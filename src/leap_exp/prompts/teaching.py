@@ -1,10 +1,14 @@
-"""What a teacher that is a language model is asked: to correct, to give reasons, to extract facts."""
+"""What a teacher that is a language model is asked: to correct, to rank actions, to give reasons, to extract facts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from leap_exp.core.types import Briefing, Decision, Trajectory, View
 from leap_exp.prompts.templating import render, templates
+
+MOST_RANKED = 5
+"""Actions of a step that a ranking may name: what comes after those is noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +24,8 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class CorrectionRenderer:
-    """Renders requests for corrections in one environment.
+class TeachingRenderer:
+    """Renders requests for corrections, and for rankings of actions, in one environment.
 
     The facts stand in the user's message and the rule for using them in the system's, so prompts that differ in the
     disclosure alone differ in the rule alone; ``Disclosure.NONE`` has no facts.
@@ -36,19 +40,33 @@ class CorrectionRenderer:
     def trajectory(self, trajectory: Trajectory, briefing: Briefing) -> Prompt:
         """The request to correct all steps of ``trajectory`` at once."""
         user = render("teacher/correct/trajectory.j2", trajectory=trajectory, facts=_facts(briefing))
-        return Prompt(system=self._system("trajectory", briefing), user=user)
+        return Prompt(system=self._system("correct", "trajectory", briefing), user=user)
 
     def step(self, view: View, taken: Decision, briefing: Briefing) -> Prompt:
         """The request to correct what was decided in ``view``."""
         user = render("teacher/correct/step.j2", view=view, decision=taken, facts=_facts(briefing))
-        return Prompt(system=self._system("step", briefing), user=user)
+        return Prompt(system=self._system("correct", "step", briefing), user=user)
+
+    def ranking_of_trajectory(
+        self, trajectory: Trajectory, candidates: Sequence[Sequence[str]], briefing: Briefing
+    ) -> Prompt:
+        """The request to rank the ``candidates`` of each step of ``trajectory``."""
+        facts = _facts(briefing)
+        user = render("teacher/rank/trajectory.j2", trajectory=trajectory, candidates=candidates, facts=facts)
+        return Prompt(system=self._system("rank", "trajectory", briefing), user=user)
+
+    def ranking_of_step(self, view: View, candidates: Sequence[str], briefing: Briefing) -> Prompt:
+        """The request to rank ``candidates`` in ``view``."""
+        user = render("teacher/rank/step.j2", view=view, candidates=candidates, facts=_facts(briefing))
+        return Prompt(system=self._system("rank", "step", briefing), user=user)
 
     def rule(self, briefing: Briefing) -> str:
         """The rule for using and disclosing facts, as the teacher is told it."""
         return render(f"teacher/disclosure/{briefing.disclosure}.j2", environment=self._about)
 
-    def _system(self, mode: str, briefing: Briefing) -> str:
-        return render("teacher/correct/system.j2", environment=self._about, rule=self.rule(briefing), mode=mode)
+    def _system(self, request: str, mode: str, briefing: Briefing) -> str:
+        about, rule = self._about, self.rule(briefing)
+        return render(f"teacher/{request}/system.j2", environment=about, rule=rule, mode=mode, most_ranked=MOST_RANKED)
 
     @cached_property
     def _about(self) -> object:

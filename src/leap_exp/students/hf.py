@@ -167,12 +167,18 @@ class HfStudent:
 
         A response that holds no action becomes, whole, an inadmissible action.
         """
-        return self._decide(views, [self.codec.prompt_ids(view) for view in views])
+        return self._decide(views, self._prompts(views))
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
         """One decision a view, taken as ``act`` does but with a briefing in the prompt: for a teacher, never to act."""
+        return self._decide(views, self._briefed_prompts(views, briefings))
+
+    def _prompts(self, views: Sequence[View]) -> list[list[int]]:
+        return [self.codec.prompt_ids(view) for view in views]
+
+    def _briefed_prompts(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[list[int]]:
         briefed = BriefedCodec(self.codec)
-        return self._decide(views, list(map(briefed.prompt_ids, views, briefings)))
+        return list(map(briefed.prompt_ids, views, briefings))
 
     def _decide(self, views: Sequence[View], prompts: list[list[int]]) -> list[Decision]:
         caches = self._conversation_caches(views)
@@ -207,15 +213,21 @@ class HfStudent:
         return values
 
     def action_logprobs(
-        self, views: Sequence[View], actions: Sequence[Sequence[str]], *, reasons: Sequence[str]
+        self,
+        views: Sequence[View],
+        actions: Sequence[Sequence[str]],
+        *,
+        reasons: Sequence[str],
+        briefings: Sequence[Briefing] | None = None,
     ) -> list[dict[str, float]]:
         """Log-probability (nats) of each of a view's ``actions``, after the view's reason if the student gives reasons.
 
         Normalised as in training: where the student chooses among the admissible actions and all that are asked about
-        are listed, it is their probability among those, else among all texts.
+        are listed, it is their probability among those, else among all texts. With ``briefings`` in its prompts it is
+        what the student finds as its own teacher.
         """
         codec = self.codec
-        prompts = [codec.prompt_ids(view) for view in views]
+        prompts = self._prompts(views) if briefings is None else self._briefed_prompts(views, briefings)
         if self.settings.reasons:
             prompts = self._with_reasons(prompts, reasons)
         restricted, tries = [], []

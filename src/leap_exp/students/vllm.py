@@ -31,6 +31,11 @@ class VllmStudent:
         self._server = server
 
     @property
+    def in_process(self) -> HfStudent:
+        """The same student computed here, which is what its training begins with."""
+        return self._trained
+
+    @property
     def codec(self) -> PromptCodec:
         """Its prompts, as token ids."""
         return self._trained.codec

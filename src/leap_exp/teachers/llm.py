@@ -1,4 +1,4 @@
-"""A language model as teacher: it rewrites whole trajectories, or one step at a time."""
+"""A language model as teacher: it rewrites whole trajectories, or one step at a time, and ranks actions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -8,8 +8,9 @@ from itertools import islice
 from leap_exp.core.errors import ParseError
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Trajectory, views
 from leap_exp.llm import ChatClient
-from leap_exp.prompts.teaching import CorrectionRenderer
+from leap_exp.prompts.teaching import TeachingRenderer
 from leap_exp.teachers.asking import Question, Unanswered, ask
+from leap_exp.teachers.ranking import RANKING_SCHEMA, RANKINGS_SCHEMA, place_values, read_rankings
 from leap_exp.teachers.rewriting import STEP_SCHEMA, STEPS_SCHEMA, kept, read_decisions
 
 
@@ -33,7 +34,7 @@ class LlmTeacher:
     def __init__(self, client: ChatClient, *, environment: str, mode: Mode, seed: int) -> None:
         """``seed`` is for the model's sampling; ``environment`` names the one whose trajectories are corrected."""
         self._client = client
-        self._renderer = CorrectionRenderer(environment)
+        self._renderer = TeachingRenderer(environment)
         self._mode = mode
         self._seed = seed
 
@@ -59,6 +60,24 @@ class LlmTeacher:
             for trajectory, briefing, asked in zip(trajectories, briefings, questions, strict=True)
         ]
 
+    def values(
+        self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
+    ) -> Sequence[Sequence[Mapping[str, float]]]:
+        """The places, from 0 and negated, in the model's ranking, which its own decision leads; empty without one.
+
+        Raises:
+            ProviderError: as ``correct`` does.
+        """
+        # In an order that does not tell which action was whose.
+        listed = [[sorted(actions) for actions in each] for each in candidates]
+        questions = [list(self._rankings(*pair)) for pair in zip(corrections, listed, strict=True)]
+        answers = ask(self._client, [question for asked in questions for question in asked], seed=self._seed)
+        rest = iter(answers)
+        return [
+            self._places(correction, list(islice(rest, len(asked))), actions)
+            for correction, asked, actions in zip(corrections, questions, candidates, strict=True)
+        ]
+
     def forecast(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
         """What it will cost if the first answers can be used; empty if there is nothing to correct."""
         pairs = zip(trajectories, briefings, strict=True)
@@ -78,6 +97,34 @@ class LlmTeacher:
         for view, step in zip(views(trajectory), steps, strict=True):
             prompt = self._renderer.step(view, step.decision, briefing)
             yield Question(prompt=prompt, schema=STEP_SCHEMA, read=partial(read_decisions, steps=[step]))
+
+    def _rankings(
+        self, correction: Correction, candidates: Sequence[Sequence[str]]
+    ) -> Iterator[Question[list[list[str]]]]:
+        trajectory, briefing = correction.trajectory, correction.briefing
+        if self._mode is Mode.TRAJECTORY:
+            prompt = self._renderer.ranking_of_trajectory(trajectory, candidates, briefing)
+            yield Question(prompt=prompt, schema=RANKINGS_SCHEMA, read=partial(read_rankings, candidates=candidates))
+            return
+        for view, actions in zip(views(trajectory), candidates, strict=True):
+            prompt = self._renderer.ranking_of_step(view, actions, briefing)
+            yield Question(prompt=prompt, schema=RANKING_SCHEMA, read=partial(read_rankings, candidates=[actions]))
+
+    def _places(
+        self,
+        correction: Correction,
+        answers: Sequence[list[list[str]] | Unanswered],
+        candidates: Sequence[Sequence[str]],
+    ) -> list[Mapping[str, float]]:
+        """What each step's actions are worth, from the answers on all steps, or on one each."""
+        rankings: list[list[str]] = []
+        for answer in answers:
+            unranked: list[list[str]] = [[]] * (len(candidates) // len(answers))
+            rankings += unranked if isinstance(answer, Unanswered) else answer
+        return [
+            place_values(decision.action, ranking, actions) if ranking else {}
+            for decision, ranking, actions in zip(correction.decisions, rankings, candidates, strict=True)
+        ]
 
     def _result(
         self, trajectory: Trajectory, briefing: Briefing, answers: Sequence[Sequence[Decision] | Unanswered]

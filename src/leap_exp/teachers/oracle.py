@@ -33,12 +33,20 @@ class OracleTeacher:
                 results.append(CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=message))
         return results
 
-    def values(self, trajectory: Trajectory, briefing: Briefing) -> Sequence[Mapping[str, float]]:
-        """What each action leaves to go at each step, as far as the environment's oracle can say."""
+    def values(
+        self,
+        corrections: Sequence[Correction],
+        candidates: Sequence[Sequence[Sequence[str]]],  # noqa: ARG002 - an oracle weighs whatever is admissible
+    ) -> Sequence[Sequence[Mapping[str, float]]]:
+        """The steps that each action leaves to go, negated, as far as the environment's oracle can say."""
+        return [self._values(correction) for correction in corrections]
+
+    def _values(self, correction: Correction) -> Sequence[Mapping[str, float]]:
+        trajectory = correction.trajectory
         oracle = self._environment.oracle(trajectory.task)
         if not isinstance(oracle, ValuingOracle):
             return [{}] * len(trajectory.steps)
-        return [oracle.values(view, briefing.disclosure) for view in views(trajectory)]
+        return [oracle.values(view, correction.briefing.disclosure) for view in views(trajectory)]
 
     def _correct(self, trajectory: Trajectory, briefing: Briefing) -> Correction:
         oracle = self._environment.oracle(trajectory.task)

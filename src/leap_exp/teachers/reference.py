@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from leap_exp.core.errors import DataError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Teacher, WeighingStudent
-from leap_exp.core.types import Briefing, CorrectionFailure, Decision, DecisionFailure, Trajectory
+from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, DecisionFailure, Trajectory
 from leap_exp.teachers.steps import together
+from leap_exp.teachers.worth import worth
 
 UNBRIEFED = Briefing(disclosure=Disclosure.NONE, facts=None)
 
@@ -15,8 +15,8 @@ UNBRIEFED = Briefing(disclosure=Disclosure.NONE, facts=None)
 class Reference(Protocol):
     """An unprivileged policy, asked about the steps of trajectories."""
 
-    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision]]:
-        """What it would do itself at each step."""
+    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision] | DecisionFailure]:
+        """What it would do itself at each step; a failure for a trajectory in which it cannot say."""
 
     def logprobs(
         self,
@@ -33,19 +33,17 @@ class StudentReference:
     def __init__(self, student: WeighingStudent) -> None:
         self._student = student
 
-    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision]]:
-        """The student's decisions on the histories of ``trajectories``.
-
-        Raises:
-            DataError: It has none.
-        """
+    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision] | DecisionFailure]:
+        """The student's decisions on the histories of ``trajectories``."""
         decided: list[list[Decision]] = [[] for _ in trajectories]
+        failed: dict[int, DecisionFailure] = {}
         for places, views in together(trajectories):
             for place, decision in zip(places, self._student.act(views, seed=0), strict=True):
                 if isinstance(decision, DecisionFailure):
-                    raise DataError(f"Without facts: {decision.error}")
-                decided[place].append(decision)
-        return decided
+                    failed[place] = decision
+                else:
+                    decided[place].append(decision)
+        return [failed.get(place, decisions) for place, decisions in enumerate(decided)]
 
     def logprobs(
         self,
@@ -67,34 +65,28 @@ class StudentReference:
 
 
 class UnbriefedTeacher:
-    """A teacher without facts that only decides: its own action is taken for certain, any other lies one nat off."""
+    """A teacher without facts, which has no probabilities: what it finds worse by one lies one nat off."""
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
 
-    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision]]:
-        """The teacher's corrections at ``Disclosure.NONE``.
-
-        Raises:
-            DataError: It has none of a trajectory.
-        """
+    def decide(self, trajectories: Sequence[Trajectory]) -> list[list[Decision] | DecisionFailure]:
+        """The teacher's corrections at ``Disclosure.NONE``."""
         results = self._teacher.correct(trajectories, [UNBRIEFED] * len(trajectories))
-        for result in results:
-            if isinstance(result, CorrectionFailure):
-                raise DataError(f"Without facts: {result.error}")
-        return [list(result.decisions) for result in results if not isinstance(result, CorrectionFailure)]
+        return [
+            DecisionFailure(error=result.error) if isinstance(result, CorrectionFailure) else list(result.decisions)
+            for result in results
+        ]
 
     def logprobs(
         self,
-        trajectories: Sequence[Trajectory],  # noqa: ARG002 - what was decided says it all
+        trajectories: Sequence[Trajectory],
         decided: Sequence[Sequence[Decision]],
         actions: Sequence[Sequence[Sequence[str]]],
     ) -> list[list[dict[str, float]]]:
-        """0 for what the teacher decided, -1 for anything else."""
-        return [
-            [
-                {action: 0.0 if action == decision.action else -1.0 for action in asked}
-                for decision, asked in zip(decisions, its_actions, strict=True)
-            ]
-            for decisions, its_actions in zip(decided, actions, strict=True)
+        """What the teacher without facts finds each action worth, from 0 for its own decision down."""
+        own = [
+            Correction.of(trajectory, decisions, teacher_id=self._teacher.id, briefing=UNBRIEFED)
+            for trajectory, decisions in zip(trajectories, decided, strict=True)
         ]
+        return worth(self._teacher, own, actions)

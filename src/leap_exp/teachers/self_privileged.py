@@ -1,11 +1,11 @@
 """Self-improvement: the student, told what is hidden, corrects its own trajectories step by step."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.core.protocols import BriefableStudent, Student
+from leap_exp.core.protocols import BriefableStudent, ServedStudent, Student
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Step, Trajectory
 from leap_exp.teachers.steps import together
 
@@ -50,16 +50,17 @@ class SelfTeacher:
 
     def follow(self, student: Student, *, round_index: int) -> None:
         """Take ``student``, π_i of round i, as the teacher, leave the one there is, or average the two."""
-        if not isinstance(student, BriefableStudent):
+        own = in_process(student)
+        if not isinstance(own, BriefableStudent):
             raise ConfigError(
                 f"teacher=self asks the student with facts in its prompt, which {student.id!r} cannot be; take "
                 "a student that is a model at hand, or another teacher."
             )
         if round_index == 0 or self._snapshot is Snapshot.LIVE:
-            self._student = student
+            self._student = own
         elif self._snapshot is Snapshot.EMA:
-            self._student = student.averaged(
-                [self.student, student], [self._decay, 1.0 - self._decay], policy_id=f"{student.id}/{self._snapshot}"
+            self._student = own.averaged(
+                [self.student, own], [self._decay, 1.0 - self._decay], policy_id=f"{own.id}/{self._snapshot}"
             )
 
     def correct(
@@ -73,6 +74,26 @@ class SelfTeacher:
             if len(trajectories) > 1:
                 return [self.correct([t], [b])[0] for t, b in zip(trajectories, briefings, strict=True)]
             return [self._failure(trajectories[0], f"{type(error).__name__}: {error}")]
+
+    def values(
+        self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
+    ) -> Sequence[Sequence[Mapping[str, float]]]:
+        """How much likelier than its own decision the briefed student finds each action, in nats and at most 0.
+
+        An action that it finds likelier as a whole than what it wrote token by token is worth as much as that.
+        """
+        found: list[list[Mapping[str, float]]] = [[] for _ in corrections]
+        for index, (places, views) in enumerate(together([correction.trajectory for correction in corrections])):
+            weighed = self.student.action_logprobs(
+                views,
+                [candidates[place][index] for place in places],
+                reasons=[corrections[place].decisions[index].reason for place in places],
+                briefings=[corrections[place].briefing for place in places],
+            )
+            for place, logprobs in zip(places, weighed, strict=True):
+                own = corrections[place].decisions[index].action
+                found[place].append({action: min(0.0, value - logprobs[own]) for action, value in logprobs.items()})
+        return found
 
     def _advise(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> list[list[Decision]]:
         """What the briefed student would do at each step, on the student's own history."""
@@ -95,6 +116,11 @@ class SelfTeacher:
     def _failure(self, trajectory: Trajectory, error: str) -> CorrectionFailure:
         logger.warning("No correction of %s: %s", trajectory.task.id, error)
         return CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=error)
+
+
+def in_process(student: Student) -> Student:
+    """``student``, computed here even if it acts elsewhere."""
+    return student.in_process if isinstance(student, ServedStudent) else student
 
 
 def _kept(step: Step, advised: Decision) -> Decision:

@@ -8,7 +8,7 @@ import pytest
 from leap_exp.config.groups import members
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Briefing, Decision, PrivilegedFacts, views
-from leap_exp.prompts.teaching import CorrectionRenderer, facts_prompt, reason_prompt
+from leap_exp.prompts.teaching import TeachingRenderer, facts_prompt, reason_prompt
 from leap_exp.prompts.templating import LONGEST_TEXT, render, shortened, templates
 from tests.unit.records import ACTIONS, trajectory
 
@@ -22,12 +22,14 @@ def briefing(disclosure):
 
 
 def prompts(environment, disclosure):
-    """The prompts of both modes."""
-    renderer = CorrectionRenderer(environment)
+    """The prompts of both modes for corrections, and for rankings."""
+    renderer = TeachingRenderer(environment)
     view = views(WALK)[1]
     return [
         renderer.trajectory(WALK, briefing(disclosure)),
         renderer.step(view, WALK.steps[1].decision, briefing(disclosure)),
+        renderer.ranking_of_trajectory(WALK, [["look", "wait"]] * 3, briefing(disclosure)),
+        renderer.ranking_of_step(view, ["look", "wait"], briefing(disclosure)),
     ]
 
 
@@ -42,9 +44,9 @@ def test_without_privilege_there_is_no_fact_in_the_prompt(environment):
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_from_p25_to_p100_the_facts_are_the_same_and_only_the_rule_differs(environment):
     levels = [level for level in Disclosure if level is not Disclosure.NONE]
-    rules = {level: CorrectionRenderer(environment).rule(briefing(level)) for level in levels}
+    rules = {level: TeachingRenderer(environment).rule(briefing(level)) for level in levels}
     assert len(set(rules.values())) == 4
-    for mode in (0, 1):
+    for mode in range(4):
         asked = {level: prompts(environment, level)[mode] for level in levels}
         assert len({prompt.user for prompt in asked.values()}) == 1
         assert asked[Disclosure.P25].user.count(FACTS.text) == 1
@@ -56,7 +58,7 @@ def test_each_environment_has_words_of_its_own():
 
 
 def test_a_trajectory_is_shown_step_by_step_with_what_was_possible():
-    (prompt, _) = prompts("alfworld", Disclosure.P50)
+    prompt, *_ = prompts("alfworld", Disclosure.P50)
     assert prompt.user.index("Step 1\nObservation: You arrive at place 0") < prompt.user.index("Step 3\nObservation:")
     assert prompt.user.count("- go to shelf 1\n") == 3
     assert "The agent's action: go to desk 1" in prompt.user
@@ -72,7 +74,7 @@ def test_where_no_actions_are_listed_none_are_shown_and_reasons_are_shown_where_
         observation=replace(step.observation, admissible_actions=None),
         decision=Decision(reason="Let us see.", action="ls"),
     )
-    prompt = CorrectionRenderer("intercode_bash").trajectory(replace(WALK, steps=(free,)), briefing(Disclosure.NONE))
+    prompt = TeachingRenderer("intercode_bash").trajectory(replace(WALK, steps=(free,)), briefing(Disclosure.NONE))
     assert "Admissible" not in prompt.user
     assert "The agent's reason: Let us see.\nThe agent's action: ls" in prompt.user
     assert "Admissible" in prompts("alfworld", Disclosure.NONE)[0].user
@@ -84,6 +86,20 @@ def test_a_step_is_asked_about_without_what_came_of_it():
     assert prompt.user.endswith("The agent's action: go to desk 1")
     assert "place 2" not in prompt.user
     assert "scored" not in prompt.user
+
+
+def test_a_ranking_is_asked_for_by_numbers_for_every_step_or_for_one_without_what_came_of_it():
+    *_, trajectory_prompt, step_prompt = prompts("alfworld", Disclosure.P50)
+    assert trajectory_prompt.user.count("Actions to rank:\n1. look\n2. wait\n") == 3
+    assert '3 entries in "rankings"' in trajectory_prompt.user
+    assert "place 2" in trajectory_prompt.user
+    assert step_prompt.user.endswith("Actions to rank:\n1. look\n2. wait")
+    assert "go to desk 1" not in step_prompt.user
+    assert "place 2" not in step_prompt.user
+    for prompt in (trajectory_prompt, step_prompt):
+        assert "the best first, 5 at most" in prompt.system
+        assert "scored" not in prompt.user
+        assert "\n\n\n" not in prompt.user
 
 
 @pytest.mark.parametrize("index", range(3))
@@ -114,7 +130,7 @@ def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
 
 
 def test_another_try_says_what_was_wrong():
-    (prompt, _) = prompts("webshop", Disclosure.P50)
+    prompt, *_ = prompts("webshop", Disclosure.P50)
     again = prompt.again("It has 2 entries for 3 steps.")
     assert again.system == prompt.system
     assert again.user.startswith(prompt.user)

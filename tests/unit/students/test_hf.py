@@ -208,6 +208,22 @@ def test_advice_is_greedy_decoding_after_a_prompt_with_the_facts():
     assert told != [greedy_action(agent, view) for view in seen]
 
 
+def test_as_its_own_teacher_a_student_weighs_actions_in_the_prompt_with_the_facts():
+    agent = student()
+    view = views(trajectory("look"))[0]
+
+    def weighed(**how):
+        (found,) = agent.action_logprobs([view], [ACTIONS], reasons=[""], **how)
+        return found
+
+    own = weighed()
+    assert weighed(briefings=[NO_FACTS]) == pytest.approx(own, abs=1e-4)
+    told = weighed(briefings=[FACTS])
+    assert told != pytest.approx(own, abs=1e-3)
+    agent.codec.prompt_ids = lambda view: BriefedCodec(student().codec).prompt_ids(view, FACTS)
+    assert told == pytest.approx(weighed(), abs=1e-4)
+
+
 def adapter(folder, *, seed):
     """The folder of a random adapter of the tiny model."""
     torch.manual_seed(seed)

@@ -13,8 +13,10 @@ import torch
 from leap_exp.config.endpoints import EndpointConfig
 from leap_exp.config.students import LoraConfig, VllmStudentConfig
 from leap_exp.core.errors import ConfigError, ProviderError
-from leap_exp.core.types import views
-from leap_exp.students.hf import HfStudent
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Briefing, Correction, PrivilegedFacts, views
+from leap_exp.teachers.constrained import ConstrainedTeacher
+from leap_exp.teachers.self_privileged import SelfTeacher, Snapshot
 from tests.toy import ToyEnvironment
 from tests.unit.records import trajectory
 from tests.vllm_server import vllm_server
@@ -51,10 +53,6 @@ def config(url: str, **settings: object) -> VllmStudentConfig:
     return VllmStudentConfig(endpoint=EndpointConfig(base_url=url, model="tiny"), **settings)
 
 
-def same_in_process(student) -> HfStudent:
-    return student._trained
-
-
 def adapter(student, folder: Path, *, seed: int) -> Path:
     """An adapter that changes what the model says."""
     model = student.trainable_model(row_tokens=10.0)
@@ -74,7 +72,7 @@ def test_it_decides_as_the_same_student_in_this_process_with_every_adapter(serve
         if seed is not None:
             student = student.load(adapter(student, tmp_path / str(seed), seed=seed), policy_id=f"tiny/{seed}")
         decisions = student.act(VIEWS, seed=0)
-        assert decisions == same_in_process(student).act(VIEWS, seed=0)
+        assert decisions == student.in_process.act(VIEWS, seed=0)
         said.append(tuple(decisions))
     assert len(set(said)) == 3
     prompts = {tuple(body["prompt"]) for body in server.called("/v1/completions")}
@@ -95,6 +93,23 @@ def test_an_adapter_is_loaded_when_it_is_to_act_and_the_one_before_let_go(server
     again = config(server.url).build(Household()).load(folders[1], policy_id="tiny/1")
     again.act(VIEWS, seed=1)
     assert len(server.called("/v1/load_lora_adapter")) == 2
+
+
+@pytest.mark.parametrize("snapshot", Snapshot)
+def test_it_is_its_own_teacher_in_this_process(server, tmp_path, snapshot):
+    student = config(server.url).build(Household())
+    of_server, of_process = (SelfTeacher(snapshot=snapshot, decay=0.5) for _ in range(2))
+    for index in (0, 1):
+        student = student.load(adapter(student, tmp_path / str(index), seed=index), policy_id=f"tiny/{index}")
+        of_server.follow(student, round_index=index)
+        of_process.follow(student.in_process, round_index=index)
+    walks = [trajectory("look", "go to desk 1")]
+    briefings = [Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="0", text="mug 1: on desk 1"))]
+    assert of_server.correct(walks, briefings) == of_process.correct(walks, briefings)
+    assert not server.called("/v1/completions")
+    constrained = ConstrainedTeacher(of_server, beta=1.0, by_student=True)
+    constrained.follow(student, round_index=0)
+    assert isinstance(constrained.correct(walks, briefings)[0], Correction)
 
 
 def test_answers_are_cached_and_counted(server):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from leap_exp.core.errors import ConfigError
+from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import (
     Briefing,
@@ -28,6 +28,8 @@ SHELL = Observation(text="$", admissible_actions=None)
 BRIEFING = Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="fork", text="left"))
 LOGPROBS = {"right": -0.5, "back": -1.0, "left": -3.0, "up": -4.0}
 """What the student gives each action."""
+TOLD_LOGPROBS = {"up": -0.25, "left": -1.5, "right": -4.0, "back": -6.0}
+"""What it gives them with the facts, by which it goes left all the same: it writes word by word."""
 
 
 def walk(*actions, observation=FORK, task_id="fork"):
@@ -59,7 +61,11 @@ class ValuingForkOracle(ForkOracle):
         self._steps_left = {"up": 2, "left": 2, "right": 4, "back": 5, **steps_left}
 
     def values(self, view, disclosure):
-        return {action: -float(steps) for action, steps in self._steps_left.items()}
+        return (
+            {}
+            if disclosure is Disclosure.NONE
+            else {action: -float(steps) for action, steps in self._steps_left.items()}
+        )
 
 
 class ForkEnvironment:
@@ -93,7 +99,10 @@ class ForkStudent:
     def advise(self, views, briefings):
         return [Decision(reason="told", action=briefing.facts.text) for briefing in briefings]
 
-    def action_logprobs(self, views, actions, *, reasons):
+    def action_logprobs(self, views, actions, *, reasons, briefings=None):
+        if briefings is not None:
+            assert set(reasons) <= {"told", "taken"}
+            return [{action: TOLD_LOGPROBS.get(action, -9.0) for action in asked} for asked in actions]
         self.weighed += [(tuple(asked), reason) for asked, reason in zip(actions, reasons, strict=True)]
         return [{action: LOGPROBS.get(action, -9.0) for action in asked} for asked in actions]
 
@@ -118,6 +127,7 @@ INNER = {
     "ranking oracle": oracle_teacher,
     "valuing oracle": lambda: oracle_teacher(ValuingForkOracle()),
     "self": lambda: SelfTeacher(snapshot=Snapshot.LIVE, decay=0.5),
+    "model": lambda: Ranker(),
 }
 
 
@@ -205,6 +215,99 @@ def test_what_the_inner_teacher_cannot_correct_stays_a_failure_and_costs_no_othe
     assert isinstance(results[0], CorrectionFailure)
     assert isinstance(results[1], Correction)
     assert {result.teacher_id for result in results} == {teacher.id}
+
+
+def test_a_student_as_inner_teacher_is_followed_as_far_as_it_is_surer_with_the_facts():
+    # Told, left: 0 - 3b (nothing is worth more than what it does), up: 0 - 4b, right: -2.5 - b/2.
+    teaching = SelfTeacher(snapshot=Snapshot.LIVE, decay=0.5)
+    assert taught(constrained(teaching, 0.99), walk("up")).decisions[0].action == "left"
+    assert taught(constrained(teaching, 1.01), walk("up")).decisions[0].action == "right"
+
+
+class Ranker:
+    """A language model's stand-in: with the facts left before up, without them back before right."""
+
+    id = "ranker"
+
+    def __init__(self):
+        self.asked = []
+
+    def _ranking(self, briefing):
+        return ("back", "right") if briefing.facts is None else ("left", "up")
+
+    def correct(self, trajectories, briefings):
+        if any(trajectory.task.id == "broke" for trajectory in trajectories):
+            raise ProviderError("the budget is used up")
+        return [
+            CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error="no answer")
+            if briefing.facts is None and trajectory.task.id == "mute"
+            else Correction.of(
+                trajectory,
+                [Decision(reason="ranked", action=self._ranking(briefing)[0])] * len(trajectory.steps),
+                teacher_id=self.id,
+                briefing=briefing,
+            )
+            for trajectory, briefing in zip(trajectories, briefings, strict=True)
+        ]
+
+    def values(self, corrections, candidates):
+        self.asked.append(len(corrections))
+        if any(correction.trajectory.task.id == "sold out" for correction in corrections):
+            raise ProviderError("the budget is used up")
+        ranked = [self._ranking(correction.briefing) for correction in corrections]
+        return [
+            [{a: -float(best.index(a)) if a in best else -2.0 for a in actions} for actions in each]
+            for best, each in zip(ranked, candidates, strict=True)
+        ]
+
+    def account(self):
+        return {"replies_count": 3}
+
+    def forecast(self, trajectories, briefings):
+        without = sum(briefing.facts is None for briefing in briefings)
+        return f"{len(trajectories)} requests, {without} without facts" if trajectories else ""
+
+
+@pytest.mark.parametrize(
+    ("beta", "action"),
+    # With facts left 0, up 1, others 2 places down; without them back 0, right 1, others 2: left 2b, back 2.
+    [(0.0, "left"), (0.99, "left"), (1.01, "back"), (math.inf, "back")],
+)
+def test_a_ranking_with_facts_is_weighed_against_the_ranking_without(beta, action):
+    assert taught(constrained(Ranker(), beta, by_student=False), walk("up")).decisions[0].action == action
+
+
+def test_all_trajectories_are_ranked_together():
+    inner = Ranker()
+    constrained(inner, 1.0).correct([walk("up"), walk("right", "left")], [BRIEFING] * 2)
+    assert inner.asked == [2]
+
+
+def test_a_teacher_that_has_no_answer_without_facts_costs_that_trajectory_alone_its_correction():
+    teacher = constrained(Ranker(), 1.0, by_student=False)
+    mute, other = teacher.correct([walk("up", task_id="mute"), walk("up")], [BRIEFING] * 2)
+    assert (mute.teacher_id, mute.error) == ("constrained/ranker", "Without facts: no answer")
+    assert isinstance(other, Correction)
+
+
+@pytest.mark.parametrize("name", ["broke", "sold out"])
+def test_a_server_that_cannot_be_asked_stops_the_round(name):
+    with pytest.raises(ProviderError, match="the budget is used up"):
+        constrained(Ranker(), 1.0).correct([walk("up"), walk("up", task_id=name)], [BRIEFING] * 2)
+
+
+def test_what_the_inner_teacher_uses_is_told_before_and_after():
+    trajectories, briefings = [walk("up"), walk("left")], [BRIEFING] * 2
+    teacher = constrained(Ranker(), 1.0)
+    assert teacher.forecast(trajectories, briefings) == (
+        "2 requests, 0 without facts; about as many again to rank actions"
+    )
+    unbriefed = constrained(Ranker(), 1.0, by_student=False)
+    assert unbriefed.forecast(trajectories, briefings).startswith("4 requests, 2 without facts;")
+    assert unbriefed.forecast([], []) == ""
+    assert teacher.account() == {"replies_count": 3}
+    free = constrained(oracle_teacher(), 1.0)
+    assert (free.forecast(trajectories, briefings), free.account()) == ("", {})
 
 
 def test_a_student_that_cannot_say_how_likely_an_action_is_is_no_reference():

@@ -19,7 +19,7 @@ from leap_exp.teachers.llm import LlmTeacher, Mode
 from leap_exp.teachers.rewriting import admissible_form
 from tests import fault_server as faults
 from tests.fault_server import answer
-from tests.teaching_server import REASON, asked, corrections, teaching
+from tests.teaching_server import REASON, asked, corrections, is_ranking, teaching
 from tests.unit.llm.clients import client_of
 from tests.unit.records import ACTIONS, trajectory
 
@@ -245,3 +245,34 @@ def test_where_no_actions_are_listed_any_line_will_do(server):
     (correction,) = correct(teacher_of(server), replace(WALK, steps=(free,)))
     assert correction.decisions[0].action == "grep -c 'A  B' file"
     assert admissible_form(free.observation, "ls\nrm") is None
+
+
+FORKS = [["go to shelf 2", "look", "go to desk 1"], ["look"], ["take mug 1 from desk 1", "go to shelf 1", "look"]]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_actions_are_worth_their_places_in_the_model_s_ranking(server, mode):
+    server.follow(teaching())
+    teacher = teacher_of(server, mode)
+    (correction,) = correct(teacher, WALK)
+    server.bodies.clear()
+    ((first, second, third),) = teacher.values([correction], [FORKS])
+    # It decided on the first admissible action, and ranks the first and the last in alphabetical order.
+    assert first == {"go to desk 1": 0.0, "look": -1.0, "go to shelf 2": -2.0}
+    assert second == {"look": -1.0}
+    assert third == {"go to shelf 1": 0.0, "take mug 1 from desk 1": -1.0, "look": -2.0}
+    assert len(server.bodies) == {Mode.TRAJECTORY: 1, Mode.STEP: 3}[mode]
+    for body in server.bodies:
+        assert is_ranking(body)
+        assert "The mug is on desk 1." in asked(body)
+    assert any("1. go to desk 1\n2. go to shelf 2\n3. look" in asked(body) for body in server.bodies)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_without_a_ranking_of_use_nothing_is_said_of_other_actions(server, mode):
+    server.follow(teaching())
+    teacher = teacher_of(server, mode)
+    (correction,) = correct(teacher, WALK)
+    server.follow([answer("I like them all.")])
+    assert teacher.values([correction], [FORKS]) == [[{}, {}, {}]]
+    assert len(server.bodies) == {Mode.TRAJECTORY: 3, Mode.STEP: 9}[mode]

@@ -43,6 +43,9 @@ def told(*actions):
     return Briefing(disclosure=Disclosure.P100, facts=PrivilegedFacts(task_id="fork", text=" ".join(actions)))
 
 
+LOGPROBS = {"left": -1.0, "right": -3.0, "back": -0.5}
+
+
 class Advisable(ToyStudent):
     """Does what the facts say, step by step; breaks where they say so; remembers the batches it was asked about."""
 
@@ -50,6 +53,7 @@ class Advisable(ToyStudent):
         super().__init__(dict(known), policy_id=policy_id)
         self.weights = {policy_id: 1.0}
         self.batches = []
+        self.weighed = []
 
     def advise(self, views, briefings):
         self.batches.append(len(views))
@@ -57,6 +61,11 @@ class Advisable(ToyStudent):
         if "break" in actions:
             raise ZeroDivisionError("no way")
         return [Decision(reason="told", action=action) for action in actions]
+
+    def action_logprobs(self, views, actions, *, reasons, briefings=None):
+        assert briefings is not None
+        self.weighed.append((len(views), tuple(reasons)))
+        return [{action: LOGPROBS[action] for action in asked} for asked in actions]
 
     def averaged(self, students, shares, *, policy_id):
         mean = Advisable(self.known, policy_id=policy_id)
@@ -112,6 +121,17 @@ def test_steps_of_many_trajectories_are_decided_on_together_and_a_broken_one_cos
     assert [results[0], results[2]] == [together[0], together[2]]
     assert isinstance(results[1], CorrectionFailure)
     assert results[1].error == "ZeroDivisionError: no way"
+
+
+def test_actions_are_worth_how_much_likelier_than_its_own_decision_they_are_and_none_more_than_that():
+    own = teacher()
+    corrections = own.correct([walk("right", "left"), walk("left")], [told("left", "right"), told("back")])
+    values = own.values(corrections, [[["left", "right", "back"], ["right", "left"]], [["back", "left"]]])
+    assert values == [
+        [{"left": 0.0, "right": -2.0, "back": 0.0}, {"right": 0.0, "left": 0.0}],
+        [{"back": 0.0, "left": -0.5}],
+    ]
+    assert own.student.weighed == [(2, ("told", "told")), (1, ("told",))]
 
 
 def test_the_snapshot_says_which_student_teaches():
