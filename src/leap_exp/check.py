@@ -101,6 +101,9 @@ def _add_intercode_bash(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", choices=BASES, default=HOST, help="what the sandboxes have beneath the file systems")
     parser.add_argument("--sandbox", choices=(BUBBLEWRAP, DOCKER), default=BUBBLEWRAP, help="what makes the sandboxes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which processes are killed")
+    parser.add_argument(
+        "--pace", type=float, default=0, metavar="SECONDS", help="wait before each logged action, as for a model"
+    )
     parser.set_defaults(run=_check_intercode_bash)
 
 
@@ -138,7 +141,7 @@ def _check_runs(options: argparse.Namespace) -> int:
     # As it was recorded: in containers that last, without limits but the time that a command may take.
     engine = BubblewrapEngine(base=options.base, limits=Limits(), resident=True)
     turns: list[Turn] = []
-    for turn in replay_runs(options.runs, collection, engine):
+    for turn in replay_runs(options.runs, collection, engine, pace_seconds=options.pace):
         turns.append(turn)
         if not turn.same:
             print(turn, flush=True)
@@ -151,6 +154,7 @@ def _check_runs(options: argparse.Namespace) -> int:
     shares = {
         "equal observations": sum(turn.same_observation for turn in turns),
         "up to the order of lines": sum(turn.same_lines for turn in turns),
+        "up to times, archives, names and nan too": sum(turn.alike_observation for turn in turns),
         "equal rewards": sum(turn.same_reward for turn in turns),
         "equal in both": len(turns) - len(differing),
         "explained": len(differing) - unexplained,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from leap_exp.core.errors import ParseError
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Trajectory, views
@@ -12,6 +13,8 @@ from leap_exp.prompts.teaching import TeachingRenderer
 from leap_exp.teachers.asking import Question, Unanswered, ask
 from leap_exp.teachers.ranking import RANKING_SCHEMA, RANKINGS_SCHEMA, place_values, read_rankings
 from leap_exp.teachers.rewriting import STEP_SCHEMA, STEPS_SCHEMA, kept, read_decisions
+
+T = TypeVar("T")
 
 
 class Mode(StrEnum):
@@ -51,14 +54,8 @@ class LlmTeacher:
         Raises:
             ProviderError: the key, model or address is wrong, the budget is used up, or the server is down.
         """
-        questions = [list(self._questions(*pair)) for pair in zip(trajectories, briefings, strict=True)]
-        flat = [question for asked in questions for question in asked]
-        answers = ask(self._client, flat, seed=self._seed)
-        rest = iter(answers)
-        return [
-            self._result(trajectory, briefing, list(islice(rest, len(asked))))
-            for trajectory, briefing, asked in zip(trajectories, briefings, questions, strict=True)
-        ]
+        answers = self._ask(list(map(self._questions, trajectories, briefings)))
+        return list(map(self._result, trajectories, briefings, answers))
 
     def values(
         self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
@@ -70,23 +67,26 @@ class LlmTeacher:
         """
         # In an order that does not tell which action was whose.
         listed = [[sorted(actions) for actions in each] for each in candidates]
-        questions = [list(self._rankings(*pair)) for pair in zip(corrections, listed, strict=True)]
-        answers = ask(self._client, [question for asked in questions for question in asked], seed=self._seed)
-        rest = iter(answers)
-        return [
-            self._places(correction, list(islice(rest, len(asked))), actions)
-            for correction, asked, actions in zip(corrections, questions, candidates, strict=True)
-        ]
+        answers = self._ask(list(map(self._rankings, corrections, listed)))
+        return list(map(self._places, corrections, candidates, answers))
 
     def forecast(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
         """What it will cost if the first answers can be used; empty if there is nothing to correct."""
-        pairs = zip(trajectories, briefings, strict=True)
-        requests = [question.request(seed=self._seed) for pair in pairs for question in self._questions(*pair)]
+        questions = map(self._questions, trajectories, briefings)
+        requests = [question.request(seed=self._seed) for asked in questions for question in asked]
         return self._client.forecast(requests) if requests else ""
 
     def account(self) -> Mapping[str, float]:
         """What the endpoint was asked since this was last called."""
         return self._client.account.close()
+
+    def _ask(self, questions: Sequence[Iterator[Question[T]]]) -> list[list[T | Unanswered]]:
+        """The answers to each trajectory's questions; all of them are asked together."""
+        asked = list(map(list, questions))
+        flat: list[Question[T]] = [question for each in asked for question in each]
+        answers = ask(self._client, flat, seed=self._seed)
+        rest = iter(answers)
+        return [list(islice(rest, len(each))) for each in asked]
 
     def _questions(self, trajectory: Trajectory, briefing: Briefing) -> Iterator[Question[Sequence[Decision]]]:
         steps = trajectory.steps
@@ -113,8 +113,8 @@ class LlmTeacher:
     def _places(
         self,
         correction: Correction,
-        answers: Sequence[list[list[str]] | Unanswered],
         candidates: Sequence[Sequence[str]],
+        answers: Sequence[list[list[str]] | Unanswered],
     ) -> list[Mapping[str, float]]:
         """What each step's actions are worth, from the answers on all steps, or on one each."""
         rankings: list[list[str]] = []

@@ -65,6 +65,11 @@ _MADE = (CLOCK, r"\btar -?\w*c")
 """What the reward has from a gold command that makes an archive: its bytes hold the times of files."""
 
 
+def are_alike(recorded: str, observed: str) -> bool:
+    """Whether two outputs are equal once times, archives' bytes, names, signs of nan and the order of lines are."""
+    return _alike(recorded, _LIKENESSES) == _alike(observed, _LIKENESSES)
+
+
 def explain_output(action: str, gold: str, recorded: str, observed: str) -> Sequence[str]:
     """Why the output of ``action`` is not the recorded one; nothing if no rule tells.
 
@@ -87,9 +92,9 @@ def explain_reward(action: str, gold: str) -> Sequence[str]:
 
 def _shown(recorded: str, observed: str) -> Sequence[str]:
     """The reasons without one of which the two would not be alike; none if they are not alike with all."""
-    needed = list(_LIKENESSES)
-    if _alike(recorded, needed) != _alike(observed, needed):
+    if not are_alike(recorded, observed):
         return ()
+    needed = list(_LIKENESSES)
     for likeness in _LIKENESSES:
         fewer = [other for other in needed if other is not likeness]
         if _alike(recorded, fewer) == _alike(observed, fewer):

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.intercode_bash.differences import ORDER, explain_output, explain_reward
+from leap_exp.envs.intercode_bash.differences import ORDER, are_alike, explain_output, explain_reward
 from leap_exp.envs.intercode_bash.episode import BashEpisode
 from leap_exp.envs.intercode_bash.requests import Collection, Request
 from leap_exp.envs.intercode_bash.reward import Gold, run_gold
@@ -71,6 +71,11 @@ class Turn:
         return sorted(self.recorded.splitlines()) == sorted(self.observed.splitlines())
 
     @property
+    def alike_observation(self) -> bool:
+        """Whether both are equal but for what is shown to be the recording machine's: see ``are_alike``."""
+        return are_alike(self.recorded, self.observed)
+
+    @property
     def same_reward(self) -> bool:
         """Whether both rewards are equal, up to rounding."""
         return abs(self.recorded_reward - self.reward) < _SAME_REWARD
@@ -95,8 +100,10 @@ class Turn:
         return " + ".join(dict.fromkeys((*of_output, *of_reward))) or None
 
 
-def replay(folder: Path, collection: Collection, engine: SandboxEngine) -> Iterator[Turn]:
-    """All recorded turns in the files of ``folder``, played again.
+def replay(folder: Path, collection: Collection, engine: SandboxEngine, *, pace_seconds: float = 0.0) -> Iterator[Turn]:
+    """All recorded turns in the files of ``folder``, played again, ``pace_seconds`` before each action.
+
+    So long a model took to answer; it matters to what is younger than some minutes.
 
     Raises:
         DataError: There are no recordings, or one is not of these requests.
@@ -111,7 +118,7 @@ def replay(folder: Path, collection: Collection, engine: SandboxEngine) -> Itera
         tree = collection.trees[_tree(path)]
         with engine.open(tree) as container, engine.open(tree) as evaluation:
             for request, episode in episodes:
-                yield from _play(request, episode, container, evaluation)
+                yield from _play(request, episode, container, evaluation, pace_seconds)
 
 
 def _tree(path: Path) -> str:
@@ -137,10 +144,16 @@ def _read(path: Path) -> Sequence[Mapping[str, object]]:
     return episodes
 
 
-def _play(request: Request, recorded: Mapping[str, object], container: Sandbox, evaluation: Sandbox) -> Iterator[Turn]:
+def _play(
+    request: Request,
+    recorded: Mapping[str, object],
+    container: Sandbox,
+    evaluation: Sandbox,
+    pace_seconds: float,
+) -> Iterator[Turn]:
     columns = [recorded["actions"], recorded["observations"], recorded["rewards"]]
     _reset(container)
-    # A model took longer to answer: files that both containers restore are not of the same second.
+    # However fast a model is, files that both containers restore are not of the same second.
     time.sleep(1.01 - time.time() % 1)
     episode = BashEpisode(
         container,
@@ -150,6 +163,7 @@ def _play(request: Request, recorded: Mapping[str, object], container: Sandbox, 
         shown_characters=_SHOWN_CHARACTERS,
     )
     for number, (action, observation, reward) in enumerate(zip(*columns, strict=True)):
+        time.sleep(pace_seconds)
         transition = episode.step(action)
         yield Turn(
             request=request.id,

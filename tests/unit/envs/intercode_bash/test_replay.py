@@ -6,7 +6,7 @@ import json
 import pytest
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.intercode_bash.differences import REASONS, explain_output, explain_reward
+from leap_exp.envs.intercode_bash.differences import REASONS, are_alike, explain_output, explain_reward
 from leap_exp.envs.intercode_bash.official import read_official
 from leap_exp.envs.intercode_bash.replay import replay
 
@@ -43,6 +43,7 @@ def test_turns_are_compared_and_differences_have_reasons(play):
         (True, True, False),
         (False, False, True),
     ]
+    assert [turn.alike_observation for turn in turns] == [True, True, False]
     assert [turn.reason for turn in turns] == ["order of folders", None, None]
     assert "'call me'" in str(turns[2])
     assert "unexplained" in str(turns[2])
@@ -101,6 +102,8 @@ def test_reasons_of_outputs(action, recorded, observed, reason):
     reasons = explain_output(action, "cat a", recorded, observed)
     assert " + ".join(reasons) == (reason or "")
     assert set(reasons) <= set(REASONS)
+    shown = {"order of folders", "clock", "processor", "name of the machine"}
+    assert are_alike(recorded, observed) == (bool(reasons) and set(reasons) <= shown)
 
 
 def test_a_reward_is_explained_by_what_the_gold_command_asks_for():
