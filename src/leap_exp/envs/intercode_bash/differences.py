@@ -18,7 +18,7 @@ REASONS = {
     CLOCK: "The output tells when files were written or archives made, or depends on how much time passed.",
     ARCHIVE: "Bytes and contents of the archives in the file trees, which the dump has from another set-up.",
     ORDER: "The same lines or words: find, grep and tar go through a folder in the order that its disk keeps.",
-    RACE: "The same characters: two programs write at the same time.",
+    RACE: "Two programs write at the same time, such as tar and the gzip that it has started and that fails.",
     HOST: "A container's name is drawn at random.",
     KERNEL: "Release, load, processes and /sys of the recording's machine.",
     PROCESSOR: "0/0 is nan on the ARM processor of the recording, and -nan on others; or the number of processors.",
@@ -54,6 +54,7 @@ _LIKENESSES = (
 _ASKED = (
     (NETWORK, r"\b(dig|curl|ping)\b"),
     (KERNEL, r"\buname\b|\b(ps|uptime|top|w) |/proc/loadavg|\b(tar|grep) .* \.( |$)"),
+    (RACE, r"\btar -czf /backup/"),
     (DISK, r"\bdf\b"),
     (PROCESSOR, r"\bnproc\b"),
     (CLOCK, r"\bcal\b|-mmin|%T|%t"),

@@ -93,6 +93,7 @@ def test_recordings_that_are_none_are_named(folder, engine):
         ("awk 'END {print a / b}'", "nan\n", "-nan\n", "processor"),
         ("hostname", "750f73ff0550\n", "9511c6029c1f\n", "name of the machine"),
         ("tar c x", "tar: one\ntar: two\n", "tar: tar: one\ntwo\n", "two writers at a time"),
+        ("tar -czf /backup/a.tgz /a", "tar: Child returned status 2\n", "tar: Broken pipe\n", "two writers at a time"),
         ("uname -r", "5.15.49-linuxkit\n", "6.1.0\n", "kernel and its processes"),
         ("ls -l", "4 May 26 10:13 a\n", "5 Nov  5 09:01 a\n", None),
         ("cat a", "one\n", "two\n", None),
