@@ -81,12 +81,12 @@ class DockerEngine:
             yield Commands(container, self._limits)
 
     def leftovers(self) -> Mapping[str, Sequence[str]]:
-        """What there is of sandboxes here, a line each, by kind: all containers, and images that go with a process."""
+        """What there is of sandboxes here, a line each, by kind: all containers, and images of other processes."""
         containers = self._client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True)
-        images = self._client.images.list(filters={"label": OWNER})
+        images = _owned_images(self._client)
         return {
             "containers": [f"{container.name} of {container.labels[OWNER]}" for container in containers],
-            "images": [f"{image.id} of {image.labels[OWNER]}" for image in images if image.labels[OWNER]],
+            "images": [f"{image} of {owner}" for image, owner in images if owner not in ("", self._owner)],
         }
 
     @contextmanager
@@ -168,10 +168,18 @@ def _remove_orphans(client: DockerClient) -> None:
         if _is_gone(container.labels[OWNER]):
             with suppress(APIError):
                 container.remove(force=True, v=True)
-    for image in client.images.list(filters={"label": OWNER}):
-        if _is_gone(image.labels[OWNER]):
+    for image, owner in _owned_images(client):
+        if _is_gone(owner):
             with suppress(APIError):
-                client.images.remove(image.id, force=True)
+                client.images.remove(image, force=True)
+
+
+def _owned_images(client: DockerClient) -> list[tuple[str, str]]:
+    """The ids of all images of file trees with their owners, empty for those that all share.
+
+    By one request: ``client.images.list`` asks again for each, and fails on one that another process just removed.
+    """
+    return [(str(image["Id"]), str(image["Labels"][OWNER])) for image in client.api.images(filters={"label": OWNER})]
 
 
 def _is_gone(owner: str) -> bool:

@@ -1,5 +1,6 @@
 """What is Docker's own: containers and images, and what becomes of them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from leap_exp import check
 from leap_exp.core.errors import EnvError
 from tests.sandboxes import TREE, bash, becomes, is_running, said
 
@@ -60,6 +62,16 @@ def test_a_container_can_do_no_more_than_it_must(docker_engine, docker_client):
     assert not settings["Privileged"]
     assert not settings["Binds"]
     assert settings["Memory"] == settings["MemorySwap"] == 100 << 20
+
+
+def test_nothing_is_left_of_episodes_whose_processes_are_killed(docker_engine, capsys):
+    docker_engine()
+    options = ["--leftovers", "12", "--sandbox", "docker", "--base", "rootfs", "--seed", "1"]
+    assert check.main(["intercode_bash", *options]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["episodes"] >= 12
+    assert figures["killed"] > 0
+    assert figures["left"] == {"containers": 0, "images": 0}
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_uses_is_not(docker_engine, docker_client):
