@@ -136,14 +136,14 @@ def test_an_interrupted_process_does_not_wait_for_what_is_under_way(server):
 
     def script(body):
         arrived.set()
-        return answer(delay_seconds=20.0)
+        return answer(delay_seconds=90.0)
 
     server.follow(script)
     process = subprocess.Popen([sys.executable, "-c", ASK_SIX, server.url], stderr=subprocess.DEVNULL)
     try:
         assert arrived.wait(60)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) != 0
+        assert process.wait(45) != 0
     finally:
         process.kill()
 

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -26,6 +27,7 @@ from leap_exp.envs.intercode_bash.docker_images import archive, base_image, find
 from leap_exp.envs.intercode_bash.sandbox import Limits, Sandbox
 from leap_exp.envs.intercode_bash.trees import FileTree
 from leap_exp.envs.intercode_bash.version_control import GIT_IGNORE, PREPARE
+from leap_exp.store.files import cache_folder, locked
 
 OWNER = "leap-exp.owner"
 """A label of containers and images that go with a process: the name of the machine, process id, and its start."""
@@ -67,7 +69,8 @@ class DockerEngine:
         self._making = threading.Lock()
         try:
             _remove_orphans(self._client)
-            self._base = base_image(self._client, base)
+            with _making_images():
+                self._base = base_image(self._client, base)
         except FAILURES as error:
             raise EnvError(f"The Docker engine refused ({error}).") from error
 
@@ -81,12 +84,16 @@ class DockerEngine:
             yield Commands(container, self._limits)
 
     def leftovers(self) -> Mapping[str, Sequence[str]]:
-        """What there is of sandboxes here, a line each, by kind: all containers, and images of other processes."""
+        """What there is of sandboxes here, a line each, by kind: all containers, and images that this cannot use."""
         containers = self._client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True)
         images = _owned_images(self._client)
         return {
             "containers": [f"{container.name} of {container.labels[OWNER]}" for container in containers],
-            "images": [f"{image} of {owner}" for image, owner in images if owner not in ("", self._owner)],
+            "images": [
+                f"{image.id} of {image.owner or 'all'}"
+                for image in images
+                if not (image.owner == self._owner or (image.has_name and not image.owner))
+            ],
         }
 
     @contextmanager
@@ -138,8 +145,10 @@ class DockerEngine:
         if tree.made is not None:
             # A tree whose files have an age is made anew for every process.
             tag = f"fresh-{os.getpid()}-{self._started}-{tag}"
-        if there := find_image(self._client, f"{_TREES}:{tag}"):
-            return there
+        with _making_images():
+            return find_image(self._client, f"{_TREES}:{tag}") or self._commit(tree, tag)
+
+    def _commit(self, tree: FileTree, tag: str) -> str:
         owner = self._owner if tree.made is not None else ""
         with self._container(self._base, _PREPARING, ()) as container:
             container.put_archive("/", archive(tree, now=self._started))
@@ -168,18 +177,40 @@ def _remove_orphans(client: DockerClient) -> None:
         if _is_gone(container.labels[OWNER]):
             with suppress(APIError):
                 container.remove(force=True, v=True)
-    for image, owner in _owned_images(client):
-        if _is_gone(owner):
+    for image in _owned_images(client):
+        if _is_gone(image.owner):
             with suppress(APIError):
-                client.images.remove(image, force=True)
+                client.images.remove(image.id, force=True)
 
 
-def _owned_images(client: DockerClient) -> list[tuple[str, str]]:
-    """The ids of all images of file trees with their owners, empty for those that all share.
+@dataclass(frozen=True, slots=True)
+class _OwnedImage:
+    """An image of a file tree; the owner is empty for one that all share."""
+
+    id: str
+    owner: str
+    has_name: bool
+
+
+def _owned_images(client: DockerClient) -> list[_OwnedImage]:
+    """The images of file trees.
 
     By one request: ``client.images.list`` asks again for each, and fails on one that another process just removed.
     """
-    return [(str(image["Id"]), str(image["Labels"][OWNER])) for image in client.api.images(filters={"label": OWNER})]
+    found = client.api.images(filters={"label": OWNER})
+    return [
+        _OwnedImage(image["Id"], image["Labels"][OWNER], any(":<none>" not in tag for tag in image["RepoTags"] or ()))
+        for image in found
+    ]
+
+
+@contextmanager
+def _making_images() -> Iterator[None]:
+    """Keep other processes from making the same image, of which one would lose its name and stay."""
+    folder = cache_folder() / "docker"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=True):
+        yield
 
 
 def _is_gone(owner: str) -> bool:
