@@ -7,12 +7,16 @@ import select
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from leap_exp.envs.intercode_bash.sandbox import Excess, Limits, Outcome
 
 _CHUNK = 1 << 16
 _LOOK_EVERY_SECONDS = 0.01
+_ELDEST = 6
+"""Processes of a command, the oldest first, among which is the first one of its namespace."""
+_ENDING_SECONDS = 10.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,11 +42,33 @@ def capture(command: Sequence[str], *, limits: Limits, descriptors: Sequence[int
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         output, excess = _read(process, process.stdout.fileno(), limits)
     finally:
+        eldest = list(islice(family(process.pid), _ELDEST)) if process.poll() is None else []
         process.kill()
         code = process.wait()
+        _await_end(eldest)
         if process.stdout is not None:
             process.stdout.close()
     return Outcome(output=output, exit_code=None if excess else code, excess=excess)
+
+
+def _await_end(members: Sequence[int]) -> None:
+    """Wait until processes that are being killed have ended.
+
+    The first process of a namespace does so after all others in it: thousands of a fork bomb, which take the kernel a
+    while and leave no room for the next command's until then.
+    """
+    deadline = time.monotonic() + _ENDING_SECONDS
+    for member in members:
+        while _is_running(member) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_SECONDS / 10)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether the process has not ended; one that nobody has asked for its exit code has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
 
 
 def _read(process: subprocess.Popen[bytes], descriptor: int, limits: Limits) -> tuple[bytes, Excess | None]:
