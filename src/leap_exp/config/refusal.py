@@ -13,7 +13,7 @@ from leap_exp.config.groups import FREE_GROUPS, GROUP_OF_SCHEMA, SCHEMAS, member
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
 
-GROUPS = dict.fromkeys([*SCHEMAS, *FREE_GROUPS, *GROUP_OF_SCHEMA.values()])
+GROUPS = {*SCHEMAS, *FREE_GROUPS, *GROUP_OF_SCHEMA.values()}
 
 
 def explain(error: Exception) -> str:

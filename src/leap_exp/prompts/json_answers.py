@@ -43,6 +43,21 @@ def read_list(text: str, key: str, *keys: str) -> Sequence[Mapping[str, object]]
     raise ParseError(f"It has no JSON list {key!r} of objects with {' and '.join(keys)}: {_excerpt(text)}")
 
 
+def read_steps(text: str, key: str, count: int, *keys: str) -> Sequence[Mapping[str, object]]:
+    """The objects of ``read_list``, one for each of ``count`` steps and in their order.
+
+    Raises:
+        ParseError: There are none, too few or too many, or one is for another step by its number.
+    """
+    items = read_list(text, key, *keys)
+    if len(items) != count:
+        raise ParseError(f"It has {len(items)} entries for {count} steps.")
+    for number, item in enumerate(items, start=1):
+        if count > 1 and str(item.get("step", number)) != str(number):
+            raise ParseError(f"Its entry {number} is for step {item['step']}.")
+    return items
+
+
 def text_field(item: Mapping[str, object], key: str) -> str:
     """The text under ``key``, without blanks around it.
 

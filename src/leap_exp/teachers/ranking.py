@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from leap_exp.core.errors import ParseError
-from leap_exp.prompts.json_answers import read_list
+from leap_exp.prompts.json_answers import read_steps
 from leap_exp.prompts.teaching import MOST_RANKED
 from leap_exp.teachers.rewriting import object_schema
 
@@ -25,13 +25,9 @@ def read_rankings(text: str, candidates: Sequence[Sequence[str]]) -> list[list[s
     Raises:
         ParseError: the form is wrong, or no number is that of a candidate.
     """
-    items = read_list(text, "rankings", "best")
-    if len(items) != len(candidates):
-        raise ParseError(f"It has {len(items)} entries for {len(candidates)} steps.")
+    items = read_steps(text, "rankings", len(candidates), "best")
     rankings = []
-    for number, (item, listed) in enumerate(zip(items, candidates, strict=True), start=1):
-        if len(candidates) > 1 and str(item.get("step", number)) != str(number):
-            raise ParseError(f"Its entry {number} is for step {item['step']}.")
+    for item, listed in zip(items, candidates, strict=True):
         if not isinstance(item["best"], list):
             raise ParseError(f"'best' has to be a list of numbers, not {item['best']!r}.")
         places = (int(place) for place in item["best"] if str(place).isdecimal())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from leap_exp.core.errors import ParseError
 from leap_exp.core.types import QUERY_SLOT, Decision, Observation, Step
-from leap_exp.prompts.json_answers import read_list, text_field
+from leap_exp.prompts.json_answers import read_steps, text_field
 
 _DECISION: Mapping[str, object] = {"reason": {"type": "string"}, "action": {"type": "string"}}
 
@@ -32,14 +32,10 @@ def read_decisions(text: str, steps: Sequence[Step]) -> list[Decision]:
         ParseError: the form is wrong, none of the actions is admissible, or at some step neither the model's nor the
             student's is.
     """
-    items = read_list(text, "steps", "reason", "action")
-    if len(items) != len(steps):
-        raise ParseError(f"It has {len(items)} entries for {len(steps)} steps.")
+    items = read_steps(text, "steps", len(steps), "reason", "action")
     decisions = []
     wrong = []
     for number, (item, step) in enumerate(zip(items, steps, strict=True), start=1):
-        if len(steps) > 1 and str(item.get("step", number)) != str(number):
-            raise ParseError(f"Its entry {number} is for step {item['step']}.")
         reason, action = text_field(item, "reason"), text_field(item, "action")
         admitted = admissible_form(step.observation, action)
         if admitted is None:
