@@ -1,18 +1,23 @@
-"""How often the student and its corrections take the step of a shortest plan: ``python agreement.py RUN_DIR``."""
+"""Count how often the student and its corrections take the action of a shortest plan: ``python agreement.py RUN_DIR``.
+
+Prints one line per round: all steps, those where the student (``own``) or the correction (``corrected``) takes that
+action, the changed steps, and those that change to it (``better``) or away from it (``worse``).
+"""
 
 import sys
 from collections import Counter
 from pathlib import Path
 
-from leap_exp.config.environments import AlfworldConfig
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction, views
-from leap_exp.store import read_records
+from leap_exp.envs.alfworld import AlfworldEnvironment
+from leap_exp.envs.alfworld.config import AlfworldConfig
+from leap_exp.runs import read_records
 
 
 def main(run_dir: Path) -> None:
     """Print a line for each round."""
-    environment = AlfworldConfig().build()
+    environment = AlfworldEnvironment(AlfworldConfig())
     for path in sorted(run_dir.glob("round_*/corrections.jsonl"))[1:]:
         counts: Counter[str] = Counter()
         for correction in read_records(path).of(Correction):

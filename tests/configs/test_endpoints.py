@@ -1,4 +1,4 @@
-"""The endpoints: every file composes, restates no default, and holds no secret; bad settings are refused."""
+"""Every endpoint composes, repeats no default and contains no secret; bad settings are rejected."""
 
 from dataclasses import dataclass, fields
 
@@ -8,11 +8,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from leap_exp.config.chosen import chosen_endpoint
-from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.config.groups import conf_dir
-from leap_exp.config.schema import settings
+from leap_exp.config.build import build_endpoint
+from leap_exp.config.registry import conf_dir
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.settings import settings
+from leap_exp.llm import Endpoint
 
 ENDPOINTS = sorted((conf_dir() / "endpoint").glob("*.yaml"))
 URL = "http://127.0.0.1:1/v1"
@@ -20,7 +20,7 @@ URL = "http://127.0.0.1:1/v1"
 
 @dataclass
 class AskingTeacher:
-    endpoint: EndpointConfig = settings(EndpointConfig, "Whom it asks.")
+    endpoint: Endpoint = settings(Endpoint, "The model.")
 
 
 @pytest.fixture(params=ENDPOINTS, ids=lambda path: path.stem)
@@ -28,7 +28,7 @@ def endpoint_file(request):
     return request.param
 
 
-def test_the_usual_ones_are_there():
+def test_the_usual_providers_are_there():
     assert {"gpt4o", "gpt4o_mini", "claude", "gemini", "vllm", "local"} <= {path.stem for path in ENDPOINTS}
 
 
@@ -40,13 +40,13 @@ def test_an_endpoint_fits_into_a_teacher(endpoint_file):
     )
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = OmegaConf.to_object(compose("asking_one", overrides=["asking.endpoint.model=mine"]).asking)
-    assert isinstance(config.endpoint, EndpointConfig)
+    assert isinstance(config.endpoint, Endpoint)
     assert config.endpoint.model == "mine"
 
 
-def test_an_endpoint_holds_deviations_only_and_no_key(endpoint_file):
+def test_an_endpoint_only_has_deviations_and_no_key(endpoint_file):
     tree = yaml.safe_load(endpoint_file.read_text())
-    defaults = {item.name: item.default for item in fields(EndpointConfig)}
+    defaults = {item.name: item.default for item in fields(Endpoint)}
     assert [name for name, value in tree.items() if value == defaults[name]] == []
     assert endpoint_file.read_text().startswith("# ")
     if tree["base_url"].startswith("https"):
@@ -70,15 +70,15 @@ def test_an_endpoint_holds_deviations_only_and_no_key(endpoint_file):
         ({"max_tokens_name": "n"}, "max_tokens_name=n"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_without_showing_a_secret(bad, named):
+def test_bad_settings_are_rejected_without_showing_a_secret(bad, named):
     with pytest.raises(ConfigError, match=named) as caught:
-        EndpointConfig(**{"base_url": URL, "model": "m", **bad})
+        Endpoint(**{"base_url": URL, "model": "m", **bad})
     assert "secret" not in str(caught.value)
     assert "sk-" not in str(caught.value)
 
 
-def test_an_endpoint_is_chosen_by_name_with_changes():
-    endpoint = chosen_endpoint("local", ["model=mine", "concurrency=3"])
+def test_an_endpoint_by_name_with_changes():
+    endpoint = build_endpoint("local", ["model=mine", "concurrency=3"])
     assert (endpoint.base_url, endpoint.model, endpoint.concurrency) == ("http://127.0.0.1:8080/v1", "mine", 3)
 
 
@@ -87,12 +87,12 @@ def test_an_endpoint_is_chosen_by_name_with_changes():
     [
         ("nowhere", "model=m", "no endpoint nowhere; choose one of: claude"),
         ("local", "model", "'model' is not of the form SETTING=VALUE"),
-        ("local", "modell=m", "modell is not valid"),
-        ("local", "concurrency=many", "concurrency is not valid"),
+        ("local", "modell=m", "There is no setting 'modell'"),
+        ("local", "concurrency=many", "concurrency=many is not valid"),
         ("local", "concurrency=0", "concurrency=0 is not valid"),
         ("vllm", "concurrency=2", "model has no value: give one"),
     ],
 )
-def test_a_choice_that_cannot_be_made_is_refused_and_named(name, change, named):
+def test_a_wrong_name_or_change_is_named(name, change, named):
     with pytest.raises(ConfigError, match=named):
-        chosen_endpoint(name, [change])
+        build_endpoint(name, [change])

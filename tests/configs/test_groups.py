@@ -1,4 +1,4 @@
-"""Every configuration file: composes, checks itself, states no default twice; every setting is documented."""
+"""Every member of every group composes, is documented, and repeats no default."""
 
 from dataclasses import asdict, fields, is_dataclass
 
@@ -6,12 +6,22 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from leap_exp.config.groups import FREE_GROUPS, SCHEMAS, conf_dir, description, members, register, schema_of
 from leap_exp.config.help import help_text
-from leap_exp.config.refusal import run_config
+from leap_exp.config.messages import run_config
+from leap_exp.config.registry import (
+    FREE_GROUPS,
+    GROUPS,
+    conf_dir,
+    description,
+    members,
+    register,
+    settings_class,
+    settings_classes,
+)
 from leap_exp.config.run import RunConfig
 
-MEMBERS = [(group, member) for group in (*SCHEMAS, *FREE_GROUPS) for member in members(group)]
+MEMBERS = [(group, member) for group in (*GROUPS, *FREE_GROUPS) for member in members(group)]
+FILES = sorted(path for group in GROUPS for path in (conf_dir() / group).glob("*.yaml"))
 
 
 def composed(*overrides: str) -> RunConfig:
@@ -21,17 +31,17 @@ def composed(*overrides: str) -> RunConfig:
 
 
 NEEDED = {("teacher", "vllm"): ["teacher.endpoint.model=served"]}
-"""What a member does not go without."""
+"""Settings without a default."""
 
 
 @pytest.mark.parametrize(("group", "member"), MEMBERS)
 def test_every_group_member_makes_a_run(group, member):
-    needed = NEEDED.get((group, member), [])
-    if group == "student" and not schema_of(group, member).trainable:
-        needed = ["rounds=0"]
+    needed = list(NEEDED.get((group, member), []))
+    if group == "student" and not settings_class(group, member).trainable:
+        needed.append("rounds=0")
     config = composed(f"{group}={member}", *needed)
-    if group in SCHEMAS:
-        assert type(getattr(config, group)) is schema_of(group, member)
+    if group in GROUPS:
+        assert type(getattr(config, group)) is settings_class(group, member)
 
 
 @pytest.mark.parametrize(("group", "member"), MEMBERS)
@@ -40,10 +50,10 @@ def test_every_group_member_is_described_in_the_help(group, member):
     assert f"  {member:<22}{description(group, member)}" in help_text()
 
 
-def test_the_defaults_are_the_issue_s():
+def test_the_default_run():
     config = composed()
     assert (config.rounds, config.seed, config.privilege.disclosure) == (3, 0, "p25")
-    assert {group: type(getattr(config, group)).__name__ for group in SCHEMAS} == {
+    assert {group: type(getattr(config, group)).__name__ for group in GROUPS} == {
         "env": "AlfworldConfig",
         "teacher": "OracleTeacherConfig",
         "student": "HfStudentConfig",
@@ -54,7 +64,7 @@ def test_the_defaults_are_the_issue_s():
     assert config.student.model == "smollm2_135m"
 
 
-def test_a_teacher_that_is_a_language_model_has_the_endpoint_of_its_name():
+def test_a_language_model_teacher_has_the_endpoint_of_its_name():
     for member in ("gpt4o", "gpt4o_mini", "claude", "gemini", "vllm", "local"):
         config = composed(f"teacher={member}", "teacher.endpoint.model=mine", "teacher.mode=step")
         endpoint = yaml.safe_load((conf_dir() / "endpoint" / f"{member}.yaml").read_text())
@@ -62,7 +72,7 @@ def test_a_teacher_that_is_a_language_model_has_the_endpoint_of_its_name():
         assert (config.teacher.endpoint.model, config.teacher.mode) == ("mine", "step")
 
 
-def test_large_models_take_the_paper_s_adapter_and_training():
+def test_large_models_have_the_settings_of_the_paper():
     for member in ("llama3_8b", "qwen3_4b"):
         config = composed(f"student={member}")
         assert asdict(config.student.lora) == {"r": 128, "alpha": 64, "dropout": 0.05, "top_layers": None}
@@ -71,7 +81,7 @@ def test_large_models_take_the_paper_s_adapter_and_training():
 
 
 def deviations(tree, schema):
-    """(name, value, default) of the settings that a file's ``tree`` gives, by its schema."""
+    """Yield (name, value, default) of the settings in a file's ``tree``."""
     defaults = {item.name: item for item in fields(schema)}
     for name, value in tree.items():
         inner = defaults[name].default_factory
@@ -81,15 +91,15 @@ def deviations(tree, schema):
             yield name, value, defaults[name].default if not callable(inner) else inner()
 
 
-@pytest.mark.parametrize(("group", "member"), [pair for pair in MEMBERS if pair[0] in SCHEMAS])
-def test_a_file_holds_deviations_only(group, member):
-    text = (conf_dir() / group / f"{member}.yaml").read_text()
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_file_only_has_deviations_from_the_defaults(path):
+    group = path.parent.name
+    text = path.read_text()
     tree = yaml.safe_load(text)
     tree.pop("defaults")
-    schema = schema_of(group, member)
     own = tree.get(group, {}) if text.startswith("# @package _global_") else tree
-    restated = [name for name, value, default in deviations(own, schema) if value == default]
-    assert restated == []
+    repeated = [name for name, value, default in deviations(own, settings_class(group, path.stem)) if value == default]
+    assert repeated == []
 
 
 def documented(schema):
@@ -99,8 +109,10 @@ def documented(schema):
             yield from documented(item.default_factory)
 
 
-@pytest.mark.parametrize("schema", [RunConfig, *(s for schemas in SCHEMAS.values() for s in schemas.values())])
-def test_every_setting_has_its_line_of_documentation(schema):
+@pytest.mark.parametrize(
+    "schema", [RunConfig, *(kind for group in GROUPS for kind in settings_classes(group).values())]
+)
+def test_every_setting_is_documented(schema):
     for item in documented(schema):
         assert item.metadata["doc"].endswith("."), item.name
     assert schema.__doc__.endswith(".")

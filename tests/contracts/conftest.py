@@ -3,11 +3,11 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from leap_exp.config.groups import conf_dir, members, register
-from leap_exp.config.refusal import run_config
-from leap_exp.rollout import rollout
+from leap_exp.config.messages import run_config
+from leap_exp.config.registry import conf_dir, members, register
+from leap_exp.stages.rollout import rollout
 from leap_exp.students.scripted import RandomPolicy
-from tests.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import skip_without_sandboxes
 
 
 def configured(*overrides: str):

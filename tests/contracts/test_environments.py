@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from leap_exp.config.groups import SCHEMAS
-from leap_exp.envs.check import contract_violations
-from tests.sandboxes import skip_without_sandboxes
+from leap_exp.config.registry import settings_classes
+from leap_exp.envs.contract import contract_violations
+from tests.support.sandboxes import skip_without_sandboxes
 
 VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "alfworld": ({}, {"household": "full"}, {"engine": "textworld"}),
@@ -19,7 +19,7 @@ VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
 HELD_OUT = {"intercode_bash": "test", "webshop": "test"}
 """The split to check, where it is not "valid_unseen"."""
 
-CASES = [(name, settings) for name in SCHEMAS["env"] for settings in VARIANTS.get(name, ({},))]
+CASES = [(name, settings) for name in settings_classes("env") for settings in VARIANTS.get(name, ({},))]
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
@@ -30,5 +30,5 @@ def test_environment_keeps_the_contract(name, settings):
         skip_without_sandboxes()
     # A step of the reference takes a tenth of a second and more.
     effort = {"tasks": 1, "steps": 3, "oracle_steps": 30} if "engine" in settings else {"tasks": 6}
-    environment = SCHEMAS["env"][name](**settings).build()
+    environment = settings_classes("env")[name](**settings).build()
     assert contract_violations(environment, HELD_OUT.get(name, "valid_unseen"), **effort) == []

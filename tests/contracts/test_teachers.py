@@ -2,18 +2,17 @@
 
 import pytest
 
-from leap_exp.config.groups import members, schema_of
-from leap_exp.config.teachers import LlmTeacherConfig
+from leap_exp.config.registry import members, settings_class
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import FollowingTeacher, MeteredTeacher
 from leap_exp.core.types import Correction, CorrectionFailure
-from leap_exp.correct import brief
+from leap_exp.stages.correct import brief
 from leap_exp.students.hf import HfStudent
+from leap_exp.teachers.config import LlmTeacherConfig
 from tests.contracts.conftest import configured
-from tests.fault_server import answer, fault_server
-from tests.teaching_server import teaching
+from tests.support.fault_server import answer, fault_server
+from tests.support.teaching_server import teaching
 
-LLM = [name for name in members("teacher") if schema_of("teacher", name) is LlmTeacherConfig]
+LLM = [name for name in members("teacher") if settings_class("teacher", name) is LlmTeacherConfig]
 CASES = [
     *((name, []) for name in members("teacher")),
     *((name, ["teacher.mode=step"]) for name in LLM[:1]),
@@ -40,9 +39,7 @@ def teacher(request, environment, server, tmp_path, monkeypatch):
         overrides = [*overrides, *(f"{place}.endpoint.{setting}={value}" for setting, value in endpoint.items())]
     config = configured(f"teacher={name}", *overrides)
     teacher = config.teacher.build(environment, seed=0)
-    if isinstance(teacher, FollowingTeacher):
-        teacher.follow(config.student.build(environment), round_index=0)
-    return teacher
+    return teacher.for_student(config.student.build(environment), round_index=0)
 
 
 @pytest.mark.parametrize("disclosure", list(Disclosure))
@@ -58,8 +55,8 @@ def test_every_trajectory_gets_an_answer_of_its_own(teacher, environment, wander
         for step, decision, changed in zip(
             correction.trajectory.steps, correction.decisions, correction.changed, strict=True
         ):
-            # One that is a student without reasons gives none.
-            assert decision.reason or isinstance(teacher, FollowingTeacher)
+            # A student without reasons gives none as a teacher either.
+            assert decision.reason or teacher.id.startswith(("self", "constrained"))
             assert changed == (decision.action != step.decision.action)
 
 
@@ -88,12 +85,12 @@ def test_a_trajectory_that_cannot_be_corrected_is_a_failure_not_a_crash(
     assert "no oracle today" in result.error
 
 
-def test_a_metered_teacher_says_what_it_will_use_and_what_it_has_used(teacher, environment, wandering):
+def test_a_teacher_estimates_what_it_will_use_and_reports_what_it_has_used(teacher, environment, wandering):
     briefings = [brief(environment, trajectory.task, Disclosure.P50) for trajectory in wandering]
-    if not isinstance(teacher, MeteredTeacher) or not teacher.forecast(wandering, briefings):
+    if not teacher.estimate(wandering, briefings):
         pytest.skip("uses nothing that is counted")
-    assert "request" in teacher.forecast(wandering, briefings)
-    assert teacher.forecast([], []) == ""
+    assert "request" in teacher.estimate(wandering, briefings)
+    assert teacher.estimate([], []) == ""
     teacher.correct(wandering, briefings)
-    assert teacher.account()["replies_count"] >= len(wandering)
-    assert teacher.account() == {}
+    assert teacher.usage()["replies_count"] >= len(wandering)
+    assert teacher.usage() == {}

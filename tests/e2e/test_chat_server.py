@@ -1,11 +1,10 @@
-"""The client against a real server of the protocol."""
+"""The client with a real server."""
 
 import pytest
 
-from leap_exp.config.endpoints import EndpointConfig
 from leap_exp.core.errors import ProviderError
-from leap_exp.llm import ChatReply, ChatRequest, Message
-from tests.chat_server import chat_server
+from leap_exp.llm import ChatClient, ChatReply, ChatRequest, Endpoint, Message
+from tests.support.chat_server import chat_server
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +13,7 @@ def url():
         yield url
 
 
-def test_a_real_server_answers_counts_its_tokens_and_is_asked_once(url, tmp_path, monkeypatch):
+def test_a_real_server_answers_counts_its_tokens_and_gets_each_request_once(url, tmp_path, monkeypatch):
     monkeypatch.setenv("LEAP_CACHE", str(tmp_path))
     requests = [
         ChatRequest(
@@ -24,17 +23,17 @@ def test_a_real_server_answers_counts_its_tokens_and_is_asked_once(url, tmp_path
         )
         for index in range(6)
     ]
-    client = EndpointConfig(base_url=url, model="tiny").build("teacher.endpoint")
+    client = ChatClient(Endpoint(base_url=url, model="tiny"), place="teacher.endpoint")
     replies = client.complete(requests)
     assert all(isinstance(reply, ChatReply) and 0 < reply.tokens_out <= 8 for reply in replies)
     assert [reply.tokens_in for reply in replies] == [replies[0].tokens_in] * 6
     again = client.complete(requests)
     assert [reply.text for reply in again] == [reply.text for reply in replies]
-    assert client.account.close()["cache_hits_count"] == 6
+    assert client.take_usage()["cache_hits_count"] == 6
 
 
 def test_a_model_that_the_server_does_not_have_is_named(url, tmp_path, monkeypatch):
     monkeypatch.setenv("LEAP_CACHE", str(tmp_path))
-    client = EndpointConfig(base_url=url, model="gigantic").build("teacher.endpoint")
+    client = ChatClient(Endpoint(base_url=url, model="gigantic"), place="teacher.endpoint")
     with pytest.raises(ProviderError, match="gigantic"):
         client.complete([ChatRequest(messages=(Message(role="user", text="hi"),))])

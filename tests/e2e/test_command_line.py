@@ -1,4 +1,4 @@
-"""The command line as a user meets it: results, sweeps, refusals. The toy world keeps it quick."""
+"""The command line as a user sees it: results, sweeps, errors. The toy world makes it fast."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from leap_exp.__main__ import main
-from leap_exp.store import read_lines
-from tests import toy_main  # noqa: F401 - puts the toy world among the groups
+from leap_exp.cli.main import main
+from leap_exp.runs import read_lines
 from tests.e2e.test_resume import contents
+from tests.support import toy_main  # noqa: F401 - puts the toy world among the groups
 
 TOY = (
     *("env=toy", "teacher=toy", "student=toy", "trainer=toy", "tracker=jsonl"),
@@ -24,16 +24,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def leap(monkeypatch, capsys, tmp_path):
-    """Runs the command line in this process: exit code, what it printed, what it complained about."""
+    """Runs ``leap run`` in this process; returns the exit code, the output and the error output."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["leap_exp", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
+    def run(*arguments: str, command: str = "run") -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as leaving:
+            main([command, *arguments])
+        code = int(leaving.value.code or 0)
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
@@ -57,7 +54,7 @@ def test_a_run_ends_with_its_table_its_report_and_its_files(leap, tmp_path):
     assert read_lines(tmp_path / "here" / "timings.jsonl")
 
 
-def test_a_finished_run_is_shown_again_and_another_config_refused(leap, tmp_path):
+def test_a_finished_run_is_shown_again_and_other_settings_are_rejected(leap, tmp_path):
     leap(*TOY, "run_dir=here")
     before = contents(tmp_path / "here")
     code, out, _ = leap(*TOY, "run_dir=here", "tracker=jsonl")
@@ -70,6 +67,56 @@ def test_a_finished_run_is_shown_again_and_another_config_refused(leap, tmp_path
     assert "seed was 0, now 3" in err
     assert "student.name was toy, now random" in err
     assert contents(tmp_path / "here") == after
+
+
+def test_settings_with_old_names_are_converted(leap, tmp_path):
+    toy = [argument.replace("trainer=toy", "trainer=sft") for argument in TOY]
+    evaluate = (*toy, "rounds=0", "student=random", "trainer.max_changed_steps=3", "run_dir=here")
+    assert leap(*evaluate)[0] == 0
+    config = tmp_path / "here" / "config.yaml"
+    config.write_text(config.read_text().replace("max_changed_steps", "mistakes"))
+    assert leap(*evaluate)[0] == 0
+    code, _, err = leap(*evaluate, "trainer.max_changed_steps=4")
+    assert code == 1
+    assert "trainer.max_changed_steps was 3, now 4" in err
+
+
+def test_a_checkpoint_is_evaluated_as_in_its_run(leap, tmp_path):
+    leap(*TOY, "run_dir=here")
+    first, second = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
+    for folder in ("here/round_001", "here/round_001/student", "round=here/round_001"):
+        code, out, _ = leap(folder, "tracker=jsonl", "run_dir=there", command="eval")
+        assert code == 0
+        assert "cloning" not in out
+        (entry,) = json.loads((tmp_path / "there" / "summary.json").read_text())["rounds"]
+        assert {**entry, "round": 1, "realizability": second["realizability"]} == second
+    code, _, _ = leap("here/round_000", "evaluation.tasks=6", "tracker=jsonl", "run_dir=other", command="eval")
+    assert code == 0
+    (entry,) = json.loads((tmp_path / "other" / "summary.json").read_text())["rounds"]
+    assert (entry["n"], entry["panel_hash"] != first["panel_hash"]) == (6, True)
+
+
+def test_any_student_can_be_evaluated(leap, tmp_path):
+    code, _, _ = leap(
+        "env=toy", "student=random", "evaluation.tasks=6", "tracker=jsonl", "run_dir=here", command="eval"
+    )
+    assert code == 0
+    assert len(json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nowhere",), "nowhere is not a finished round of a run; give a folder such as RUN_DIR/round_003."),
+        (("rounds=3",), "leap eval does not train, so it takes no rounds; use leap run."),
+        (("student=random", "checkpoint=there"), "checkpoint=there needs a student that can be trained"),
+        (("checkpoint=there",), "checkpoint=there is not a folder"),
+    ],
+)
+def test_an_evaluation_that_is_not_possible_gets_one_line(leap, arguments, complaint):
+    code, _, err = leap(*arguments, command="eval")
+    assert code == 2
+    assert err.startswith(f"error: {complaint}")
 
 
 def test_rounds_0_evaluates_only(leap, tmp_path):
@@ -87,7 +134,7 @@ def test_demonstrations_can_come_from_a_file(leap, tmp_path):
     assert (tmp_path / "second" / "round_000" / "trajectories.jsonl").read_bytes() == source.read_bytes()
 
 
-def test_a_sweep_makes_a_folder_a_run_named_by_what_varies(leap, tmp_path):
+def test_a_sweep_has_one_folder_per_run_named_by_what_varies(leap, tmp_path):
     code, _, _ = leap("-m", *TOY, "run_dir=sweep", "seed=0,1", "privilege=none,p100")
     assert code == 0
     assert sorted(path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")) == [
@@ -109,7 +156,7 @@ def test_the_privilege_ladder_shares_one_round_0(leap, tmp_path):
     assert len(cloned) == 1
 
 
-def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
+def test_a_shared_round_0_with_other_settings_is_rejected(leap, tmp_path):
     leap(*TOY, "run_dir=first", "seed=5")
     code, _, _ = leap(*TOY, "run_dir=second", "pi_0=first/round_000")
     assert code == 0
@@ -120,7 +167,7 @@ def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").touch()
     code, _, err = leap(*TOY, "run_dir=third", "pi_0=other")
-    assert "holds other things" in err
+    assert "holds other files" in err
 
 
 @pytest.mark.parametrize(
@@ -131,21 +178,22 @@ def test_a_shared_round_0_of_another_config_is_refused(leap, tmp_path):
         ("teacher.mode=step", "There is no setting 'teacher.mode'"),
         ("privilege.facts=gone.jsonl", "privilege.facts=gone.jsonl is not a file"),
         ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, intercode_builtin, privilege_"),
-        ("sed=1", "There is no setting 'sed'; here there are: aggregate, batch,"),
-        ("env.engin=fast", "There is no setting 'env.engin'; here there are: base, builtin_counts,"),
-        ("student.lora.rank=3", "There is no setting 'student.lora.rank'; here there are: alpha, dropout, r,"),
-        ("+env.foo=1", "There is no setting 'env.foo'; here there are:"),
+        ("sed=1", "There is no setting 'sed'; the settings here are: aggregate, batch,"),
+        ("env.engin=fast", "There is no setting 'env.engin'; the settings here are: builtin_counts, builtin_seed,"),
+        ("student.lora.rank=3", "There is no setting 'student.lora.rank'; the settings here are: alpha, dropout, r,"),
+        ("+env.foo=1", "There is no setting 'env.foo'; the settings here are: builtin_counts,"),
+        ("trainer.mistakes=3", "The setting trainer.mistakes is now called trainer.max_changed_steps"),
         ("seed=one", "seed=one is not valid: Value 'one' of type 'str' could not be converted to Integer"),
-        ("aggregate=some", "aggregate=some is not valid; choose one of: all, balanced, latest"),
-        ("env.engine=turbo", "env.engine=turbo is not valid; choose one of: fast, textworld"),
+        ("aggregate=some", "aggregate=some is not valid: choose one of: all, balanced, latest"),
+        ("env.engine=turbo", "env.engine=turbo is not valid: choose one of: fast, textworld"),
         ("privilege.disclosure=p10", "choose one of: none, p25, p50, p75, p100"),
-        ("correct.max_score=2", "correct.max_score=2.0 is not valid; it must lie in [0, 1]"),
+        ("correct.max_score=2", "correct.max_score=2.0 is not valid: it must lie in [0, 1]"),
         ("student=random", "rounds=3 trains the student, but this one cannot be trained; set rounds=0"),
         ("demonstrations.source=gone.jsonl", "demonstrations.source=gone.jsonl is neither 'expert' nor a file"),
         ("seed", "'seed' is not of the form setting=value"),
     ],
 )
-def test_what_is_mistyped_gets_one_line_with_the_valid_choices(leap, tmp_path, argument, complaint):
+def test_a_mistyped_argument_gets_one_line_with_the_valid_choices(leap, tmp_path, argument, complaint):
     code, _, err = leap(argument)
     assert code == 2
     assert err.startswith("error: ")
@@ -179,10 +227,10 @@ def test_groups_within_groups_are_explained(leap, arguments, complaint):
     assert err.startswith(f"error: {complaint}")
 
 
-def test_what_data_cannot_give_gets_one_line_and_leaves_no_config(leap, tmp_path):
+def test_too_large_a_panel_gets_one_line_and_leaves_no_config(leap, tmp_path):
     code, _, err = leap(*TOY, "run_dir=here", "evaluation.tasks=100")
     assert code == 1
-    assert err == "error: evaluation.tasks=100, but split 'valid_unseen' has 24 tasks: ask for at most those.\n"
+    assert err == "error: evaluation.tasks=100, but split 'valid_unseen' has only 24 tasks.\n"
     code, _, _ = leap(*TOY, "run_dir=here")
     assert code == 0
 
@@ -200,10 +248,10 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_killed_in_the_middle_of_every_stage_the_command_goes_on(leap, tmp_path):
-    """Real processes, killed while the toy student takes its time; the end equals an uninterrupted run's."""
+def test_killed_in_the_middle_of_every_stage_the_command_resumes(leap, tmp_path):
+    """Real processes are killed while the slow toy student acts; the result equals that of an uninterrupted run."""
     leap(*TOY, "run_dir=whole")
-    command = [sys.executable, "-m", "tests.toy_main", *TOY, f"run_dir={tmp_path / 'killed'}"]
+    command = [sys.executable, "-m", "tests.support.toy_main", *TOY, f"run_dir={tmp_path / 'killed'}"]
     environment = {**os.environ, "TOY_SECONDS": "0.1"}
     for awaited in ("round_000/trajectories.jsonl", "round_000/student", "round_001/trajectories.jsonl"):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)

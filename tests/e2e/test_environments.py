@@ -1,12 +1,12 @@
-"""Every environment, by the command line a user would type: a round of the loop with the tiny student."""
+"""One round with the tiny student on every environment, by the command line."""
 
 import json
 
 import pytest
 
-from leap_exp.config.groups import members
+from leap_exp.config.registry import members
 from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
-from tests.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import skip_without_sandboxes
 
 
 @pytest.mark.parametrize("name", members("env"))

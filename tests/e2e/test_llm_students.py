@@ -1,4 +1,4 @@
-"""Students behind servers, by the command line: with a real chat server, killed in the middle, a round through vLLM."""
+"""Students behind servers by the command line: a real chat server, a killed run, and a round through vLLM."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from leap_exp.config.groups import members
-from leap_exp.store import read_metrics
-from tests.chat_server import chat_server
+from leap_exp.config.registry import members
+from leap_exp.runs import read_metrics
 from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
 from tests.e2e.test_resume import contents
-from tests.fault_server import TOO_LONG, answer, fault_server
-from tests.sandboxes import skip_without_sandboxes
-from tests.vllm_server import vllm_server
+from tests.support.chat_server import chat_server
+from tests.support.fault_server import TOO_LONG, answer, fault_server
+from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.vllm_server import vllm_server
 
 ROOT = Path(__file__).parents[2]
 EVALUATE = ("student=local", "rounds=0", "tracker=jsonl", "evaluation.tasks=2", "env.max_steps_eval=3")
@@ -65,7 +65,7 @@ def test_a_model_behind_a_real_server_is_evaluated_on_every_environment(name, ur
     assert metrics["llm/evaluate/cost_dollars"] == 0.0
 
 
-def test_what_cannot_be_trained_is_refused_with_rounds(leap):  # noqa: F811
+def test_rounds_with_a_student_that_cannot_be_trained_are_rejected(leap):  # noqa: F811
     code, _, err = leap("student=gpt4o")
     assert code == 2
     assert "rounds=3 trains the student, but this one cannot be trained; set rounds=0." in err
@@ -79,7 +79,7 @@ def test_a_missing_key_is_named_before_anything_is_written(leap, tmp_path, monke
     assert not (tmp_path / "here" / "config.yaml").exists()
 
 
-def test_an_episode_that_gets_no_answer_is_unscored_and_the_others_count(leap, tmp_path):  # noqa: F811
+def test_an_episode_without_an_answer_is_unscored_and_the_others_count(leap, tmp_path):  # noqa: F811
     with fault_server(lambda body: TOO_LONG if len(server.bodies) == 3 else answer("ACTION: look")) as server:
         code, _, _ = leap(*EVALUATE, "evaluation.tasks=4", f"student.endpoint.base_url={server.url}", "run_dir=here")
     assert code == 0
@@ -88,7 +88,7 @@ def test_an_episode_that_gets_no_answer_is_unscored_and_the_others_count(leap, t
     assert read_metrics(tmp_path / "here")[0]["llm/evaluate/failures_count"] == 1
 
 
-def test_an_evaluation_that_is_killed_and_goes_on_asks_nothing_twice(leap, tmp_path):  # noqa: F811
+def test_a_killed_evaluation_resumes_without_repeating_requests(leap, tmp_path):  # noqa: F811
     answered: Counter[str] = Counter()
 
     def script(body):
@@ -106,7 +106,7 @@ def test_an_evaluation_that_is_killed_and_goes_on_asks_nothing_twice(leap, tmp_p
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-        # The server is asked one thing at a time: only the one under way at the kill can have been asked again.
+        # Concurrency is 1, so only the request in flight at the kill can have been repeated.
         assert len(answered) == 12
         assert sum(answered.values()) <= 13
         asked = len(server.bodies)
@@ -139,7 +139,7 @@ def test_a_round_through_vllm_is_the_round_in_this_process(leap, tmp_path):  # n
 
 
 def without_metrics(lines):
-    """The records of a file without its first line, which holds metrics."""
+    """The lines of a record file without the first one, which holds metrics."""
     return lines[1:]
 
 

@@ -1,4 +1,4 @@
-"""Teachers that are language models, by the command line: scripted ones, a real one, and one lost in mid-correction."""
+"""Language-model teachers by the command line: scripted ones, a real one, and one whose run is killed."""
 
 import json
 import os
@@ -11,18 +11,18 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
-from leap_exp import data
-from leap_exp.config.groups import members
+from leap_exp.cli import data
+from leap_exp.config.registry import members
 from leap_exp.core.types import Correction, CorrectionFailure, PrivilegedFacts, Trajectory
-from leap_exp.rollout import rollout
-from leap_exp.store import read_metrics, read_records, write_records
+from leap_exp.runs import read_metrics, read_records, write_records
+from leap_exp.stages.rollout import rollout
 from leap_exp.students.scripted import ExpertPolicy
-from tests.chat_server import chat_server
 from tests.contracts.conftest import configured
 from tests.e2e.test_command_line import ROOT, TOY, leap  # noqa: F401 - a fixture
-from tests.fault_server import answer, fault_server
-from tests.sandboxes import skip_without_sandboxes
-from tests.teaching_server import REASON, asked, corrections, is_ranking, teaching
+from tests.support.chat_server import chat_server
+from tests.support.fault_server import answer, fault_server
+from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.teaching_server import REASON, asked, corrections, is_ranking, teaching
 
 LLM = tuple("teacher=local" if argument == "teacher=toy" else argument for argument in TOY)
 
@@ -48,7 +48,7 @@ def results_of(folder):
 
 
 @pytest.mark.parametrize("mode", ["trajectory", "step"])
-def test_a_run_with_a_scripted_model_corrects_says_its_cost_and_costs_nothing_again(leap, server, tmp_path, mode):  # noqa: F811
+def test_a_run_with_a_scripted_model_shows_its_cost_and_costs_nothing_when_repeated(leap, server, tmp_path, mode):  # noqa: F811
     command = (*LLM, *at(server, price_in=2.0, price_out=8.0), f"teacher.mode={mode}")
     code, out, _ = leap(*command, "run_dir=here")
     assert code == 0
@@ -71,7 +71,7 @@ def test_a_run_with_a_scripted_model_corrects_says_its_cost_and_costs_nothing_ag
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
 
-def test_a_constrained_model_is_asked_for_rankings_too_and_accounted_for(leap, server, tmp_path):  # noqa: F811
+def test_a_constrained_model_also_ranks_actions_and_this_is_counted(leap, server, tmp_path):  # noqa: F811
     constrained = ["teacher=constrained" if argument == "teacher=local" else argument for argument in LLM]
     settings = [each.replace("teacher.", "teacher.inner.", 1) for each in at(server, price_in=2.0, price_out=8.0)]
     command = (*constrained, "teacher@teacher.inner=local", *settings, "teacher.reference=inner")
@@ -92,14 +92,14 @@ def test_a_constrained_model_is_asked_for_rankings_too_and_accounted_for(leap, s
     assert leap(*constrained, "teacher.reference=inner", "run_dir=here")[0] != 0
 
 
-def test_a_run_in_which_nothing_is_corrected_says_so_and_ends_well(leap, server, tmp_path, caplog):  # noqa: F811
+def test_a_run_without_any_correction_reports_it_and_completes(leap, server, tmp_path, caplog):  # noqa: F811
     server.follow([answer("I would rather not.")])
     code, out, _ = leap(*LLM, *at(server), "run_dir=here")
     assert code == 0
     results = results_of(tmp_path / "here")
     assert results
     assert all(isinstance(result, CorrectionFailure) for result in results)
-    assert f"{len(results)} of {len(results)} trajectories were not corrected" in " ".join(out.split())
+    assert f"{len(results)} of {len(results)} trajectories could not be corrected" in " ".join(out.split())
     assert read_metrics(tmp_path / "here")[1]["correct/corrections_count"] == 0
     rounds = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
     assert [entry["n"] for entry in rounds] == [12, 12]
@@ -109,11 +109,11 @@ def test_a_run_in_which_nothing_is_corrected_says_so_and_ends_well(leap, server,
 def test_a_missing_key_is_found_before_anything_is_written(leap, server, tmp_path):  # noqa: F811
     code, _, err = leap(*LLM, *at(server, key_variable="NO_SUCH_KEY"), "run_dir=here")
     assert code == 1
-    assert "set it, or name another variable with teacher.endpoint.key_variable" in err
+    assert "Set it, or name another one with teacher.endpoint.key_variable." in err
     assert not (tmp_path / "here" / "config.yaml").exists()
 
 
-def test_killed_in_mid_correction_a_run_goes_on_and_nothing_answered_is_asked_again(server, tmp_path):
+def test_killed_during_corrections_a_run_resumes_without_repeating_answered_requests(server, tmp_path):
     answered, limit = 5, 2
     released = threading.Event()
 
@@ -124,7 +124,7 @@ def test_killed_in_mid_correction_a_run_goes_on_and_nothing_answered_is_asked_ag
 
     def command(name):
         settings = at(server, concurrency=limit)
-        return [sys.executable, "-m", "tests.toy_main", *LLM, *settings, f"run_dir={tmp_path / name}"]
+        return [sys.executable, "-m", "tests.support.toy_main", *LLM, *settings, f"run_dir={tmp_path / name}"]
 
     server.follow(script)
     process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -148,7 +148,7 @@ def test_killed_in_mid_correction_a_run_goes_on_and_nothing_answered_is_asked_ag
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_demonstrations_get_reasons_by_command_and_are_cloned(leap, server, tmp_path, capsys):  # noqa: F811
+def test_demonstrations_annotated_by_command_are_cloned(leap, server, tmp_path, capsys):  # noqa: F811
     leap(*TOY, "run_dir=first")
     source = tmp_path / "first" / "round_001" / "trajectories.jsonl"
     server.follow([answer('{"reason": "It is marked."}')])
@@ -164,7 +164,7 @@ def test_demonstrations_get_reasons_by_command_and_are_cloned(leap, server, tmp_
     assert len(server.bodies) == asked_once
 
 
-def test_facts_are_found_in_logs_by_command_and_told_to_the_teacher(leap, server, tmp_path, capsys):  # noqa: F811
+def test_facts_extracted_by_command_reach_the_teacher(leap, server, tmp_path, capsys):  # noqa: F811
     leap(*TOY, "run_dir=first")
     source = tmp_path / "first" / "round_001" / "trajectories.jsonl"
     server.follow([answer('{"facts": ["The prize is behind the 7th."], "hidden_names": ["the 7th"]}')])
@@ -178,20 +178,20 @@ def test_facts_are_found_in_logs_by_command_and_told_to_the_teacher(leap, server
     assert all("The prize is behind the 7th." in asked(body) for body in server.bodies)
     server.follow([answer("nothing")])
     assert data.main(["extract-facts", str(source), "--to", "none.jsonl", *endpoint, "send_seed=false"]) == 1
-    assert "nothing of use" in capsys.readouterr().err
+    assert "no usable answer" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
 
 
 @pytest.fixture(scope="module", params=["tiny", pytest.param("smollm2_135m", marks=pytest.mark.slow)])
 def real_model(request):
-    """The name of a model, and the address of a server that has it."""
+    """The name of a model and the address of its server."""
     with chat_server(request.param) as url:
         yield request.param, url
 
 
 @pytest.mark.parametrize(("name", "mode"), [*((name, "trajectory") for name in members("env")), ("alfworld", "step")])
 def test_a_round_with_a_real_server(name, mode, leap, real_model, tmp_path):  # noqa: F811
-    """A small model hardly ever answers in the form that is asked for; a run copes with all it says."""
+    """A small model rarely answers in the required form; the run handles whatever it writes."""
     model, url = real_model
     if name == "intercode_bash":
         skip_without_sandboxes()

@@ -1,21 +1,20 @@
-"""A teacher that is metered: what it will cost is said, what it cost is logged, and equal runs have equal metrics."""
+"""A teacher that costs money: the estimate is shown, the usage is logged, and equal runs have equal metrics."""
 
 import logging
-import sys
 from dataclasses import replace
 
 import pytest
 
-from leap_exp.__main__ import main
-from leap_exp.console import usage_table
-from leap_exp.store import read_lines, read_metrics
-from tests import toy
+from leap_exp.cli.console import usage_table
+from leap_exp.cli.main import main
+from leap_exp.runs import read_lines, read_metrics
 from tests.e2e.test_command_line import TOY
-from tests.toy import ToyEnvironment, ToyTeacher, toy_leap
+from tests.support import toy
+from tests.support.toy import ToyEnvironment, ToyTeacher, toy_leap
 
 
 class MeteredToyTeacher(ToyTeacher):
-    """Pays for a share of its answers, as one with a cache does."""
+    """Pays for some of its answers only, as a teacher with a cache does."""
 
     def __init__(self, *, cached: int) -> None:
         super().__init__(ToyEnvironment())
@@ -26,10 +25,10 @@ class MeteredToyTeacher(ToyTeacher):
         self._count += len(trajectories)
         return super().correct(trajectories, briefings)
 
-    def forecast(self, trajectories, briefings):
+    def estimate(self, trajectories, briefings):
         return f"{len(trajectories)} requests"
 
-    def account(self):
+    def usage(self):
         count, self._count = self._count, 0
         return {
             "replies_count": count,
@@ -49,7 +48,7 @@ def run(tmp_path):
     return run
 
 
-def test_the_account_enters_the_metrics_of_its_stage_and_circumstances_do_not(run):
+def test_usage_is_among_the_metrics_of_its_stage_without_what_differs_between_equal_runs(run):
     paid, cached = run("paid", cached=0), run("cached", cached=2)
     metrics = read_metrics(paid)
     assert metrics[1]["llm/correct/cost_dollars"] == 0.5 * metrics[1]["llm/correct/replies_count"] > 0
@@ -68,12 +67,12 @@ def test_the_account_enters_the_metrics_of_its_stage_and_circumstances_do_not(ru
     }
 
 
-def test_the_cost_is_said_before_the_stage(run, caplog):
+def test_the_estimate_is_logged_before_the_stage(run, caplog):
     caplog.set_level(logging.INFO, logger="leap_exp")
     run("here", cached=0)
-    said = [record.getMessage() for record in caplog.records]
-    assert said[0].startswith("Corrections: ")
-    assert said[0].endswith(" requests")
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged[0].startswith("Corrections: ")
+    assert logged[0].endswith(" requests")
 
 
 def test_the_final_table_has_a_row_for_each_round_and_none_without_a_server(run, tmp_path):
@@ -86,12 +85,12 @@ def test_the_final_table_has_a_row_for_each_round_and_none_without_a_server(run,
     assert usage_table(read_metrics(tmp_path / "plain"), read_lines(tmp_path / "plain/timings.jsonl")) is None
 
 
-def test_the_command_line_says_the_cost_beforehand_and_shows_the_account_at_the_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(toy.ToyTeacher, "forecast", lambda self, trajectories, briefings: "a fortune", raising=False)
-    account = {"replies_count": 1234, "cost_dollars": 0.5, "paid_dollars": 0.25}
-    monkeypatch.setattr(toy.ToyTeacher, "account", lambda self: account, raising=False)
-    monkeypatch.setattr(sys, "argv", ["leap_exp", *TOY, f"run_dir={tmp_path / 'here'}"])
-    main()
+def test_the_command_line_shows_the_estimate_before_and_the_usage_at_the_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(toy.ToyTeacher, "estimate", lambda self, trajectories, briefings: "a fortune", raising=False)
+    usage = {"replies_count": 1234, "cost_dollars": 0.5, "paid_dollars": 0.25}
+    monkeypatch.setattr(toy.ToyTeacher, "usage", lambda self: usage, raising=False)
+    with pytest.raises(SystemExit):
+        main(["run", *TOY, f"run_dir={tmp_path / 'here'}"])
     out = capsys.readouterr().out
     assert out.index("Corrections: a fortune") < out.index("round 1/1  correct: done") < out.index("Language models")
     for shown in ("1 correct", "1,234", "$0.5000", "$0.2500"):

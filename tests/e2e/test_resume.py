@@ -1,4 +1,4 @@
-"""A run killed at any moment and started again ends with the same files as one that was left alone."""
+"""A run that is killed at any moment and resumed ends with the same files as an uninterrupted one."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import toy_leap
+from tests.support.toy import toy_leap
 
 WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
-"""Audit events that come just before something happens to a file."""
+"""Audit events just before a change to a file."""
 
 
 def contents(run_dir: Path) -> dict[str, bytes]:
-    """Every file of a run but those that tell of time."""
+    """All files of a run except those with times."""
     return {
         str(path.relative_to(run_dir)): path.read_bytes()
         for path in sorted(run_dir.rglob("*"))
@@ -23,7 +23,7 @@ def contents(run_dir: Path) -> dict[str, bytes]:
 
 
 def in_child(action) -> int:
-    """Run ``action`` in a forked process; its wait status."""
+    """Run ``action`` in a forked process and return its wait status."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -36,7 +36,7 @@ def in_child(action) -> int:
 
 
 def killed_at(run_dir: Path, moment: int):
-    """A run of the toy experiment that kills itself just before it touches a file for the ``moment``-th time."""
+    """Return a run of the toy experiment that kills itself just before its ``moment``-th change to a file."""
 
     def act() -> None:
         seen = 0
@@ -61,7 +61,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     return contents(run_dir)
 
 
-def test_killed_before_any_touch_of_a_file_a_run_goes_on_to_the_same_end(tmp_path, whole):
+def test_killed_before_any_change_to_a_file_a_run_resumes_to_the_same_end(tmp_path, whole):
     moments = 0
     while True:
         moments += 1
@@ -76,7 +76,7 @@ def test_killed_before_any_touch_of_a_file_a_run_goes_on_to_the_same_end(tmp_pat
     assert moments > 60
 
 
-def test_killed_again_and_again_a_run_goes_on_to_the_same_end(tmp_path, whole):
+def test_killed_repeatedly_a_run_resumes_to_the_same_end(tmp_path, whole):
     kills = 0
     while in_child(killed_at(tmp_path, 12 + 6 * kills)) != 0:
         kills += 1
@@ -85,8 +85,8 @@ def test_killed_again_and_again_a_run_goes_on_to_the_same_end(tmp_path, whole):
     assert contents(tmp_path) == whole
 
 
-def test_finished_stages_are_not_done_again(tmp_path, monkeypatch):
-    from tests import toy
+def test_finished_stages_are_not_repeated(tmp_path, monkeypatch):
+    from tests.support import toy
 
     leap = toy_leap(tmp_path, rounds=1)
     leap.run()

@@ -1,4 +1,4 @@
-"""Going on after a kill with a model that is really trained: the same records, metrics and weights."""
+"""A killed run with real training is resumed to the same records, metrics and weights."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ AWAITED = (
 )
 OWN = {"config.yaml", "provenance.json", "report.html"}
 UNORDERED = "adapter_config.json"
-"""PEFT writes a set into it, in the order of the process's string hashes."""
+"""PEFT writes a set into it, in an order that depends on the process."""
 
 
 def command(run_dir: Path) -> list[str]:

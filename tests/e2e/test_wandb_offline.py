@@ -1,4 +1,4 @@
-"""An offline W&B run, read back from its file: everything that was logged is in it."""
+"""An offline W&B run, read back from its file."""
 
 import json
 import os
@@ -10,25 +10,25 @@ import time
 import pytest
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.store import read_lines
+from leap_exp.runs import read_lines
 from leap_exp.tracking.wandb import WandbTracker, wandb_mode
 from tests.e2e.test_command_line import ROOT, TOY
-from tests.toy import toy_leap
-from tests.wandb_file import OfflineRun
+from tests.support.toy import toy_leap
+from tests.support.wandb_file import OfflineRun
 
 CONFIG = {"rounds": 1, "env": {"name": "toy"}, "seed": 7}
 
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch, tmp_path):
-    # WANDB_SERVICE: a process started by a test has its own W&B process, as it would on its own.
+    # Without WANDB_SERVICE, a process started by a test starts its own W&B process.
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DATA_DIR", "WANDB_SERVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def logged(run_dir):
-    """Runs the toy experiment with W&B files in ``run_dir``."""
+    """Run the toy experiment with W&B files in ``run_dir``."""
     with WandbTracker.start(
         run_dir, mode="offline", project="toys", entity=None, group="shelf", config=CONFIG
     ) as tracker:
@@ -94,7 +94,7 @@ def test_trajectories_and_corrections_are_tables(offline):
     assert len(table["data"]) == sum(len(json.loads(line)["decisions"]) for line in corrections)
 
 
-def test_students_are_artifacts_that_tell_their_parent(offline):
+def test_students_are_artifacts_with_their_parent(offline):
     run_dir, run = offline
     students = [artifact for artifact in run.artifacts if artifact.type == "student"]
     assert [sorted(student.aliases) for student in students] == [["latest", "round_0"], ["latest", "round_1"]]
@@ -103,7 +103,7 @@ def test_students_are_artifacts_that_tell_their_parent(offline):
     assert students[1].manifest.contents[0].local_path == str(run_dir / "round_001" / "student" / "known.json")
 
 
-def test_a_resumed_run_keeps_its_id_and_one_whole_file(tmp_path):
+def test_a_resumed_run_keeps_its_id_and_has_one_complete_file(tmp_path):
     logged(tmp_path)
     first = OfflineRun(tmp_path)
     logged(tmp_path)
@@ -114,8 +114,8 @@ def test_a_resumed_run_keeps_its_id_and_one_whole_file(tmp_path):
     assert metrics_of(second.history) == metrics_of(first.history)
 
 
-def test_after_a_kill_the_file_is_whole_again(tmp_path):
-    command = [sys.executable, "-m", "tests.toy_main", *TOY, "tracker=wandb", f"run_dir={tmp_path / 'run'}"]
+def test_after_a_kill_a_resumed_run_completes_the_file(tmp_path):
+    command = [sys.executable, "-m", "tests.support.toy_main", *TOY, "tracker=wandb", f"run_dir={tmp_path / 'run'}"]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TOY_SECONDS": "0.1"}, stdout=subprocess.DEVNULL)
     while not (tmp_path / "run" / "round_001" / "trajectories.jsonl").exists():
         assert process.poll() is None
@@ -141,7 +141,7 @@ def test_a_run_that_fails_is_marked_as_failed(tmp_path):
     assert OfflineRun(tmp_path).exit_codes == [1]
 
 
-def test_what_w_and_b_cannot_take_is_a_warning_and_the_run_goes_on(tmp_path, caplog, monkeypatch):
+def test_an_error_in_w_and_b_is_a_warning_and_the_run_continues(tmp_path, caplog, monkeypatch):
     with WandbTracker.start(tmp_path, mode="offline", project="p", entity=None, group=None, config=CONFIG) as tracker:
 
         def broken(*arguments, **keywords):
@@ -164,14 +164,14 @@ def test_what_w_and_b_cannot_take_is_a_warning_and_the_run_goes_on(tmp_path, cap
         ({"WANDB_MODE": "disabled"}, "disabled"),
     ],
 )
-def test_the_mode_is_what_the_environment_asks_for(monkeypatch, environment, mode):
+def test_the_mode_follows_the_environment_variables(monkeypatch, environment, mode):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert wandb_mode() == mode
 
 
 @pytest.mark.parametrize("mode", ["online", "sideways"])
-def test_nobody_is_asked_for_an_account(monkeypatch, mode):
+def test_without_an_account_online_is_an_error(monkeypatch, mode):
     monkeypatch.setenv("WANDB_MODE", mode)
     with pytest.raises(ConfigError, match="WANDB_MODE"):
         wandb_mode()

@@ -1,14 +1,14 @@
-"""The command lines that compare the engines."""
+"""The commands that compare ALFWorld's engines."""
 
 import json
 import sys
 
 import pytest
 
-from leap_exp import bench, check
+from leap_exp.cli import bench, check
 from leap_exp.envs.alfworld.builtin import generate_game
 
-pytest.importorskip("textworld", reason="the reference engine comes with the extra alfworld")
+pytest.importorskip("textworld", reason="the reference engine needs the extra alfworld")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_check_counts_differences(games, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 differences in 2 games")
 
 
-def test_check_of_a_missing_folder_is_one_clear_error(tmp_path, capsys):
+def test_check_names_a_missing_folder(tmp_path, capsys):
     assert check.main(["alfworld", "--games", str(tmp_path / "none")]) == 1
     assert str(tmp_path / "none") in capsys.readouterr().err
 
@@ -36,7 +36,7 @@ def test_check_names_a_broken_game(games, capsys):
     assert "train/trial_1" in capsys.readouterr().err
 
 
-def test_missing_reference_says_what_to_install(games, monkeypatch, capsys):
+def test_without_the_reference_engine_the_error_says_what_to_install(games, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "textworld.envs.pddl", None)
     assert check.main(["alfworld", "--games", str(games)]) == 1
     assert "pip install 'leap-exp[alfworld]'" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""The similarity of outputs against scikit-learn, whose vectorizer the original uses."""
+"""The similarity of outputs, compared with scikit-learn's vectorizer, which the original uses."""
 
 import random
 
 import pytest
 
-from leap_exp.envs.intercode_bash.similarity import similarity
+from leap_exp.envs.intercode_bash.engine.reward import similarity
 
 text = pytest.importorskip("sklearn.feature_extraction.text")
 
@@ -27,7 +27,7 @@ WORDS = [
 
 
 def reference(first, second):
-    """As in the original's bash_env.py."""
+    """Return the similarity as the original's bash_env.py computes it."""
     try:
         vectors = text.TfidfVectorizer().fit_transform([first, second])
     except ValueError:
@@ -35,7 +35,7 @@ def reference(first, second):
     return (vectors * vectors.T).toarray()[0][1]
 
 
-def test_similarity_is_that_of_scikit_learn():
+def test_similarity_equals_that_of_scikit_learn():
     rng = random.Random(0)
     for _ in range(400):
         first, second = (" ".join(rng.choices(WORDS, k=rng.randrange(8))) for _ in range(2))

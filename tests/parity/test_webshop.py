@@ -5,12 +5,13 @@ import json
 
 import pytest
 
-from leap_exp import check
-from leap_exp.envs.webshop.authors_files import build_catalogue, find_files, read_products
-from leap_exp.envs.webshop.catalogue import Catalogue
-from leap_exp.envs.webshop.nouns import WordTagger
-from leap_exp.envs.webshop.replay import replay
-from tests.webshop_files import FOLDER, GOLDEN, needs_files
+from leap_exp.core.errors import DataError
+from leap_exp.envs.webshop.commands import check
+from leap_exp.envs.webshop.engine.authors_files import build_catalogue, find_files, read_products
+from leap_exp.envs.webshop.engine.catalogue import Catalogue
+from leap_exp.envs.webshop.engine.nouns import WordTagger
+from leap_exp.envs.webshop.engine.replay import replay
+from tests.support.webshop_files import FOLDER, GOLDEN, needs_files
 
 pytestmark = needs_files
 
@@ -22,14 +23,14 @@ def catalogue(tmp_path_factory):
     return Catalogue(folder)
 
 
-def test_recorded_episodes_play_alike(catalogue):
+def test_recorded_episodes_are_reproduced(catalogue):
     steps = []
     assert [str(difference) for difference in replay(GOLDEN, catalogue, steps.append)] == []
     assert (len(steps), sum(steps)) == (360, 2875)
 
 
 def _recording(folder, spoil):
-    """The human goals' recordings, with one thing changed."""
+    """Write the recordings of human goals, changed by ``spoil``."""
     folder.mkdir()
     for name in ("human_goals", "human_text_rich"):
         content = json.loads(gzip.decompress((GOLDEN / f"{name}.json.gz").read_bytes()))
@@ -66,27 +67,27 @@ def _spoil_text(name, content):
 
 
 @pytest.mark.parametrize("spoil", [_spoil_price, _spoil_goal, _spoil_order, _spoil_reward, _spoil_text])
-def test_a_deviation_is_found(catalogue, tmp_path, spoil):
+def test_a_difference_is_found(catalogue, tmp_path, spoil):
     assert len(list(replay(_recording(tmp_path / "golden", spoil), catalogue, lambda steps: None))) == 1
 
 
 def test_check_counts_differences(tmp_path, capsys):
     unchanged = _recording(tmp_path / "golden", lambda name, content: None)
-    assert check.main(["webshop", "--golden", str(unchanged), "--from", str(FOLDER)]) == 0
+    assert check(unchanged, FOLDER) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 differences in 60 episodes, 521 steps")
     spoiled = _recording(tmp_path / "spoiled", _spoil_text)
-    assert check.main(["webshop", "--golden", str(spoiled), "--from", str(FOLDER)]) == 1
+    assert check(spoiled, FOLDER) == 1
     shown = capsys.readouterr().out
     assert "human_text_rich 0, step 2, 'click[b09mw563kn]': observation" in shown
     assert shown.splitlines()[-1].startswith("1 differences")
 
 
-def test_check_of_a_missing_folder_is_one_clear_error(tmp_path, capsys):
-    assert check.main(["webshop", "--golden", str(tmp_path / "none"), "--from", str(FOLDER)]) == 1
-    assert str(tmp_path / "none") in capsys.readouterr().err
+def test_check_names_a_missing_folder(tmp_path):
+    with pytest.raises(DataError, match=str(tmp_path / "none")):
+        check(tmp_path / "none", FOLDER)
 
 
-def test_words_of_all_names_are_those_of_spacys_tokenizer():
+def test_words_of_all_names_equal_those_of_spacys_tokenizer():
     spacy = pytest.importorskip("spacy", reason="the comparison needs the extra webshop")
     tokenizer, tagger = spacy.blank("en"), WordTagger()
     for product in read_products(find_files(FOLDER)):

@@ -1,1 +1,1 @@
-"""What the records say: intervals and tests, realizability of corrections, leakage of hidden facts."""
+"""What the records of runs show: statistics, realizability of corrections, leakage of hidden facts, tables of runs."""

@@ -1,14 +1,14 @@
-"""Which reasons give away what a student could not know from its history.
+"""Leakage: reasons that reveal what a student cannot know from its history.
 
-A reason leaks in one of two ways. It *names* something hidden: an instance ("mug 2") that no text has shown yet. Or it
-*places* a hidden thing: it says as a fact that a wanted object, by name or by kind, is in the very place where the
-privileged facts have it. A conjecture ("the mug may be in cabinet 4", "check cabinet 4 for a mug") leaks nothing: a
-student can make it too.
+A reason leaks in one of two ways. It *names* something hidden, an instance ("mug 2") that no text has shown yet. Or it
+*places* something hidden: it states as a fact that a wanted object, by name or by kind, is where the privileged facts
+have it. A guess ("the mug may be in cabinet 4", "check cabinet 4 for a mug") does not leak, because a student can make
+it too.
 
-What is hidden comes from ``PrivilegedFacts.data``, for any environment:
+In every environment, ``PrivilegedFacts.data`` says what is hidden:
 
-- ``hidden_names``: names of instances that the task's first text does not show;
-- ``locations``: where the wanted instances are, name to place.
+- ``hidden_names``: Names of instances that the task's first text does not show.
+- ``locations``: Name and place of each wanted instance.
 """
 
 import re
@@ -21,43 +21,43 @@ CONJECTURE = re.compile(
     r"sometimes|tends?|whether|if|unless|check(ing)?|search(ing)?|inspect(ing)?|look(ing)?|see|try(ing)?|worth|"
     r"not|no|nothing|without|any|next)\b"
 )
-"""Words that turn the naming of a thing and a place in one clause into a guess, a search or a denial."""
+"""Words that make a clause about a thing and a place a guess, a search or a denial."""
 
 
 def leaks(view: View, reason: str, facts: PrivilegedFacts | None) -> tuple[str, ...]:
-    """What ``reason`` gives away that ``view`` has not shown, given the task's privileged facts.
+    """Return what ``reason`` reveals that ``view`` has not shown, given the task's privileged facts.
 
     Returns:
-        Hidden names that the reason mentions (``"mug 2"``) and placements that it states (``"mug in cabinet 4"``), in
-        sorted order; empty without facts, since then nothing is known to be hidden.
+        Hidden names that the reason mentions (``"mug 2"``) and locations that it states (``"mug in cabinet 4"``),
+        sorted. Empty without facts, because then nothing is known to be hidden.
     """
     if facts is None:
         return ()
     shown = shown_text(view)
-    said = reason.lower()
-    named = {name for name in _strings(facts.data.get("hidden_names")) if _has(said, name) and not _has(shown, name)}
+    text = reason.lower()
+    named = {name for name in _strings(facts.data.get("hidden_names")) if _has(text, name) and not _has(shown, name)}
     locations = facts.data.get("locations")
     placed = {
         f"{_kind(thing)} in {place}"
         for thing, place in (locations.items() if isinstance(locations, Mapping) else ())
-        if not _has(shown, thing) and any(_places(sentence, thing, place) for sentence in re.split(r"[.;!?]\s*", said))
+        if not _has(shown, thing) and any(_places(sentence, thing, place) for sentence in re.split(r"[.;!?]\s*", text))
     }
     return tuple(sorted(named | placed))
 
 
 def leaking_share(corrections: Sequence[Correction]) -> float:
-    """Share of the corrections' reasons that leak, in [0, 1]; 0 where there are no reasons."""
-    verdicts = [
+    """Return the share of the corrections' reasons that leak, in [0, 1]; 0 if there are no reasons."""
+    leaking = [
         bool(leaks(view, decision.reason, correction.briefing.facts))
         for correction in corrections
         for view, decision in zip(views(correction.trajectory), correction.decisions, strict=True)
         if decision.reason
     ]
-    return sum(verdicts) / len(verdicts) if verdicts else 0.0
+    return sum(leaking) / len(leaking) if leaking else 0.0
 
 
 def shown_text(view: View) -> str:
-    """Everything that the student has been shown up to and including ``view``, in lower case."""
+    """Return everything that the student has been shown up to and including ``view``, in lower case."""
     observations = [*(step.observation for step in view.history), view.observation]
     lines: list[str] = [view.task.instruction]
     for observation in observations:
@@ -66,11 +66,11 @@ def shown_text(view: View) -> str:
 
 
 def _places(sentence: str, thing: str, place: str) -> bool:
-    """Whether ``sentence`` says as a fact that ``thing``, or one of its kind, is at ``place``."""
-    # Another instance of the kind ("mug 3") is a matter of its own.
+    """Return whether ``sentence`` states as a fact that ``thing``, or something of its kind, is at ``place``."""
+    # Another instance of the same kind ("mug 3") does not count.
     what = rf"\b(?:{re.escape(thing.lower())}\b|{re.escape(_kind(thing))}s?\b(?! \d))"
     where = rf"\b{re.escape(place.lower())}\b"
-    # Said outright, a placement leaks even next to a word of conjecture ("next: cabinet 4, where the mug is").
+    # A direct statement leaks even beside a word from CONJECTURE ("next: cabinet 4, where the mug is").
     is_there = r"(?: (?:is|are|lies|sits|stands|rests|waits))"
     outright = (
         rf"{what}{is_there} (?:\w+ )?(?:in|on|inside|at|under)(?: the)? {where}",
@@ -84,15 +84,15 @@ def _places(sentence: str, thing: str, place: str) -> bool:
 
 
 def _has(text: str, name: str) -> bool:
-    """Whether lower-case ``text`` contains ``name`` as whole words ("mug 2" is not in "mug 21")."""
+    """Return whether lower-case ``text`` contains ``name`` as whole words ("mug 2" is not in "mug 21")."""
     return re.search(rf"\b{re.escape(name.lower())}\b", text) is not None
 
 
 def _kind(name: str) -> str:
-    """The kind of an instance: its name without the number ("mug 2" is a "mug")."""
+    """Return the kind of an instance: its name without the number ("mug 2" is a "mug")."""
     return re.sub(r"\s+\d+$", "", name.lower())
 
 
 def _strings(value: object) -> list[str]:
-    """The strings in ``value``, if it is a collection of them."""
+    """Return the strings in ``value``; none if it is not a collection."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list | tuple | set) else []

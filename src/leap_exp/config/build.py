@@ -1,23 +1,32 @@
-"""From a configuration to the objects that a run consists of."""
+"""From settings to the objects of a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from leap_exp.aggregate import Aggregation
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from leap_exp.config.messages import explain
+from leap_exp.config.registry import conf_dir, members
 from leap_exp.config.run import RunConfig
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
-from leap_exp.evaluate import Panel, draw_panel
-from leap_exp.loop import Leap, Plan, evaluate_policy
-from leap_exp.store import Journal
+from leap_exp.envs.facts_file import EnvironmentWithFacts
+from leap_exp.llm import Endpoint
+from leap_exp.loop import Leap, evaluate_round
+from leap_exp.runs import Journal
+from leap_exp.stages.evaluate import Panel, draw_panel
+from leap_exp.students.scripted import ExpertPolicy
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A run, ready to go. Building it finds what is missing or wrong before anything is written.
+    """A run that is ready to start.
 
-    ``teacher`` is None where there is nothing to teach, with rounds=0.
+    Attributes:
+        teacher: The teacher, or None with ``rounds=0``, where the student is only evaluated.
     """
 
     config: RunConfig
@@ -25,48 +34,37 @@ class Experiment:
     teacher: Teacher | None
     student: Policy
     panel: Panel
-    round_0_seed: int
 
     def run(self, journal: Journal) -> None:
-        """Train and evaluate, or with rounds=0 evaluate only."""
-        if self.teacher is not None:
-            self._leap(self.teacher, journal).run()
-            return
-        env = self.config.env
-        with journal.round(0) as round_0:
-            entry = evaluate_policy(
-                self.student,
-                self.environment,
-                self.panel,
-                round_0,
-                max_steps=env.max_steps_eval,
-                batch=self.config.batch,
-            )
-        journal.summarise([entry])
-
-    def _leap(self, teacher: Teacher, journal: Journal) -> Leap:
-        from leap_exp.students.scripted import ExpertPolicy
-
+        """Train and evaluate or, with ``rounds=0``, only evaluate."""
         config = self.config
-        return Leap(
+        if self.teacher is None:
+            with journal.round(0) as round_0:
+                entry = evaluate_round(self.student, self.environment, self.panel, round_0, config)
+            journal.summarise([entry])
+            return
+        assert isinstance(self.student, Student)  # noqa: S101 - RunConfig checks it
+        Leap(
+            config=config,
             environment=self.environment,
             expert=ExpertPolicy(self.environment),
-            teacher=teacher,
-            student=cast("Student", self.student),  # RunConfig refuses to train one that is not trainable
+            teacher=self.teacher,
+            student=self.student,
             trainer=config.trainer.build(),
             panel=self.panel,
-            plan=plan(config, round_0_seed=self.round_0_seed),
             journal=journal,
-        )
+        ).run()
 
 
-def build(config: RunConfig, *, round_0_seed: int) -> Experiment:
-    """The experiment that ``config`` describes.
+def build(config: RunConfig) -> Experiment:
+    """Return the experiment with settings ``config``, without writing anything.
 
     Raises:
-        LeapError: data, weights, tasks or keys that ``config`` asks for are missing.
+        LeapError: Data, weights, tasks or keys are missing.
     """
-    environment = config.privilege.inform(config.env.build())
+    environment = config.env.build()
+    if config.privilege.facts is not None:
+        environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
     evaluation = config.evaluation
     panel = draw_panel(
         environment.tasks(evaluation.split),
@@ -78,29 +76,39 @@ def build(config: RunConfig, *, round_0_seed: int) -> Experiment:
         config=config,
         environment=environment,
         teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
-        student=config.student.build(environment),
+        student=_student(config, environment),
         panel=panel,
-        round_0_seed=round_0_seed,
     )
 
 
-def plan(config: RunConfig, *, round_0_seed: int) -> Plan:
-    """The numbers of ``config`` that the loop goes by."""
-    source = config.demonstrations.source
-    return Plan(
-        rounds=config.rounds,
-        seed=config.seed,
-        round_0_seed=round_0_seed,
-        train_split=config.env.train_split,
-        demonstrations=config.demonstrations.count if source == "expert" else Path(source),
-        rollouts=config.rollouts.tasks,
-        stop_when_stuck=config.rollouts.stop_when_stuck,
-        disclosure=config.privilege.build(),
-        max_score=config.correct.max_score,
-        aggregation=Aggregation(config.aggregate),
-        start_from_base=config.start_from == "base",
-        probes=config.probes,
-        max_steps_train=config.env.max_steps_train,
-        max_steps_eval=config.env.max_steps_eval,
-        batch=config.batch,
-    )
+def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:
+    """Return the endpoint of ``conf/endpoint/NAME.yaml`` with ``changes``, each of the form SETTING=VALUE.
+
+    Raises:
+        ConfigError: There is no such endpoint or setting, or a value is not valid.
+    """
+    if name not in members("endpoint"):
+        raise ConfigError(f"There is no endpoint {name}; choose one of: {', '.join(members('endpoint'))}.")
+    for change in changes:
+        if "=" not in change:
+            raise ConfigError(f"{change!r} is not of the form SETTING=VALUE, such as model=NAME.")
+    try:
+        settings = OmegaConf.merge(
+            OmegaConf.structured(Endpoint),
+            OmegaConf.load(conf_dir() / "endpoint" / f"{name}.yaml"),
+            OmegaConf.from_dotlist(list(changes)),
+        )
+        endpoint = OmegaConf.to_object(settings)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Endpoint {name}: {explain(error)}") from error
+    assert isinstance(endpoint, Endpoint)  # noqa: S101 - the settings start from its class
+    return endpoint
+
+
+def _student(config: RunConfig, environment: Environment) -> Policy:
+    student = config.student.build(environment)
+    if config.checkpoint is None:
+        return student
+    folder = Path(config.checkpoint)
+    assert isinstance(student, Student)  # noqa: S101 - RunConfig checks it
+    return student.load(folder, policy_id=f"{student.id}/{folder.resolve().parent.name}")

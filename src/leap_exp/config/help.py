@@ -1,64 +1,73 @@
-"""What ``python -m leap_exp --help`` prints."""
+"""The text of ``leap run --help``."""
 
-from collections.abc import Iterator
-from dataclasses import Field, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, is_dataclass
+from pathlib import Path
 from typing import Any
 
-from leap_exp.config.groups import FREE_GROUPS, GROUP_OF_SCHEMA, SCHEMAS, description, members
+from leap_exp.config.registry import FREE_GROUPS, GROUP_OF_CLASS, GROUPS, description, members, settings_classes
 from leap_exp.config.run import RunConfig
-from leap_exp.config.schema import documentation
+from leap_exp.core.settings import MISSING as REQUIRED
+from leap_exp.core.settings import documentation
 
 USAGE = """\
-python -m leap_exp [GROUP=MEMBER ...] [SETTING=VALUE ...]      one run
-python -m leap_exp -m [...] SETTING=VALUE,VALUE ...            a sweep
-python -m leap_exp --cfg job [...]                             show the configuration, run nothing
+leap run [GROUP=MEMBER ...] [SETTING=VALUE ...]      one run
+leap run -m [...] SETTING=VALUE,VALUE ...            a sweep
+leap run --cfg job [...]                             show the configuration without running
+leap run --config-dir FOLDER [...]                   with further configuration files
+leap eval [CHECKPOINT] [...]                         evaluate a student without training (rounds=0)
 
-Give run_dir=FOLDER to go on with a run that was stopped. rounds=0 evaluates the student as it is.
+To resume a run, give its folder as run_dir=FOLDER.
 """
 
 
-def help_text() -> str:
-    """Usage, the groups with their members, and every setting with its default and its line of documentation."""
-    return "\n".join([USAGE, *_groups(), *_settings()])
+def help_text(config_dirs: Sequence[Path] = ()) -> str:
+    """Return usage, all groups with their members, and all settings with their defaults and documentation.
+
+    ``config_dirs`` are further folders of configuration files, as given with ``--config-dir``.
+    """
+    return "\n".join([USAGE, *_groups(config_dirs), *_settings()])
 
 
-def _groups() -> Iterator[str]:
-    for group in (*SCHEMAS, *FREE_GROUPS):
+def _groups(config_dirs: Sequence[Path]) -> Iterator[str]:
+    for group in (*GROUPS, *FREE_GROUPS):
         yield f"{group}="
-        for member in members(group):
-            yield f"  {member:<22}{description(group, member)}"
+        for member in members(group, config_dirs):
+            yield f"  {member:<22}{description(group, member, config_dirs)}".rstrip()
         yield ""
 
 
 def _settings() -> Iterator[str]:
     yield "Settings of a run"
     yield from _table(RunConfig, "")
-    for group, schemas in SCHEMAS.items():
+    for group in GROUPS:
         shown: set[str] = set()
-        for name, schema in schemas.items():
-            rows = [row for row in _table(schema, f"{group}.") if row not in shown]
+        for name, kind in settings_classes(group).items():
+            rows = [row for row in _table(kind, f"{group}.") if row not in shown]
             shown.update(rows)
             if rows:
                 yield f"\nSettings of {group} ({name})"
                 yield from rows
 
 
-def _table(schema: type, prefix: str) -> Iterator[str]:
-    for item, doc in documentation(schema):
-        if item.name in SCHEMAS and not prefix:
+def _table(kind: type, prefix: str) -> Iterator[str]:
+    for item, doc in documentation(kind):
+        if item.name in GROUPS and not prefix:
             continue
         name = f"{prefix}{item.name}"
-        if not (is_dataclass(item.default_factory) and isinstance(item.default_factory, type)):
+        inner = item.default_factory
+        if not (isinstance(inner, type) and is_dataclass(inner)):
             yield f"  {f'{name}={_default(item)}':<35} {doc}"
-        elif group := GROUP_OF_SCHEMA.get(item.default_factory):
+            continue
+        if group := GROUP_OF_CLASS.get(inner):
             yield f"  {f'{group}@{name}=':<35} {doc}"
-            yield from _table(item.default_factory, f"{name}.")
-        else:
-            yield from _table(item.default_factory, f"{name}.")
+        yield from _table(inner, f"{name}.")
 
 
 def _default(item: Field[Any]) -> str:
-    value = item.default_factory() if callable(item.default_factory) else item.default
+    value = item.default if item.default_factory is MISSING else item.default_factory()
     if value is None:
         return "null"
-    return {"???": ""}.get(str(value), str(value).lower() if isinstance(value, bool) else str(value))
+    if value == REQUIRED:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,8 +1,8 @@
-"""Going on with a run folder, or sharing a round, only under the configuration that it was made with."""
+"""Resuming a run, or sharing a round 0, only with the settings that it was made with."""
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -10,27 +10,27 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from leap_exp.config.endpoints import FREE_ENDPOINT_SETTINGS
-from leap_exp.config.groups import SCHEMAS
+from leap_exp.config.registry import GROUPS
 from leap_exp.config.run import RunConfig
-from leap_exp.config.students import FREE_STUDENT_SETTINGS
 from leap_exp.core.errors import StoreError
-from leap_exp.store import round_name, storing, write_whole
+from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
+from leap_exp.runs import read_config, round_name, storing, write_whole
+from leap_exp.students.config import RESUMABLE_SETTINGS
 
 FREE_SETTINGS = ("run_dir", "tracker")
-"""Settings that do not change what a run does."""
+"""Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
-"""Settings that round 0 depends on (besides its seed)."""
+"""Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
-    """``config`` as plain data, every group with the name of the chosen member; ``choices`` are Hydra's."""
+    """Return ``config`` as plain data, with the name of the chosen member in every group (Hydra's ``choices``)."""
     data = asdict(config)
     for choice, member in choices.items():
-        # A group that stands elsewhere is called group@place, as in teacher@teacher.inner.
+        # A group within another one is called group@place, such as teacher@teacher.inner.
         group, _, place = choice.partition("@")
-        if group in SCHEMAS:
+        if group in GROUPS:
             *above, name = (place or group).split(".")
             parent = reduce(getitem, above, data)
             parent[name] = {"name": member, **parent[name]}
@@ -38,76 +38,79 @@ def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] = FREE_SETTINGS) -> None:
-    """Refuse to go on if ``path`` holds another configuration than ``config``; settings in ``free`` do not count.
+    """Check that the file ``path``, if it exists, has the settings ``config``, apart from those in ``free``.
 
     Raises:
-        StoreError: names every setting that differs, with its old and its new value.
+        StoreError: Settings differ; the message names all of them with their old and new values.
     """
     if not path.exists():
         return
-    old = _flat({key: value for key, value in _load(path).items() if key not in free})
+    old = _flat({key: value for key, value in read_config(path).items() if key not in free})
     new = _flat({key: value for key, value in config.items() if key not in free})
-    differing = [
-        key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_about_asking(key)
-    ]
+    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_free(key)]
     if differing:
         changes = "; ".join(f"{key} was {old.get(key)}, now {new.get(key)}" for key in differing)
         raise StoreError(
-            f"{path.parent} was made with another configuration: {changes}. Give the old values to go on, or choose "
+            f"{path.parent} was made with other settings: {changes}. Use the old values to resume it, or choose "
             "another folder."
         )
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config`` as YAML, unless it is there already."""
+    """Write ``config`` to the YAML file ``path``, unless that exists."""
     if not path.exists():
         write_whole(path, [OmegaConf.to_yaml(OmegaConf.create(dict(config))).rstrip("\n")])
 
 
-def round_0_seed(pi_0: Path | None, seed: int) -> int:
-    """The seed of round 0: the run's own, or, for a shared round, the one it was made with (0 if it is to be made)."""
-    if pi_0 is None:
-        return seed
-    path = pi_0 / "config.yaml"
-    return int(_load(path)[ROUND_0_SEED]) if path.exists() else 0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round0:
+    """Where the folder of a run's round 0 is, and with which seed it is made.
 
-
-def settle_round_0(run_dir: Path, pi_0: Path | None, config: Mapping[str, Any], *, seed: int) -> None:
-    """Make the run's folder of round 0, a link to ``pi_0`` if that is given, and note there what it is made with.
-
-    Raises:
-        StoreError: ``pi_0`` was made with another configuration, or is a folder of something else.
+    Attributes:
+        seed: The run's seed or, in a shared folder, the seed that it was made with (0 if it is not made yet).
+        shared: A folder outside the run, to which the run's own folder of round 0 becomes a link; None for no sharing.
     """
-    relevant = {**{key: config[key] for key in ROUND_0_SETTINGS}, ROUND_0_SEED: seed}
-    link = run_dir / round_name(0)
-    target = link if pi_0 is None else pi_0
-    note = target / "config.yaml"
-    if pi_0 is not None and not note.exists() and pi_0.is_dir() and any(pi_0.iterdir()):
-        raise StoreError(f"pi_0={pi_0} holds other things; give a new folder, or the {round_name(0)} of a run.")
-    check_config(note, relevant)
-    with storing(target):
-        target.mkdir(parents=True, exist_ok=True)
-        if pi_0 is not None and not link.is_symlink():
-            # Relative, so that a sweep's folder with the shared round in it can be moved.
-            link.symlink_to(os.path.relpath(pi_0.resolve(), run_dir.resolve()), target_is_directory=True)
-    write_config(note, relevant)
+
+    seed: int
+    shared: Path | None
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Round0":
+        """Return round 0 of the run with settings ``config``."""
+        if config.pi_0 is None:
+            return cls(seed=config.seed, shared=None)
+        note = Path(config.pi_0) / "config.yaml"
+        return cls(seed=int(read_config(note)[ROUND_0_SEED]) if note.exists() else 0, shared=Path(config.pi_0))
+
+    def prepare(self, run_dir: Path, config: Mapping[str, Any]) -> None:
+        """Make the folder, or the link to the shared one, and write there the settings that it depends on.
+
+        Raises:
+            StoreError: The shared folder was made with other settings, or holds something else.
+        """
+        relevant = {**{key: config[key] for key in ROUND_0_SETTINGS}, ROUND_0_SEED: self.seed}
+        link = run_dir / round_name(0)
+        folder = self.shared or link
+        note = folder / "config.yaml"
+        if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
+            raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
+        check_config(note, relevant)
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.shared and not link.is_symlink():
+                # Relative, so that the folder of a sweep with its shared round can be moved.
+                link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
+        write_config(note, relevant)
 
 
-def _is_about_asking(key: str) -> bool:
-    """Whether a setting says how a model is asked (how often, for how much money), not what it answers."""
+def _is_free(key: str) -> bool:
+    """Whether a setting changes how a model is asked (how often, at what cost) but not what it answers."""
     *groups, name = key.split(".")
-    return key in FREE_STUDENT_SETTINGS or (groups[-1:] == ["endpoint"] and name in FREE_ENDPOINT_SETTINGS)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    data = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(data, dict):
-        raise StoreError(f"{path} holds no configuration.")
-    return {str(key): value for key, value in data.items()}
+    return key in RESUMABLE_SETTINGS or (groups[-1:] == ["endpoint"] and name in FREE_ENDPOINT_SETTINGS)
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, object]:
-    """Nested mappings as one, with dotted keys."""
+    """Return nested mappings as one, with dotted keys."""
     if not isinstance(tree, Mapping) or not tree:
         return {prefix: tree}
     flat: dict[str, object] = {}

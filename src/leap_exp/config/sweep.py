@@ -1,4 +1,4 @@
-"""Sweeps: what their runs' folders are called."""
+"""Names of the run folders of a sweep."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from omegaconf import DictConfig, read_write
 
 
 class NameRunsByWhatVaries(Callback):
-    """Leaves settings that are the same in all runs of a sweep out of the runs' folder names."""
+    """Leaves settings that are the same in all runs of a sweep out of the names of the run folders."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002, ANN401 - Hydra's interface
-        """Tell Hydra, for every run of the sweep, which settings to leave out."""
+        """Tell Hydra which settings to leave out."""
         overrides = OverridesParser.create().parse_overrides([*config.hydra.overrides.task])
         varying = {override.key_or_group for override in overrides if override.is_sweep_override()}
         fixed = sorted({override.key_or_group for override in overrides} - varying)

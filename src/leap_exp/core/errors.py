@@ -1,23 +1,23 @@
-"""Errors that a user can act on: one root, one subclass a boundary.
+"""Errors that a user can act on: one root, and one subclass per boundary.
 
-Every message carries the offending value and what to do about it.
+Every message gives the offending value and a way out.
 """
 
 
 class LeapError(Exception):
-    """Root of all errors that leap_exp raises on purpose."""
+    """Root of all errors that leap_exp raises deliberately."""
 
 
 class ConfigError(LeapError, ValueError):
-    """A configuration value or combination that cannot be run."""
+    """An invalid setting or combination of settings."""
 
 
 class DataError(LeapError, ValueError):
-    """Benchmark data that is missing, broken or of an unknown version."""
+    """Benchmark data that is missing, damaged or of an unknown version."""
 
 
 class EnvError(LeapError, RuntimeError):
-    """An environment broke (as opposed to an agent acting badly in it)."""
+    """An environment crashed (as opposed to an agent acting badly in it)."""
 
 
 class ProviderError(LeapError, RuntimeError):
@@ -25,8 +25,8 @@ class ProviderError(LeapError, RuntimeError):
 
 
 class ParseError(LeapError, ValueError):
-    """Model output that does not have the form that was asked for."""
+    """Model output that does not have the required form."""
 
 
 class StoreError(LeapError, OSError):
-    """A run folder that cannot be read, written or continued."""
+    """A run folder that cannot be read, written or resumed."""

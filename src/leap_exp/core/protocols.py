@@ -1,10 +1,16 @@
-"""What an environment, a policy, a teacher, a trainer and a tracker must be able to do."""
+"""The contracts between the loop and its parts: environments, policies, teachers, trainers and trackers.
 
+A part is any object with these methods. Methods with a body are optional: a class that names the protocol as its base
+inherits the default, so that it only writes what it can do.
+"""
+
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import (
     Briefing,
@@ -12,6 +18,7 @@ from leap_exp.core.types import (
     CorrectionFailure,
     Decision,
     DecisionFailure,
+    EnvironmentPrompts,
     Observation,
     PrivilegedFacts,
     Task,
@@ -21,102 +28,133 @@ from leap_exp.core.types import (
 )
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how many of how many units (episodes, trajectories, optimiser steps) of a stage are done."""
+"""Called with the number of finished units (episodes, trajectories, optimizer steps) of a stage and their total."""
 
 
 class Episode(Protocol):
-    """A live run of a task."""
+    """One run of a task."""
 
     @property
+    @abstractmethod
     def observation(self) -> Observation:
         """What the student sees now."""
 
+    @abstractmethod
     def step(self, action: str) -> Transition:
-        """Carry out ``action``; one that is not admissible is answered, never raised."""
+        """Take ``action``. An inadmissible action gets an answer from the environment; it never raises."""
 
+    @abstractmethod
     def score(self) -> float:
         """The score so far, in [0, 1]."""
 
 
 class Oracle(Protocol):
-    """The scripted expert of one task: knows the privileged facts and uses them as the disclosure allows."""
+    """The scripted expert for one task. It knows the privileged facts and uses them as the disclosure allows."""
 
+    @abstractmethod
     def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
-        """The best admissible action in ``view`` under ``disclosure``, with a reason.
+        """Return the best admissible action in ``view`` under ``disclosure``, with a reason.
 
-        ``taken`` is what a student did there, if one is to be corrected: where that is as good under the disclosure as
-        what the oracle would do itself, the oracle leaves it. At ``Disclosure.NONE`` the decision depends on ``view``
-        and ``taken`` alone. The same arguments give the same decision.
+        Args:
+            view: What the student sees.
+            disclosure: The rule for using the facts. At ``Disclosure.NONE`` the decision depends only on ``view`` and
+                ``taken``.
+            seed: Varies the wording of reasons. The same arguments always give the same decision.
+            taken: The student's own action, when it is being corrected. The oracle keeps it if it is as good as its own
+                choice.
         """
 
+    def action_values(self, view: View, disclosure: Disclosure) -> Mapping[str, float]:
+        """Return the value of each admissible action: minus the number of steps left after it.
 
-@runtime_checkable
-class ValuingOracle(Oracle, Protocol):
-    """An oracle that can say what every action is worth, not only which is best."""
-
-    def values(self, view: View, disclosure: Disclosure) -> Mapping[str, float]:
-        """The steps that are left to go after each admissible action, negated; -inf where the task is lost by it.
-
-        The action that ``decide`` takes is worth most. Empty where it does not decide by what is left to go: under
-        disclosures that leave the facts aside, and in tasks that are lost already.
+        An action after which the task cannot be solved has the value -inf, and the action that ``decide`` takes has the
+        highest value. Empty if this oracle cannot tell, under this disclosure or at all.
         """
+        return {}
 
 
 class Environment(Protocol):
     """A set of tasks and a way to run them.
 
-    ``revisits`` is how often it can be sensible to do the same again on the same observation: a shopper goes back to a
-    product that it has compared with another. Beyond that, repetition is a loop.
+    Attributes:
+        name: The environment's name, as in ``env=NAME``.
+        max_repeats: How often the same action on the same observation can still make sense. A shopper may return to a
+            product once, to compare. More repeats than this are a loop.
+        prompts: How models are told about the environment.
     """
 
     name: str
-    revisits: int
+    max_repeats: int
+    prompts: EnvironmentPrompts
 
+    @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
-        """The tasks of ``split``, in an order that never changes."""
+        """Return the tasks of ``split``, always in the same order."""
 
+    @abstractmethod
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
-        """Start an episode of ``task``; leaving the context frees all it holds."""
+        """Start an episode of ``task``. Leaving the context frees all its resources."""
 
+    @abstractmethod
     def privileged(self, task: Task) -> PrivilegedFacts:
-        """What is hidden from the student at the start of ``task``."""
+        """Return what is hidden from the student at the start of ``task``."""
 
+    @abstractmethod
     def oracle(self, task: Task) -> Oracle:
-        """The scripted expert for ``task``."""
+        """Return the scripted expert for ``task``."""
 
 
 class Policy(Protocol):
-    """Anything that acts: a model, an API, a scripted expert."""
+    """Anything that acts: a model, a model behind a server, a scripted expert.
 
-    @property
-    def id(self) -> str:
-        """A name that tells this policy from others, round included."""
+    Attributes:
+        id: A name that identifies this policy, its round included.
+    """
 
+    id: str
+
+    @abstractmethod
     def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
-        """One decision a view, or a failure, which ends its episode without a score; all views are of different ones.
+        """Return one decision per view. The views belong to different episodes; a failure ends its episode unscored.
 
-        A policy that draws at random derives its draws from ``seed``, the task's id and the length of the history, so
-        that a decision does not depend on what else is in the batch.
+        A policy that samples must derive its randomness from ``seed``, the task's id and the length of the history, so
+        that a decision does not depend on the rest of the batch.
         """
 
+    def usage(self) -> Mapping[str, float]:
+        """Return what was used since the last call, such as requests, tokens and dollars, and reset the counters.
 
-class Student(Policy, Protocol):
-    """A policy that can be trained, saved, and asked how likely it finds a decision."""
-
-    def logprobs(self, corrections: Sequence[Correction]) -> Sequence[float]:
-        """Log-probability (nats, summed over tokens) of the teacher's decision at each step, in the step's view.
-
-        One a step, corrections in order and their steps in order. A student that gives no reasons is asked for the
-        action alone; one that chooses among the admissible actions, for its probability among those.
+        Keys are metric names without the stage, such as ``replies_count`` and ``cost_dollars``. Empty if nothing was
+        used. Keys that end in ``_seconds``, ``paid_dollars``, ``cache_hits_count`` or ``retries_count`` may differ
+        between equal runs, all others must not.
         """
+        return {}
 
-    def load(self, folder: Path, *, policy_id: str) -> Self:
-        """This student with the weights that ``Trainer.fit`` wrote to ``folder``, under the name ``policy_id``."""
+    def estimate(self, tasks: Sequence[Task], *, max_steps: int) -> str:
+        """Describe what acting for up to ``max_steps`` steps in each of ``tasks`` will cost; empty if nothing."""
+        return ""
 
 
 @runtime_checkable
-class WeighingStudent(Student, Protocol):
-    """A student that can say how likely it finds any action, not the teacher's alone."""
+class Student(Policy, Protocol):
+    """A policy that can be trained, loaded from a folder, and asked for the probability of a decision."""
+
+    @abstractmethod
+    def logprobs(self, corrections: Sequence[Correction]) -> Sequence[float]:
+        """Return the log-probability of the teacher's decision at each step, in nats, summed over its tokens.
+
+        The result has one value per step, in the order of the corrections and their steps. A student without reasons
+        scores the action alone. A student restricted to the admissible actions is scored among those.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, *, policy_id: str) -> Self:
+        """Return this student with the weights that ``Trainer.fit`` wrote to ``folder``, named ``policy_id``."""
+
+    @property
+    def local(self) -> "Student":
+        """The same student computed in this process, for a student that acts through a server."""
+        return self
 
     def action_logprobs(
         self,
@@ -126,130 +164,126 @@ class WeighingStudent(Student, Protocol):
         reasons: Sequence[str],
         briefings: Sequence[Briefing] | None = None,
     ) -> Sequence[Mapping[str, float]]:
-        """Log-probability (nats) of each of a view's ``actions``; of one that gives reasons, after the view's reason.
+        """Return the log-probability (nats) of each of the ``actions`` in each view, given that view's reason.
 
-        Actions that it chooses among are weighed against those, a text of its own against all texts; the actions of
-        one view are weighed alike. With ``briefings``, as it is when it teaches, else as it is when it acts.
+        A student restricted to the admissible actions is scored among those, any other among all texts. With
+        ``briefings`` the student reads the privileged facts, as when it teaches.
+
+        Raises:
+            ConfigError: This student has no action probabilities.
         """
-
-
-@runtime_checkable
-class BriefableStudent(WeighingStudent, Protocol):
-    """A student that can be its own teacher: it decides with a briefing in its prompt too, where it does not act."""
+        raise ConfigError(f"The student {self.id!r} cannot score actions; choose a student with local weights.")
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> Sequence[Decision]:
-        """One decision a view under its briefing, taken as ``act`` does; without facts the same as ``act``'s."""
+        """Return one decision per view, taken as ``act`` does but with the briefing in the prompt.
 
-    def averaged(self, students: Sequence[Self], shares: Sequence[float], *, policy_id: str) -> Self:
-        """A student, not to be trained, whose weights are the mean of those of ``students``, weighted by ``shares``."""
+        Without facts the decisions are those of ``act``.
 
+        Raises:
+            ConfigError: This student cannot read a briefing.
+        """
+        raise ConfigError(f"The student {self.id!r} cannot be its own teacher; choose a student with local weights.")
 
-@runtime_checkable
-class ServedStudent(Student, Protocol):
-    """A student that acts through a server."""
+    def averaged(self, students: Sequence[Self], weights: Sequence[float], *, policy_id: str) -> Self:
+        """Return a student, not for training, whose weights are the weighted mean of those of ``students``.
 
-    @property
-    def in_process(self) -> Student:
-        """The same student computed here, for what its server does not answer."""
+        Raises:
+            ConfigError: This student has no weights to average.
+        """
+        raise ConfigError(f"The student {self.id!r} has no weights to average; use teacher.snapshot=live or round0.")
 
 
 class Teacher(Protocol):
-    """Corrects trajectories under a briefing."""
+    """Corrects trajectories, given a briefing for each.
 
-    @property
-    def id(self) -> str:
-        """A name that tells this teacher from others."""
+    Attributes:
+        id: A name that identifies this teacher.
+    """
 
+    id: str
+
+    @abstractmethod
     def correct(
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
-        """One correction, or recorded failure, a trajectory."""
+        """Return one correction, or recorded failure, per trajectory."""
 
+    def for_student(self, student: Student, *, round_index: int) -> "Teacher":
+        """Return the teacher of the next round, given the student trained in round ``round_index``.
 
-@runtime_checkable
-class ValuingTeacher(Teacher, Protocol):
-    """A teacher that can say what other actions than its own are worth to it."""
+        The loop calls it after each round's training, in order from round 0, also in a resumed run. Teachers that do
+        not depend on the student return themselves.
+        """
+        return self
 
-    def values(
-        self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
+    def action_values(
+        self,
+        corrections: Sequence[Correction],
+        candidates: Sequence[Sequence[Sequence[str]]],
     ) -> Sequence[Sequence[Mapping[str, float]]]:
-        """What each of a step's ``candidates`` is worth, at each step of ``corrections``, which are its own.
+        """Return the value of each candidate action at each step of this teacher's own ``corrections``.
 
-        The unit is the teacher's. Its own decision is worth most. An action left out is worth -inf; a step's values
-        are empty where it cannot say.
+        The unit is the teacher's own. Its own decision has the highest value; an action that is left out counts as
+        -inf. A step's mapping is empty where the teacher only knows its decision.
         """
+        return [[{}] * len(correction.decisions) for correction in corrections]
 
+    def usage(self) -> Mapping[str, float]:
+        """Return what was used since the last call, as ``Policy.usage`` does."""
+        return {}
 
-@runtime_checkable
-class FollowingTeacher(Teacher, Protocol):
-    """A teacher that goes by who the student is by now."""
-
-    def follow(self, student: Student, *, round_index: int) -> None:
-        """Hear that ``student`` is π_i of round i: told of every round in turn, from 0 on, in a resumed run again."""
-
-
-@runtime_checkable
-class Metered(Protocol):
-    """A teacher or policy that uses what is counted or paid for, such as tokens of a server."""
-
-    def account(self) -> Mapping[str, float]:
-        """What was used since this was last asked, as metrics without a stage's name; empty if nothing was.
-
-        Names such as ``replies_count`` and ``cost_dollars``. Those that the journal keeps apart (``_seconds``,
-        ``paid_dollars``, ``cache_hits_count``, ``retries_count``) may differ between equal runs, the others must not.
-        """
-
-
-@runtime_checkable
-class MeteredTeacher(Teacher, Metered, Protocol):
-    """A metered teacher, which can say beforehand what corrections will cost."""
-
-    def forecast(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
-        """What correcting ``trajectories`` will use, in a few words; empty if that is nothing."""
-
-
-@runtime_checkable
-class MeteredPolicy(Policy, Metered, Protocol):
-    """A metered policy, which can say beforehand what acting will cost."""
-
-    def forecast(self, tasks: Sequence[Task], *, max_steps: int) -> str:
-        """What at most ``max_steps`` steps in each of ``tasks`` will use, in a few words; empty if that is nothing."""
+    def estimate(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
+        """Describe what correcting ``trajectories`` will cost; empty if nothing."""
+        return ""
 
 
 class Trainer(Protocol):
     """Turns corrections into a better student."""
 
-    def holds_out(self, task: Task) -> bool:
-        """Whether trajectories of ``task`` are kept for validation; the same in every round, and never trained on."""
-
+    @abstractmethod
     def fit(
-        self, student: Student, dataset: Sequence[Correction], *, out: Path, seed: int, on_progress: ProgressCallback
+        self,
+        student: Student,
+        train: Sequence[Correction],
+        validation: Sequence[Correction],
+        *,
+        out: Path,
+        seed: int,
+        on_progress: ProgressCallback,
     ) -> Mapping[str, float]:
-        """Train ``student`` on ``dataset`` and write the trained student's files to ``out``, a new folder.
+        """Train ``student`` on ``train`` and write the trained student's files to ``out``, a new folder.
 
-        Returns metrics (names ``train/name_unit``). Names that end in ``_seconds`` or ``_per_second`` are wall-clock
-        figures, which are kept apart because they differ between equal runs.
+        ``validation`` holds corrections of tasks that are never trained on; it may be empty.
+
+        Returns:
+            Metrics named ``train/name_unit``. Names that end in ``_seconds`` or ``_per_second`` are wall-clock figures;
+            they are kept apart because they differ between equal runs.
         """
 
 
 class Tracker(Protocol):
-    """Where results go. Logging the same again (a resumed run does) changes nothing."""
+    """Receives the results of a run. A resumed run logs the same things again, which must change nothing."""
 
+    @abstractmethod
     def log(self, metrics: Mapping[str, float], *, round_index: int) -> None:
-        """Record ``metrics`` (names ``stage/name_unit``) of a round."""
+        """Record the ``metrics`` of a round (names ``stage/name_unit``)."""
 
     def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
-        """Record the trajectories of a stage ``name`` of a round."""
+        """Record the trajectories of the stage ``name``."""
+        return
 
     def log_corrections(self, corrections: Sequence[Correction], *, round_index: int) -> None:
         """Record the corrections of a round."""
+        return
 
     def log_student(self, folder: Path, *, round_index: int) -> None:
-        """Record the student that a round's training left in ``folder``; it descends from the round before."""
+        """Record the trained student in ``folder``, the successor of the previous round's."""
+        return
 
 
 class Progress(Protocol):
-    """Who is told how a run goes."""
+    """Shows how far a run is."""
 
+    @abstractmethod
     def stage(self, name: str, *, round_index: int) -> AbstractContextManager[ProgressCallback]:
-        """Announce a stage of a round; inside the context, the callback says how far it is."""
+        """Announce a stage of a round; the callback reports progress while the context is open."""

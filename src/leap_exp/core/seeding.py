@@ -1,4 +1,4 @@
-"""Seeds derived from a seed and a scope, so that no two uses of randomness share a stream by accident."""
+"""Seeds derived from a seed and a scope, so that no two uses of randomness share a stream."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ SEED_BITS = 63
 
 
 def derive_seed(seed: int, *scope: str | int) -> int:
-    """A seed for the use named by ``scope``: SHA-256 over seed and scope, in [0, 2**63).
+    """Return a seed for the use named by ``scope``, in [0, 2**63): the beginning of a SHA-256 over seed and scope.
 
     The same arguments give the same seed on every machine and in every process.
     """

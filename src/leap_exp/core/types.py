@@ -1,6 +1,6 @@
-"""The records of the framework: frozen, keyword-only, checked when made."""
+"""The records of the framework: immutable, and checked when they are made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,10 +8,10 @@ from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
 
 QUERY_SLOT = "<query>"
-"""Where an admissible action has this, any text of the agent's own may stand."""
+"""In an admissible action, a place for any text of the agent's choice."""
 
 SUCCESS_SCORE = 1.0 - 1e-6
-"""A score from here on counts as success: 1, up to rounding."""
+"""The lowest score that counts as success: 1, up to rounding."""
 
 
 class StopReason(StrEnum):
@@ -20,7 +20,7 @@ class StopReason(StrEnum):
     DONE = "done"
     STEP_LIMIT = "step_limit"
     STUCK = "stuck"
-    """The policy repeated itself, and whoever ran the episode had asked to end it then."""
+    """The policy repeated itself, and the run stops such episodes."""
     INFRA_ERROR = "infra_error"
 
 
@@ -34,37 +34,54 @@ class Task:
     kind: str
 
     def __post_init__(self) -> None:
-        """Refuse a task without a name or a text."""
+        """Check that id and instruction are not empty."""
         if not self.id or not self.instruction:
             raise DataError(f"A task needs an id and an instruction, got {self!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Exactly what the student was shown; ``admissible_actions`` is None where an environment lists none.
+    """Exactly what the student was shown; ``admissible_actions`` is None if the environment lists none.
 
-    An action that holds ``QUERY_SLOT``, such as ``search[<query>]``, stands for all that have a text there.
+    An action with ``QUERY_SLOT``, such as ``search[<query>]``, means all actions with some text in that place.
     """
 
     text: str
     admissible_actions: tuple[str, ...] | None
 
     def admits(self, action: str) -> bool:
-        """Whether the environment would carry ``action`` out (true if it lists no actions)."""
+        """Return whether ``action`` is admissible; true if the environment lists no actions."""
         actions = self.admissible_actions
         return actions is None or action in actions or any(_fills(action, slot) for slot in actions)
 
     @property
     def query_action(self) -> str | None:
-        """The first admissible action that takes a text of the agent's own, or None; a text alone if none is listed."""
+        """The first admissible action with a query slot, or None; the slot alone if no actions are listed."""
         if self.admissible_actions is None:
             return QUERY_SLOT
         return next((action for action in self.admissible_actions if QUERY_SLOT in action), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentPrompts:
+    """How models are told about an environment.
+
+    Attributes:
+        student: Jinja template of the student's instructions. Its variables are ``reasons``, ``list_actions`` and
+            ``brief`` (one line, for plain transcripts); see leap_exp.tokens.renderer.
+        teacher: Jinja template that sets ``description``, ``actions``, ``hidden``, ``search``, ``discreet`` and
+            ``outright`` for teachers that are language models; empty for a general description.
+        condense: Returns an observation's text without what only repeats the action before it.
+    """
+
+    student: str
+    teacher: str = ""
+    condense: Callable[[Observation], str] = field(default=lambda observation: observation.text.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A reason (may be empty) and the action that follows from it."""
+    """A reason, which may be empty, and an action."""
 
     reason: str
     action: str
@@ -72,14 +89,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionFailure:
-    """A policy that could not be asked what it does (its server gave no answer), and why."""
+    """Why a policy made no decision, for example because its server did not answer."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """An observation, what was decided on it, and the reward that came of it."""
+    """An observation, the decision on it, and the reward."""
 
     observation: Observation
     decision: Decision
@@ -93,7 +110,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """What an environment answers to an action."""
+    """An environment's answer to an action."""
 
     observation: Observation
     reward: float
@@ -102,7 +119,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """A finished episode's record. ``score`` in [0, 1] is None exactly when ``stop`` is INFRA_ERROR."""
+    """The record of an episode. ``score``, in [0, 1], is None exactly if ``stop`` is INFRA_ERROR."""
 
     task: Task
     policy_id: str
@@ -113,7 +130,7 @@ class Trajectory:
     error: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a crash with a score, a score without a run, and a score out of range."""
+        """Check that score and stop reason fit together, and the range of the score."""
         if (self.score is None) != (self.stop is StopReason.INFRA_ERROR):
             raise DataError(f"{self.task.id}: stop {self.stop} does not go with score {self.score}.")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
@@ -127,7 +144,7 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that a student ever gets. It has no place for a briefing: leaking privilege is a type error."""
+    """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error."""
 
     task: Task
     history: tuple[Step, ...]
@@ -136,7 +153,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivilegedFacts:
-    """What is known of a task at training time only: as text for a teacher, as data for a program."""
+    """What is known about a task at training time only: as text for a teacher, and as data for programs."""
 
     task_id: str
     text: str
@@ -145,20 +162,20 @@ class PrivilegedFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Briefing:
-    """Privileged facts with the rule for using them; without privilege there are no facts."""
+    """Privileged facts and the rule for using them; without privilege there are no facts."""
 
     disclosure: Disclosure
     facts: PrivilegedFacts | None
 
     def __post_init__(self) -> None:
-        """Refuse facts without a rule that allows them, and such a rule without facts."""
+        """Check that there are facts exactly if the disclosure allows them."""
         if (self.facts is None) != (self.disclosure is Disclosure.NONE):
             raise ConfigError(f"Disclosure {self.disclosure} does not go with facts {self.facts!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """A teacher's decisions for a trajectory: one a step, each admissible at that step."""
+    """A teacher's decisions for a trajectory: one per step, each admissible there."""
 
     trajectory: Trajectory
     decisions: tuple[Decision, ...]
@@ -167,7 +184,7 @@ class Correction:
     briefing: Briefing
 
     def __post_init__(self) -> None:
-        """Refuse a correction of another length and actions that the student could not take."""
+        """Check the number of decisions, and that each action is admissible."""
         steps = self.trajectory.steps
         if not len(steps) == len(self.decisions) == len(self.changed):
             raise DataError(
@@ -182,7 +199,7 @@ class Correction:
     def of(
         cls, trajectory: Trajectory, decisions: Sequence[Decision], *, teacher_id: str, briefing: Briefing
     ) -> "Correction":
-        """The correction of ``trajectory`` by ``decisions``; a step is changed if its action is another one."""
+        """Return the correction of ``trajectory`` by ``decisions``; a step is changed if its action differs."""
         return cls(
             trajectory=trajectory,
             decisions=tuple(decisions),
@@ -197,7 +214,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectionFailure:
-    """A trajectory that a teacher could not correct, and why."""
+    """A trajectory that a teacher could not correct, with the reason."""
 
     trajectory: Trajectory
     teacher_id: str
@@ -206,7 +223,7 @@ class CorrectionFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A correction chosen for training: the round that made it and its place among that round's corrections."""
+    """A correction selected for training: its round, and its position among that round's corrections."""
 
     round_index: int
     position: int
@@ -214,14 +231,14 @@ class Example:
 
 
 def _fills(action: str, slot: str) -> bool:
-    """Whether ``action`` is ``slot`` with a text of one line in its place for one, if it has any."""
+    """Return whether ``action`` is ``slot`` with one line of text in the query slot."""
     before, found, after = slot.partition(QUERY_SLOT)
     length = len(action) - len(before) - len(after)
     return bool(found) and length > 0 and action.startswith(before) and action.endswith(after) and "\n" not in action
 
 
 def views(trajectory: Trajectory) -> Sequence[View]:
-    """The view that the student had at each step of ``trajectory``."""
+    """Return what the student saw at each step of ``trajectory``."""
     return [
         View(task=trajectory.task, history=trajectory.steps[:index], observation=step.observation)
         for index, step in enumerate(trajectory.steps)

@@ -1,1 +1,1 @@
-"""The environments, one package each, and the contract that all of them satisfy."""
+"""The environments, one package each, and what they share."""

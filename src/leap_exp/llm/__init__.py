@@ -1,22 +1,33 @@
-"""Language models behind OpenAI-compatible servers: requests, retries, a budget, a cache and an account."""
+"""Language models behind OpenAI-compatible servers: requests, retries, budget, cache and usage."""
 
-from leap_exp.llm.adapters import AdapterServer
-from leap_exp.llm.client import ChatClient, Outcome
+from leap_exp.llm.client import ChatClient
+from leap_exp.llm.cost import CHARACTERS_PER_TOKEN, CostEstimate, estimate_cost
 from leap_exp.llm.endpoint import Endpoint
-from leap_exp.llm.estimate import Estimate, estimate
-from leap_exp.llm.records import ChatFailure, ChatReply, ChatRequest, CompletionRequest, Message, TokenLogprob
+from leap_exp.llm.messages import (
+    ChatFailure,
+    ChatReply,
+    ChatRequest,
+    ChatResult,
+    CompletionRequest,
+    Message,
+    ModelRequest,
+    TokenLogprob,
+)
+from leap_exp.llm.server import AdapterServer
 
 __all__ = [
+    "CHARACTERS_PER_TOKEN",
     "AdapterServer",
     "ChatClient",
     "ChatFailure",
     "ChatReply",
     "ChatRequest",
+    "ChatResult",
     "CompletionRequest",
+    "CostEstimate",
     "Endpoint",
-    "Estimate",
     "Message",
-    "Outcome",
+    "ModelRequest",
     "TokenLogprob",
-    "estimate",
+    "estimate_cost",
 ]

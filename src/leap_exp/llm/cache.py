@@ -1,4 +1,8 @@
-"""Replies on disk, so that nothing is asked, and paid for, twice."""
+"""Replies on disk, so that no request is sent, and paid for, twice.
+
+Each reply is one JSON file that any number of processes, also on a shared file system, can read and write. diskcache is
+not used: it keeps its entries in SQLite, which network file systems do not lock reliably.
+"""
 
 import hashlib
 import json
@@ -9,29 +13,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from leap_exp.llm.records import ChatReply, TokenLogprob
-from leap_exp.store import storing
+from leap_exp.llm.messages import ChatReply, TokenLogprob
+from leap_exp.runs import storing
 
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 1
-"""Part of every key: replies of another version are not found, and asked for anew."""
+"""Part of every key. Replies of another version are not found."""
 
 
-def cache_key(endpoint: str, body: Mapping[str, object], *, attempt: int) -> str:
-    """SHA-256 over all that an answer depends on: the server's address, what is sent to it, and which try it is."""
-    asked = {"version": CACHE_VERSION, "endpoint": endpoint, "body": body, "attempt": attempt}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+def cache_key(url: str, body: Mapping[str, object], *, attempt: int) -> str:
+    """Return the SHA-256 of everything an answer depends on: the server's address, the request body, the attempt."""
+    parts = {"version": CACHE_VERSION, "endpoint": url, "body": body, "attempt": attempt}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class ReplyCache:
-    """A folder with a file for each reply, named by its key; any number of processes may share it."""
+    """A folder with one file per reply, named by its key."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, key: str) -> ChatReply | None:
-        """The reply kept under ``key``, marked as cached; None if there is none, or a broken file in its place."""
+        """Return the reply to ``key``, marked as cached; None if there is none or its file is broken."""
         path = self._path(key)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))["reply"]
@@ -40,14 +44,14 @@ class ReplyCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("The cached reply %s cannot be read (%s) and is asked for again.", path, error)
+            logger.warning("Cannot read the cached reply %s (%s); the request is sent again.", path, error)
             return None
         return replace(reply, cached=True)
 
     def put(self, key: str, body: Mapping[str, object], reply: ChatReply) -> None:
-        """Keep ``reply`` to ``body`` under ``key``; the file is there whole or not at all."""
+        """Store ``reply`` to ``body`` under ``key``. The file is complete or not there at all."""
         path = self._path(key)
-        # Two processes may have asked the same: each writes its own file, and the second to be renamed stays.
+        # Two processes may store the same key: each writes its own part file, and the last rename wins.
         part = path.with_name(f"{key}.{os.getpid()}.{threading.get_ident()}.part")
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

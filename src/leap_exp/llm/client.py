@@ -1,148 +1,234 @@
-"""Asking a model many things at a time, each of them once."""
+"""A client that sends many requests at once: concurrency, retries, budget, cache and usage.
+
+tenacity is not used: the wait depends on the request and the server's Retry-After, every try passes the budget, and a
+stopping client ends its waits; that is the whole loop in ``ChatClient._try``.
+"""
 
 import logging
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.core.protocols import ProgressCallback
-from leap_exp.llm.account import Account
-from leap_exp.llm.budget import Budget
+from leap_exp.core.seeding import SEED_BITS, derive_seed
 from leap_exp.llm.cache import ReplyCache, cache_key
+from leap_exp.llm.cost import Budget, Usage, estimate_cost
 from leap_exp.llm.endpoint import Endpoint
-from leap_exp.llm.estimate import estimate
-from leap_exp.llm.pool import run_many
-from leap_exp.llm.records import ChatFailure, ChatReply, Request
-from leap_exp.llm.retry import LONGEST_ASKED_SECONDS, TransientError, wait_before
-from leap_exp.llm.server import RejectedError, Server
-from leap_exp.store import cache_folder
+from leap_exp.llm.messages import ChatFailure, ChatReply, ChatResult, ModelRequest
+from leap_exp.llm.server import RejectedError, Server, TransientError
+from leap_exp.runs import cache_folder
 
 logger = logging.getLogger(__name__)
 
-OUTAGE = 8
-"""After this many requests in a row that used up their tries, the server is taken to be down."""
+T = TypeVar("T")
 
-Outcome = ChatReply | ChatFailure
+MAX_FAILURES_IN_A_ROW = 8
+"""After this many requests in a row without an answer, the server is considered down."""
+FIRST_WAIT_SECONDS = 1.0
+MAX_WAIT_SECONDS = 60.0
+MAX_RETRY_AFTER_SECONDS = 600.0
+"""If the server requests a longer wait, the request fails instead."""
 
 
 class ChatClient:
-    """A model that can be asked: with retries, within a budget, from the cache where it was asked before.
+    """Sends requests to a model, with retries and within a budget, and caches the replies.
 
-    ``wait`` stands in for waiting between tries, in tests.
+    Args:
+        endpoint: The model and its server.
+        place: Where these settings are in the configuration, for messages.
+        wait: Replaces waiting between tries, for tests.
+
+    Raises:
+        ProviderError: The API key is not set.
     """
 
-    def __init__(self, endpoint: Endpoint, *, wait: Callable[[float], object] | None = None) -> None:
-        """Raises ProviderError if the endpoint's key is not set."""
+    def __init__(
+        self, endpoint: Endpoint, *, place: str = Endpoint.place, wait: Callable[[float], object] | None = None
+    ) -> None:
         self.endpoint = endpoint
-        self.account = Account(endpoint)
-        self._server = Server(endpoint)
+        self._place = place
+        self._usage = Usage(endpoint)
+        self._server = Server(endpoint, place=place)
         self._cache = ReplyCache(cache_folder() / "replies")
-        self._budget = Budget(endpoint)
+        self._budget = Budget(endpoint, place=place)
         self._wait = wait
         self._lock = threading.Lock()
         self._has_answered = False
-        self._failed_in_a_row = 0
-        self._takes_schemas = True
+        self._failures_in_a_row = 0
+        self._accepts_schemas = True
 
-    def complete(self, requests: Sequence[Request], on_progress: ProgressCallback | None = None) -> list[Outcome]:
-        """The answer, or the failure, to each of ``requests``, in order; one that fails costs the others nothing.
+    def complete(
+        self, requests: Sequence[ModelRequest], on_progress: ProgressCallback | None = None
+    ) -> list[ChatResult]:
+        """Return the reply to, or the failure of, each request, in order. A failure does not affect other requests.
 
-        Equal requests are asked once. What is answered is in the cache at once, whatever happens next.
+        Equal requests are sent once. Each reply is cached as soon as it arrives.
 
         Raises:
-            ProviderError: the key, model or address is wrong, the budget is used up, or the server is down. Requests
-                under way are awaited and kept before that.
+            ProviderError: The key, model or address is wrong, the budget is used up, or the server is down. It is
+                raised once the requests in flight are answered and cached.
         """
         bodies = [self._server.body(request) for request in requests]
         keys = [self._key(body, request) for body, request in zip(bodies, requests, strict=True)]
-        first = {key: index for index, key in reversed(list(enumerate(keys)))}
-        asked = sorted(first.values())
+        copies = Counter(keys)
+        first: dict[str, int] = {}
+        for index, key in enumerate(keys):
+            first.setdefault(key, index)
+        unique = list(first.values())
         stopping = threading.Event()
-        outcomes: dict[str, Outcome] = {}
+        results: dict[str, ChatResult] = {}
+        done = 0
 
-        def work(place: int) -> Outcome:
-            index = asked[place]
+        def work(place: int) -> ChatResult:
+            index = unique[place]
             return self._answer(requests[index], bodies[index], keys[index], stopping)
 
-        for place, outcome in run_many(work, len(asked), limit=self.endpoint.concurrency, stopping=stopping):
-            outcomes[keys[asked[place]]] = outcome
+        for place, result in run_many(work, len(unique), limit=self.endpoint.concurrency, stopping=stopping):
+            key = keys[unique[place]]
+            results[key] = result
+            done += copies[key]
             if on_progress is not None:
-                on_progress(sum(key in outcomes for key in keys), len(keys))
-        failures = [outcome for outcome in outcomes.values() if isinstance(outcome, ChatFailure)]
+                on_progress(done, len(keys))
+        failures = [result for result in results.values() if isinstance(result, ChatFailure)]
         if failures and not self._has_answered:
             raise ProviderError(
                 f"None of the first {len(failures)} requests was answered: {failures[0].error}. Check "
-                f"{self.endpoint.setting}.base_url={self.endpoint.base_url} and what is asked of the server."
+                f"{self._place}.base_url={self.endpoint.url} and the other settings of {self._place}."
             )
-        return [outcomes[key] for key in keys]
+        return [results[key] for key in keys]
 
-    def forecast(self, requests: Sequence[Request]) -> str:
-        """What ``requests`` will cost, in words, leaving out those that the cache answers."""
+    def estimate(self, requests: Sequence[ModelRequest]) -> str:
+        """Describe what ``requests`` will cost, without those that are cached."""
         new = [request for request in requests if self._key(self._server.body(request), request) not in self._cache]
-        kept = len(requests) - len(new)
-        return f"{self.endpoint.name}: {estimate(new, self.endpoint)}" + (f"; {kept:,} more are cached" if kept else "")
+        cached = len(requests) - len(new)
+        estimate = f"{self.endpoint.name}: {estimate_cost(new, self.endpoint)}"
+        return estimate + (f"; {cached:,} more are cached" if cached else "")
 
-    def _key(self, body: Mapping[str, Any], request: Request) -> str:
-        return cache_key(self.endpoint.base_url, body, attempt=request.attempt)
+    def take_usage(self) -> Mapping[str, float]:
+        """Return the usage since the last call; see ``Usage.take``."""
+        return self._usage.take()
 
-    def _answer(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> Outcome:
-        """From the cache, or from the server and into the cache."""
+    def _key(self, body: Mapping[str, Any], request: ModelRequest) -> str:
+        return cache_key(self.endpoint.url, body, attempt=request.attempt)
+
+    def _answer(
+        self, request: ModelRequest, body: Mapping[str, Any], key: str, stopping: threading.Event
+    ) -> ChatResult:
+        """Return the answer from the cache, or else from the server, and cache it."""
         reply = self._cache.get(key)
         if reply is None:
             try:
                 reply = self._ask(request, body, key, stopping)
             except (TransientError, RejectedError) as error:
-                self.account.note_failure()
-                logger.warning("No answer from a model: %s", error)
+                self._usage.add_failure()
+                logger.warning("A model request failed: %s", error)
                 if isinstance(error, TransientError):
-                    self._note_outage(error)
+                    self._check_outage(error)
                 return ChatFailure(error=str(error))
             self._cache.put(key, body, reply)
         with self._lock:
             self._has_answered = True
-            self._failed_in_a_row = 0
-        self.account.note_reply(reply)
+            self._failures_in_a_row = 0
+        self._usage.add_reply(reply)
         return reply
 
-    def _ask(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
-        """From the server; with structured output on ``auto``, without a schema where it takes none."""
+    def _ask(self, request: ModelRequest, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
+        """Ask the server. With ``structured_output=auto``, drop the schema if the server rejects it."""
         if "response_format" not in body or self.endpoint.structured_output != "auto":
             return self._try(request, body, key, stopping)
-        if self._takes_schemas:
+        if self._accepts_schemas:
             try:
                 return self._try(request, body, key, stopping)
             except RejectedError:
-                logger.debug("%s may not take a schema; asking without one", self.endpoint.name)
+                logger.debug("%s may not accept schemas; trying without one", self.endpoint.name)
         plain = {name: value for name, value in body.items() if name != "response_format"}
         reply = self._try(request, plain, key, stopping)
-        self._takes_schemas = False
+        self._accepts_schemas = False
         return reply
 
-    def _try(self, request: Request, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
-        """From the server, again and again while the fault may pass."""
+    def _try(self, request: ModelRequest, body: Mapping[str, Any], key: str, stopping: threading.Event) -> ChatReply:
+        """Ask the server until it answers, up to ``endpoint.tries`` times."""
         endpoint = self.endpoint
         wait = stopping.wait if self._wait is None else self._wait
         tried = 0
         while True:
             tried += 1
             try:
-                with self._budget.payment(estimate([request], endpoint).dollars_most) as payment:
+                with self._budget.reserve(estimate_cost([request], endpoint).max_dollars) as payment:
                     reply = self._server.ask(request, body)
                     payment.dollars = endpoint.cost(reply.tokens_in, reply.tokens_out) or 0.0
                 return reply
             except TransientError as error:
-                asked = error.wait_seconds
-                if tried == endpoint.tries or stopping.is_set() or (asked or 0.0) > LONGEST_ASKED_SECONDS:
-                    raise TransientError(f"{error} (tries: {tried})", wait_seconds=asked) from error
-                self.account.note_retry()
-                wait(wait_before(tried, key=key, asked_seconds=asked))
+                requested = error.wait_seconds
+                if tried == endpoint.tries or stopping.is_set() or (requested or 0.0) > MAX_RETRY_AFTER_SECONDS:
+                    raise TransientError(f"{error} (tries: {tried})", wait_seconds=requested) from error
+                self._usage.add_retry()
+                wait(wait_before_retry(tried, key=key, requested_seconds=requested))
 
-    def _note_outage(self, error: TransientError) -> None:
+    def _check_outage(self, error: TransientError) -> None:
         with self._lock:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= OUTAGE:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
                 raise ProviderError(
-                    f"{OUTAGE} requests in a row got no answer, the last: {error}. What was answered is kept: when the "
-                    "server is back, give the same command with the same run_dir."
+                    f"{MAX_FAILURES_IN_A_ROW} requests in a row got no answer, the last one: {error}. The answers so "
+                    "far are cached: when the server is back, repeat the command with the same run_dir."
                 )
+
+
+def wait_before_retry(tried: int, *, key: str, requested_seconds: float | None) -> float:
+    """Return the seconds to wait after ``tried`` tries of the request ``key``.
+
+    Waits double up to a maximum, unless the server requested one. Each is varied by the request's key, so that requests
+    that failed together do not return together, and is never shorter than requested.
+    """
+    share = derive_seed(0, "retry", key, tried) / (1 << SEED_BITS)
+    if requested_seconds is not None:
+        return requested_seconds * (1 + share / 10)
+    return min(math.ldexp(FIRST_WAIT_SECONDS, tried - 1), MAX_WAIT_SECONDS) * (1 + share) / 2
+
+
+def run_many(work: Callable[[int], T], count: int, *, limit: int, stopping: threading.Event) -> Iterator[tuple[int, T]]:
+    """Run ``work(0)`` to ``work(count - 1)``, at most ``limit`` at a time; yield each index and result when done.
+
+    If one raises, ``stopping`` is set and no further one starts; those running are finished and yielded, then the error
+    is raised. The threads are daemons, which those of ThreadPoolExecutor are not, so that an interrupted process ends
+    at once.
+    """
+    indices = iter(range(count))
+    lock = threading.Lock()
+    done: SimpleQueue[tuple[int, T] | BaseException | None] = SimpleQueue()
+
+    def run_worker() -> None:
+        while not stopping.is_set():
+            with lock:
+                index = next(indices, None)
+            if index is None:
+                break
+            try:
+                done.put((index, work(index)))
+            except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+                stopping.set()
+                done.put(error)
+        done.put(None)
+
+    workers = [threading.Thread(target=run_worker, daemon=True) for _ in range(min(limit, count))]
+    for worker in workers:
+        worker.start()
+    running, first_error = len(workers), None
+    try:
+        while running:
+            result = done.get()
+            if result is None:
+                running -= 1
+            elif isinstance(result, BaseException):
+                first_error = first_error or result
+            else:
+                yield result
+    finally:
+        stopping.set()
+    if first_error is not None:
+        raise first_error

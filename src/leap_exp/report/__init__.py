@@ -1,10 +1,10 @@
-"""The HTML report of a run, or of a sweep of runs, as one file that needs nothing but itself."""
+"""The HTML report of a run or a sweep, as one self-contained file."""
 
 from pathlib import Path
 
-from leap_exp.report.run import is_run, read_run
+from leap_exp.analysis.run import is_run, read_run
+from leap_exp.analysis.sweep import read_sweep
 from leap_exp.report.run_page import write_run_page
-from leap_exp.report.sweep import read_sweep
 from leap_exp.report.sweep_page import write_sweep_page
 
 __all__ = ["write_report"]
@@ -19,7 +19,7 @@ def write_report(folder: Path) -> Path:
         The path of ``report.html``.
 
     Raises:
-        StoreError: no round of any run is finished there, or a file is broken.
+        StoreError: No round of any run is finished, or a file is broken or of another version.
     """
     if not is_run(folder):
         return write_sweep_page(read_sweep(folder), folder)

@@ -1,7 +1,7 @@
 """Line charts as SVG text: a measure over rounds or privilege levels, with intervals.
 
-Colours and fonts come from CSS classes, so that a chart in a page follows the page's theme; ``standalone`` adds a light
-style for a file of its own.
+Colours and fonts come from CSS classes, so that a chart in a page follows the page's theme. ``standalone`` adds a light
+style for a separate file.
 """
 
 import math
@@ -13,16 +13,16 @@ from importlib.resources import files
 WIDTH, HEIGHT = 720, 330
 TOP, BOTTOM, LEFT = 18, 46, 72
 LABEL_GAP = 15
-"""Least distance between the names at the lines' ends, in chart units."""
+"""Minimum distance between the names at the ends of lines, in chart units."""
 CHARACTER_WIDTH = 7.6
-"""Room kept for a character of a name, enough for the larger type on small screens."""
+"""Width reserved per character of a name; enough for the larger type on small screens."""
 COLOURS = 8
-"""Colours of the palette in chart.css; further series start again at the first."""
+"""Number of colours in chart.css; further series start again at the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A mean at a place of the x axis, its interval, and what a pointer resting on it is told."""
+    """A mean at a place on the x axis, with its interval and the text of its tooltip."""
 
     x: int
     y: float
@@ -33,9 +33,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A named line; ``faint`` ones (single seeds) stay in the background and have no name at their end.
+    """A named line.
 
-    ``dashed`` sets a line apart from another one of the same colour.
+    Faint lines (single seeds) are in the background, without a name at their end. ``dashed`` distinguishes a line from
+    another of the same colour.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """The y axis: its title, its ends, and whether its values are shares to be written in per cent."""
+    """The y axis: its title, its ends, and whether its values are shares shown in per cent."""
 
     title: str
     low: float
@@ -55,11 +56,11 @@ class Axis:
     percent: bool
 
     def label(self, value: float) -> str:
-        """``value`` as the axis writes it."""
+        """Format ``value`` as an axis label."""
         return f"{100 * value:.0f} %" if self.percent else f"{value:.4g}"
 
     def ticks(self) -> list[float]:
-        """Four to seven round values within the axis."""
+        """Return three to seven round values within the axis."""
         span = self.high - self.low
         magnitude: float = 10.0 ** math.floor(math.log10(span))
         step = next(m * magnitude for m in (0.1, 0.2, 0.25, 0.5, 1, 2) if span / (m * magnitude) <= 6)
@@ -68,20 +69,20 @@ class Axis:
 
 
 def fit_axis(title: str, series: Sequence[Series], *, percent: bool) -> Axis:
-    """An axis that holds all intervals; shares always show 0 to 100 %, so that charts compare at a glance."""
+    """Return an axis that contains all intervals. Shares always get 0 to 100 %, so that charts are easy to compare."""
     if percent:
         return Axis(title=title, low=0.0, high=1.0, percent=True)
     values = [value for line in series for point in line.points for value in (point.low, point.high)]
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.5
-    # A quantity that keeps to one side of zero shows the zero, unless all of it lies far away.
+    # If all values have the same sign, the axis ends at zero, unless they are all far from it.
     low = 0.0 if 0 <= low < 0.6 * high else low - margin
     high = 0.0 if 0 >= high > 0.6 * low else high + margin
     return Axis(title=title, low=low, high=high, percent=False)
 
 
 def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: str, axis: Axis, summary: str) -> str:
-    """An SVG element with one line a series; ``summary`` says in words what it shows."""
+    """Return an SVG element with one line per series; ``summary`` describes it in words."""
     named = [line for line in series if not line.faint and line.points]
     right = 22 + max((CHARACTER_WIDTH * len(line.name) for line in named if len(named) > 1), default=0.0)
     frame = _Frame(axis=axis, columns=len(x_labels), right=WIDTH - right)
@@ -90,7 +91,7 @@ def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: st
         f"<title>{escape(summary)}</title>",
         *_grid(frame, x_labels, x_title),
         *(_faint_line(frame, line) for line in series if line.faint),
-        *(part for index, line in enumerate(named) for part in _line(frame, line, _dodge(index, named))),
+        *(part for index, line in enumerate(named) for part in _line(frame, line, _offset(index, named))),
         *(_end_labels(frame, named) if len(named) > 1 else []),
         "</svg>",
     ]
@@ -98,7 +99,7 @@ def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: st
 
 
 def standalone(svg: str) -> str:
-    """``svg`` as a file of its own, on white."""
+    """Return ``svg`` as the content of a separate file, on white."""
     style = files("leap_exp.report").joinpath("templates/chart.css").read_text(encoding="utf-8")
     light = f"<style>{style}</style>\n" + f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
     head, rest = svg.split("\n", 1)
@@ -107,7 +108,7 @@ def standalone(svg: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """Where values lie on the paper."""
+    """Maps values to chart coordinates."""
 
     axis: Axis
     columns: int
@@ -138,13 +139,13 @@ def _grid(frame: _Frame, x_labels: Sequence[str], x_title: str) -> list[str]:
         lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom}" text-anchor="middle">{escape(label)}</text>')
     middle = (LEFT + frame.right) / 2
     lines.append(f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>')
-    turned = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)"'
-    lines.append(f'<text class="axis" text-anchor="middle" {turned}>{escape(frame.axis.title)}</text>')
+    rotated = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)"'
+    lines.append(f'<text class="axis" text-anchor="middle" {rotated}>{escape(frame.axis.title)}</text>')
     return lines
 
 
-def _dodge(index: int, named: Sequence[Series]) -> float:
-    """How far a series steps aside so that the intervals of several do not cover each other."""
+def _offset(index: int, named: Sequence[Series]) -> float:
+    """Return the horizontal offset of a series, so that the intervals of several do not cover each other."""
     if not any(point.high > point.low for line in named for point in line.points):
         return 0.0
     return 6.0 * (index - (len(named) - 1) / 2)
@@ -156,13 +157,13 @@ def _faint_line(frame: _Frame, line: Series) -> str:
     return f'<polyline class="line faint c{line.colour % COLOURS}" points="{path}">{title}</polyline>'
 
 
-def _line(frame: _Frame, line: Series, aside: float) -> list[str]:
+def _line(frame: _Frame, line: Series, offset: float) -> list[str]:
     colour = f"c{line.colour % COLOURS}"
-    path = " ".join(f"{frame.x(point.x) + aside:.1f},{frame.y(point.y):.1f}" for point in line.points)
+    path = " ".join(f"{frame.x(point.x) + offset:.1f},{frame.y(point.y):.1f}" for point in line.points)
     dashed = " dashed" if line.dashed else ""
     parts = [f'<polyline class="line{dashed} {colour}" points="{path}"/>']
     for point in line.points:
-        x, low, high = frame.x(point.x) + aside, frame.y(point.low), frame.y(point.high)
+        x, low, high = frame.x(point.x) + offset, frame.y(point.low), frame.y(point.high)
         parts.append(f'<g class="point {colour}"><title>{escape(point.note)}</title>')
         if point.high > point.low:
             caps = f"M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8"
@@ -172,7 +173,7 @@ def _line(frame: _Frame, line: Series, aside: float) -> list[str]:
 
 
 def _end_labels(frame: _Frame, named: Sequence[Series]) -> list[str]:
-    """The series' names beside their last points, pushed apart where they would overlap."""
+    """Return the names of the series beside their last points, moved apart where they would overlap."""
     ordered = sorted(named, key=lambda line: frame.y(line.points[-1].y))
     places: list[float] = []
     for line in ordered:

@@ -1,44 +1,53 @@
-"""HTML pages that need nothing but themselves: templates, number formats, data embedded safely."""
+"""Self-contained HTML pages: templates, tables, number formats and embedded data."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from leap_exp.store import write_whole
+from leap_exp.runs import write_whole
 
 MISSING = "\N{EN DASH}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Named rows of formatted cells."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+
+
 def write_page(path: Path, template: str, context: Mapping[str, object]) -> None:
-    """Render ``template`` with ``context`` to ``path``, whole or not at all."""
+    """Render ``template`` with ``context`` to ``path`` atomically."""
     write_whole(path, [_environment().get_template(template).render(context)])
 
 
 def embed(data: object) -> Markup:
-    """``data`` as JSON that can stand in a script element: nothing in it can end the element or start another."""
+    """Return ``data`` as JSON for a script element; nothing in it can end the element or start another."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - no character that HTML reads is left
+    return Markup(text)  # noqa: S704 - all characters special in HTML are escaped
 
 
 def percent(value: float | None) -> str:
-    """A share in per cent with one decimal."""
+    """Format a share in per cent with one decimal."""
     return MISSING if value is None else f"{100 * value:.1f} %"
 
 
 def points(value: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Format a difference of shares in percentage points, with its sign."""
     return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def numbers(values: Sequence[float | None]) -> list[str]:
-    """The quantities of a table's row, all with the same decimals: none if all are whole."""
+    """Format the quantities of a table row with the same number of decimals, none if all are whole."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     if all(value == int(value) for value in known):
         form = ",.0f"
@@ -52,7 +61,7 @@ def numbers(values: Sequence[float | None]) -> list[str]:
 
 
 def p_value(value: float) -> str:
-    """A p-value as papers write it."""
+    """Format a p-value as papers do."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 

@@ -3,19 +3,17 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from leap_exp.analysis.statistics import bootstrap_interval, pair_by_task, permutation_test
+from leap_exp.analysis.run import Run
 from leap_exp.report.charts import Point, Series, fit_axis, line_chart
-from leap_exp.report.page import embed, numbers, percent, write_page
-from leap_exp.report.run import Run
+from leap_exp.report.page import Table, embed, numbers, percent, write_page
 from leap_exp.report.viewer import TRAJECTORIES, viewer_data
 
 GROUPS = ("env", "teacher", "privilege", "student", "trainer")
-"""The choices that a report names first."""
+"""Config groups whose choices are listed at the top."""
 
 CORRECTION_METRICS = {
     "rollout/n_count": "rollouts scored",
@@ -27,67 +25,26 @@ CORRECTION_METRICS = {
     "llm/correct/cost_dollars": "cost of correcting (dollars)",
     "aggregate/corrections_count": "trained on",
 }
-"""What the corrections table shows of each round, and under which heading."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The last round against behaviour cloning on the same panel, paired by task."""
-
-    tasks: int
-    before: float
-    after: float
-    low: float
-    high: float
-    p: float
-
-    @property
-    def difference(self) -> float:
-        """By how much the last round is better."""
-        return self.after - self.before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Named rows of cells that are ready to be shown."""
-
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[str]]]
-
-
-def compare(last: Sequence[Mapping[str, float]], first: Sequence[Mapping[str, float]]) -> Comparison | None:
-    """Compare scores by task, one mapping a seed; None where no task was scored in both."""
-    after, before = pair_by_task(last, first)
-    if not after:
-        return None
-    low, high = bootstrap_interval(after, before, seed=0)
-    return Comparison(
-        tasks=len(after),
-        before=sum(before) / len(before),
-        after=sum(after) / len(after),
-        low=low,
-        high=high,
-        p=permutation_test(after, before, seed=0),
-    )
+"""Metrics in the corrections table, with their headings."""
 
 
 def write_run_page(run: Run, path: Path) -> None:
     """Write the report of ``run`` to ``path``."""
-    comparison = compare([run.scores[-1]], [run.scores[0]]) if len(run.rounds) > 1 else None
+    seconds = [(stage, numbers(values)) for stage, values in run.stage_seconds().items()]
     context = {
         "name": run.folder.resolve().name,
         "choices": choices(run),
         "rounds": list(zip(run.round_labels, run.rounds, strict=True)),
-        "comparison": comparison,
+        "comparison": run.comparison,
         "success_chart": success_chart(run),
         "kinds": sorted({kind for entry in run.rounds for kind in entry["per_task_type"]}),
         "corrections": metric_table(run, CORRECTION_METRICS),
         "realizability_chart": realizability_chart(run),
-        "realizability": metric_table(run, _named(run, "realizability/")),
+        "realizability": metric_table(run, _headings(run, "realizability/")),
         "loss_chart": loss_chart(run),
-        "training": metric_table(run, _named(run, "train/")),
-        "metrics": metric_table(run, {name: name for name in _names(run)}),
-        "timings": timing_table(run),
+        "training": metric_table(run, _headings(run, "train/")),
+        "metrics": metric_table(run, {name: name for name in run.metric_names}),
+        "timings": Table(columns=run.round_labels, rows=seconds),
         "config": run.config_text,
         "provenance": json.dumps({key: value for key, value in run.provenance.items() if key != "git"}, indent=2),
         "git": run.provenance.get("git") or {},
@@ -98,10 +55,10 @@ def write_run_page(run: Run, path: Path) -> None:
 
 
 def choices(run: Run) -> list[tuple[str, str]]:
-    """What a reader asks first: what was run on what."""
+    """Return the settings that identify the run, with their headings."""
     panel = run.rounds[-1]
-    chosen = [(group, run.config.get(f"{group}.name", run.config.get(group))) for group in GROUPS]
-    rows = [(group, str(value)) for group, value in chosen if value is not None]
+    selected = [(group, run.config.get(f"{group}.name", run.config.get(group))) for group in GROUPS]
+    rows = [(group, str(value)) for group, value in selected if value is not None]
     rows.append(("seed", str(run.seed)))
     rows.append(("panel", f"{panel['n'] + panel['unscored']} tasks of {panel['split']}"))
     rows.append(("panel hash", panel["panel_hash"][:12]))
@@ -109,7 +66,7 @@ def choices(run: Run) -> list[tuple[str, str]]:
 
 
 def success_chart(run: Run) -> Markup | None:
-    """Success on the panel, round by round, with Wilson's 95 % intervals."""
+    """Return the chart of success on the panel by round, with Wilson's 95 % intervals."""
     points = tuple(
         Point(
             x=place,
@@ -122,14 +79,13 @@ def success_chart(run: Run) -> Markup | None:
         for place, (label, entry) in enumerate(zip(run.round_labels, run.rounds, strict=True))
     )
     series = [Series(name="success", colour=0, points=points)]
-    axis = fit_axis("success on the panel", series, percent=True)
-    return _chart(run, series, axis_title=axis.title, percent_axis=True, summary="Success on the panel by round")
+    return _chart(run, series, "success on the panel", percent_axis=True, summary="Success on the panel by round")
 
 
 def realizability_chart(run: Run) -> Markup | None:
-    """Mean log-probability of the teacher's actions, on held-out and trained-on corrections, before and after."""
+    """Return the chart of the mean log-probability of the teacher's actions, before and after training."""
     series = [
-        _plain_series(
+        _series(
             run,
             f"realizability/{sample}_logprob_{when}_nats",
             name=f"{name}, {when}",
@@ -140,20 +96,20 @@ def realizability_chart(run: Run) -> Markup | None:
         for when in ("after", "before")
     ]
     summary = "Mean log-probability of the teacher's actions before and after each round's training"
-    return _chart(run, series, axis_title="log-probability (nats)", percent_axis=False, summary=summary)
+    return _chart(run, series, "log-probability (nats)", summary=summary)
 
 
 def loss_chart(run: Run) -> Markup | None:
-    """Training and validation loss of each round."""
-    names = [name for name in _names(run) if name.startswith("train/") and "loss" in name]
+    """Return the chart of the training and validation losses by round."""
+    names = [name for name in run.metric_names if name.startswith("train/") and "loss" in name]
     series = [
-        _plain_series(run, name, name=name.removeprefix("train/").removesuffix("_nats").replace("_", " "), colour=place)
+        _series(run, name, name=name.removeprefix("train/").removesuffix("_nats").replace("_", " "), colour=place)
         for place, name in enumerate(names)
     ]
-    return _chart(run, series, axis_title="loss (nats)", percent_axis=False, summary="Loss by round")
+    return _chart(run, series, "loss (nats)", summary="Loss by round")
 
 
-def _plain_series(run: Run, metric: str, *, name: str, colour: int, dashed: bool = False) -> Series:
+def _series(run: Run, metric: str, *, name: str, colour: int, dashed: bool = False) -> Series:
     points = tuple(
         Point(x=place, y=value, low=value, high=value, note=f"{name}, {run.round_labels[place]}: {value:.3g}")
         for place, value in run.series(metric)
@@ -161,17 +117,19 @@ def _plain_series(run: Run, metric: str, *, name: str, colour: int, dashed: bool
     return Series(name=name, colour=colour, points=points, dashed=dashed)
 
 
-def _chart(run: Run, series: Sequence[Series], *, axis_title: str, percent_axis: bool, summary: str) -> Markup | None:
+def _chart(
+    run: Run, series: Sequence[Series], title: str, *, percent_axis: bool = False, summary: str
+) -> Markup | None:
     if not any(line.points for line in series):
         return None
-    axis = fit_axis(axis_title, series, percent=percent_axis)
+    axis = fit_axis(title, series, percent=percent_axis)
     x_title = "round (BC: behaviour cloning)" if "BC" in run.round_labels else ""
     svg = line_chart(series, x_labels=run.round_labels, x_title=x_title, axis=axis, summary=summary)
     return Markup(svg)  # noqa: S704 - charts escape the names they show
 
 
 def metric_table(run: Run, headings: Mapping[str, str]) -> Table:
-    """A table with a row for each metric of ``headings`` that some round has, and a column a round."""
+    """Return a table with a row for each metric in ``headings`` that some round has, and a column per round."""
     rows = []
     for name, heading in headings.items():
         values = dict(run.series(name))
@@ -181,31 +139,9 @@ def metric_table(run: Run, headings: Mapping[str, str]) -> Table:
     return Table(columns=run.round_labels, rows=rows)
 
 
-def timing_table(run: Run) -> Table:
-    """Seconds of each stage in each round; a stage that took several goes counts with their sum."""
-    seconds: dict[tuple[str, int], float] = {}
-    for line in run.timings:
-        if "seconds" in line:
-            key = line["stage"], line["round"]
-            seconds[key] = seconds.get(key, 0.0) + line["seconds"]
-    indices = [entry["round"] for entry in run.rounds]
-    rows = [
-        (stage, numbers([seconds.get((stage, index)) for index in indices]))
-        for stage in dict.fromkeys(stage for stage, _ in seconds)
-    ]
-    if rows:
-        totals = [sum(value for (_, at), value in seconds.items() if at == index) for index in indices]
-        rows.append(("all stages", numbers(totals)))
-    return Table(columns=run.round_labels, rows=rows)
-
-
-def _names(run: Run) -> list[str]:
-    return sorted({name for metrics in run.metrics.values() for name in metrics})
-
-
-def _named(run: Run, stage: str) -> dict[str, str]:
-    """The metrics of a stage with headings a reader can read."""
-    return {name: _heading(name.removeprefix(stage)) for name in _names(run) if name.startswith(stage)}
+def _headings(run: Run, stage: str) -> dict[str, str]:
+    """Return the metrics of a stage with readable headings."""
+    return {name: _heading(name.removeprefix(stage)) for name in run.metric_names if name.startswith(stage)}
 
 
 def _heading(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of a sweep: a page, and the files that an experiment's folder keeps (results, table, figures)."""
+"""The report of a sweep: a page, and the results, table and figures that an experiment's folder keeps."""
 
 import csv
 import io
@@ -9,12 +9,18 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from leap_exp.analysis.sweep import Group, RoundSummary, Sweep, results, table
 from leap_exp.report.charts import Point, Series, fit_axis, line_chart, standalone
-from leap_exp.report.page import numbers, percent, write_page
-from leap_exp.report.run import Run
-from leap_exp.report.run_page import Table
-from leap_exp.report.sweep import TRADE_OFF, Group, RoundSummary, Sweep
-from leap_exp.store import write_document, write_whole
+from leap_exp.report.page import Table, numbers, percent, write_page
+from leap_exp.runs import write_document, write_whole
+
+TRADE_OFF = {
+    "realizability/heldout_epsilon": "epsilon, held out",
+    "realizability/heldout_gain_nats": "gain, held out (nats)",
+    "realizability/changed_share": "steps changed",
+    "leakage/share": "reasons leaking",
+}
+"""Measures of the last round, with their headings."""
 
 
 def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
@@ -27,7 +33,9 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     for name, svg in figures.items():
         write_whole(folder / name, [standalone(svg)])
     write_document(folder / "results.json", results(sweep))
-    write_whole(folder / "summary.csv", [summary_csv(sweep, folder).rstrip("\n")])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table(sweep, folder))
+    write_whole(folder / "summary.csv", [text.getvalue().rstrip("\n")])
     path = folder / "report.html"
     success, *ladders = figures.values()
     context = {
@@ -36,14 +44,14 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
         "ladders": [Markup(svg) for svg in ladders],  # noqa: S704
         "rounds": rounds_table(sweep),
         "trade_off": trade_off_table(sweep),
-        "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in _runs(sweep)},
+        "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in sweep.runs},
     }
     write_page(path, "sweep.html.j2", context)
     return path
 
 
 def success_figure(sweep: Sweep) -> str:
-    """Success by round: a line a group (mean and interval over seeds), single seeds faint behind it."""
+    """Return the chart of success by round: a line per group, and faint lines for the seeds of a single group."""
     series = []
     for colour, group in enumerate(sweep.groups):
         if len(sweep.groups) == 1 < len(group.runs):
@@ -60,9 +68,11 @@ def success_figure(sweep: Sweep) -> str:
 
 
 def _point(group: Group, place: int, entry: RoundSummary) -> Point:
-    low, high = entry.interval
-    note = f"{group.label}, {entry.label}: {percent(entry.success)}, 95 % interval {percent(low)} to {percent(high)}"
-    return Point(x=place, y=entry.success, low=low, high=high, note=note)
+    low, high = entry.success_ci95
+    note = (
+        f"{group.label}, {entry.label}: {percent(entry.success_mean)}, 95 % interval {percent(low)} to {percent(high)}"
+    )
+    return Point(x=place, y=entry.success_mean, low=low, high=high, note=note)
 
 
 def _plain(x: int, y: float) -> Point:
@@ -70,7 +80,10 @@ def _plain(x: int, y: float) -> Point:
 
 
 def ladder_figures(sweep: Sweep) -> dict[str, str]:
-    """The last round over the groups, such as the levels of privilege; none where two settings set them apart."""
+    """Return charts of the last round by group, such as levels of privilege, if one setting distinguishes the groups.
+
+    The keys are file names.
+    """
     if len(sweep.groups) == 1 or len(sweep.keys) != 1:
         return {}
     title = "success in the last round"
@@ -100,12 +113,12 @@ def _ladder(sweep: Sweep, title: str, points: Sequence[Point], *, percent_axis: 
 
 
 def rounds_table(sweep: Sweep) -> Table:
-    """Mean success with its interval, a row a group and a column a round."""
+    """Return the table of mean success and its interval, with a row per group and a column per round."""
     longest = max((group.rounds for group in sweep.groups), key=len)
     rows = []
     for group in sweep.groups:
         cells = [
-            f"{percent(entry.success)} ({100 * entry.interval[0]:.0f} to {100 * entry.interval[1]:.0f})"
+            f"{percent(entry.success_mean)} ({100 * entry.success_ci95[0]:.0f} to {100 * entry.success_ci95[1]:.0f})"
             for entry in group.rounds
         ]
         rows.append((group.label, cells + [""] * (len(longest) - len(cells))))
@@ -113,7 +126,7 @@ def rounds_table(sweep: Sweep) -> Table:
 
 
 def trade_off_table(sweep: Sweep) -> Table:
-    """What the corrections asked of the student in the last round: a row a measure, a column a group."""
+    """Return the table of the last round's measures, with a row per measure and a column per group."""
     rows = []
     for metric, heading in TRADE_OFF.items():
         row = [group.measures.get(metric) for group in sweep.groups]
@@ -121,64 +134,3 @@ def trade_off_table(sweep: Sweep) -> Table:
             share = metric.endswith("share")
             rows.append((heading, [percent(value) for value in row] if share else numbers(row)))
     return Table(columns=[group.label for group in sweep.groups], rows=rows)
-
-
-def results(sweep: Sweep) -> dict[str, object]:
-    """The sweep's figures as data."""
-    return {"keys": list(sweep.keys), "notes": list(sweep.notes), "groups": [_group_results(g) for g in sweep.groups]}
-
-
-def _group_results(group: Group) -> dict[str, object]:
-    versus = group.comparison
-    return {
-        "label": group.label,
-        "settings": dict(group.settings),
-        "seeds": [run.seed for run in group.runs],
-        "panel_hash": group.runs[0].rounds[0]["panel_hash"],
-        "split": group.runs[0].rounds[0]["split"],
-        "rounds": [
-            {
-                "round": entry.round,
-                "success_mean": entry.success,
-                "success_ci95": list(entry.interval),
-                "success_by_seed": list(entry.by_seed),
-                "score_mean": entry.score,
-                "steps_mean": entry.steps,
-                "invalid_action_rate": entry.invalid,
-                "unscored": entry.unscored,
-            }
-            for entry in group.rounds
-        ],
-        "last_round_vs_behaviour_cloning": None
-        if versus is None
-        else {
-            "tasks": versus.tasks,
-            "difference": versus.difference,
-            "difference_ci95": [versus.low, versus.high],
-            "permutation_p": versus.p,
-        },
-        "last_round_measures": dict(group.measures),
-    }
-
-
-CSV_COLUMNS = ("success_rate", "score_mean", "steps_mean", "invalid_action_rate", "n", "unscored")
-
-
-def summary_csv(sweep: Sweep, folder: Path) -> str:
-    """One line a run and round, with the settings that set the runs apart."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *sweep.keys, "seed", "round", *CSV_COLUMNS, "success_ci95_low", "success_ci95_high"])
-    for group in sweep.groups:
-        for run in group.runs:
-            name = run.folder.relative_to(folder).as_posix()
-            for entry in run.rounds:
-                values = [entry[column] for column in CSV_COLUMNS]
-                writer.writerow(
-                    [name, *group.settings.values(), run.seed, entry["round"], *values, *entry["success_ci95"]]
-                )
-    return text.getvalue()
-
-
-def _runs(sweep: Sweep) -> list[Run]:
-    return [run for group in sweep.groups for run in group.runs]

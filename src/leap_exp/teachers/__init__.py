@@ -1,1 +1,1 @@
-"""Teachers: they relabel a student's steps under a briefing."""
+"""Teachers: they correct the steps of a student's trajectories, given a briefing for each."""

@@ -1,4 +1,4 @@
-"""A language model as teacher: it rewrites whole trajectories, or one step at a time, and ranks actions."""
+"""A language model as teacher: it corrects whole trajectories, or one step at a time, and ranks actions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -7,90 +7,111 @@ from itertools import islice
 from typing import TypeVar
 
 from leap_exp.core.errors import ParseError
-from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Trajectory, views
+from leap_exp.core.protocols import Teacher
+from leap_exp.core.types import (
+    Briefing,
+    Correction,
+    CorrectionFailure,
+    Decision,
+    EnvironmentPrompts,
+    Trajectory,
+    views,
+)
 from leap_exp.llm import ChatClient
-from leap_exp.prompts.teaching import TeachingRenderer
-from leap_exp.teachers.asking import Question, Unanswered, ask
-from leap_exp.teachers.ranking import RANKING_SCHEMA, RANKINGS_SCHEMA, place_values, read_rankings
-from leap_exp.teachers.rewriting import STEP_SCHEMA, STEPS_SCHEMA, kept, read_decisions
+from leap_exp.teachers.answers import (
+    RANKING_SCHEMA,
+    RANKINGS_SCHEMA,
+    STEP_SCHEMA,
+    STEPS_SCHEMA,
+    Question,
+    Unanswered,
+    ask,
+    kept_decision,
+    rank_values,
+    read_decisions,
+    read_rankings,
+)
+from leap_exp.teachers.prompts import TeachingRenderer
 
 T = TypeVar("T")
 
 
-class Mode(StrEnum):
-    """How much a request holds."""
+class CorrectionMode(StrEnum):
+    """How much one request covers."""
 
     TRAJECTORY = "trajectory"
-    """All steps: the model sees how the trajectory went on and ended (as the paper's authors correct)."""
+    """All steps. The model sees how the trajectory went on and ended, as in the paper's main experiments."""
     STEP = "step"
-    """One step with its history (as in the paper's self-improvement)."""
+    """One step with its history, as in the paper's self-improvement."""
 
 
-class LlmTeacher:
+class LlmTeacher(Teacher):
     """Corrects with a model behind a server.
 
-    Where the model has no admissible action for a step, the student's decision stays, and the step counts as not
-    corrected. A trajectory is a failure if that was not admissible either, so that nothing can stand there, or if the
-    model has no admissible action for any of its steps.
+    At a step where the model names no admissible action, the student's decision is kept and the step counts as
+    unchanged. The correction fails if the student's action was inadmissible too, or if this happens at every step.
+
+    Args:
+        client: The model.
+        prompts: How models are told about the environment whose trajectories are corrected.
+        mode: What one request covers.
+        seed: Seed of the model's sampling.
     """
 
-    def __init__(self, client: ChatClient, *, environment: str, mode: Mode, seed: int) -> None:
-        """``seed`` is for the model's sampling; ``environment`` names the one whose trajectories are corrected."""
+    def __init__(self, client: ChatClient, prompts: EnvironmentPrompts, *, mode: CorrectionMode, seed: int) -> None:
+        self.id = f"{client.endpoint.model}/{mode}"
         self._client = client
-        self._renderer = TeachingRenderer(environment)
+        self._renderer = TeachingRenderer(prompts.teacher)
         self._mode = mode
         self._seed = seed
-
-    @property
-    def id(self) -> str:
-        """The model's name and the mode."""
-        return f"{self._client.endpoint.model}/{self._mode}"
 
     def correct(
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
-        """One correction, or failure, a trajectory; the requests for all of them are sent together.
+        """Return one correction or failure per trajectory. All requests are sent at once.
 
         Raises:
-            ProviderError: the key, model or address is wrong, the budget is used up, or the server is down.
+            ProviderError: The key, model or address is wrong, the budget is used up, or the server is down.
         """
         answers = self._ask(list(map(self._questions, trajectories, briefings)))
         return list(map(self._result, trajectories, briefings, answers))
 
-    def values(
+    def action_values(
         self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
     ) -> Sequence[Sequence[Mapping[str, float]]]:
-        """The places, from 0 and negated, in the model's ranking, which its own decision leads; empty without one.
+        """Return minus the rank of each action in the model's ranking, which its own decision leads.
+
+        A step without a usable ranking has an empty mapping.
 
         Raises:
-            ProviderError: as ``correct`` does.
+            ProviderError: As in ``correct``.
         """
-        # In an order that does not tell which action was whose.
+        # Sorted, so that the order does not reveal who proposed an action.
         listed = [[sorted(actions) for actions in each] for each in candidates]
-        answers = self._ask(list(map(self._rankings, corrections, listed)))
-        return list(map(self._places, corrections, candidates, answers))
+        answers = self._ask(list(map(self._ranking_questions, corrections, listed)))
+        return list(map(self._values, corrections, candidates, answers))
 
-    def forecast(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
-        """What it will cost if the first answers can be used; empty if there is nothing to correct."""
+    def estimate(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
+        """Describe the cost if every first answer is usable; empty if there is nothing to correct."""
         questions = map(self._questions, trajectories, briefings)
-        requests = [question.request(seed=self._seed) for asked in questions for question in asked]
-        return self._client.forecast(requests) if requests else ""
+        requests = [question.request(seed=self._seed) for each in questions for question in each]
+        return self._client.estimate(requests) if requests else ""
 
-    def account(self) -> Mapping[str, float]:
-        """What the endpoint was asked since this was last called."""
-        return self._client.account.close()
+    def usage(self) -> Mapping[str, float]:
+        """Return the endpoint's usage since the last call."""
+        return self._client.take_usage()
 
     def _ask(self, questions: Sequence[Iterator[Question[T]]]) -> list[list[T | Unanswered]]:
-        """The answers to each trajectory's questions; all of them are asked together."""
-        asked = list(map(list, questions))
-        flat: list[Question[T]] = [question for each in asked for question in each]
+        """Return the answers to each trajectory's questions; all questions are asked at once."""
+        listed = list(map(list, questions))
+        flat: list[Question[T]] = [question for each in listed for question in each]
         answers = ask(self._client, flat, seed=self._seed)
         rest = iter(answers)
-        return [list(islice(rest, len(each))) for each in asked]
+        return [list(islice(rest, len(each))) for each in listed]
 
     def _questions(self, trajectory: Trajectory, briefing: Briefing) -> Iterator[Question[Sequence[Decision]]]:
         steps = trajectory.steps
-        if self._mode is Mode.TRAJECTORY:
+        if self._mode is CorrectionMode.TRAJECTORY:
             prompt = self._renderer.trajectory(trajectory, briefing)
             yield Question(prompt=prompt, schema=STEPS_SCHEMA, read=partial(read_decisions, steps=steps))
             return
@@ -98,31 +119,31 @@ class LlmTeacher:
             prompt = self._renderer.step(view, step.decision, briefing)
             yield Question(prompt=prompt, schema=STEP_SCHEMA, read=partial(read_decisions, steps=[step]))
 
-    def _rankings(
+    def _ranking_questions(
         self, correction: Correction, candidates: Sequence[Sequence[str]]
     ) -> Iterator[Question[list[list[str]]]]:
         trajectory, briefing = correction.trajectory, correction.briefing
-        if self._mode is Mode.TRAJECTORY:
-            prompt = self._renderer.ranking_of_trajectory(trajectory, candidates, briefing)
+        if self._mode is CorrectionMode.TRAJECTORY:
+            prompt = self._renderer.trajectory_ranking(trajectory, candidates, briefing)
             yield Question(prompt=prompt, schema=RANKINGS_SCHEMA, read=partial(read_rankings, candidates=candidates))
             return
         for view, actions in zip(views(trajectory), candidates, strict=True):
-            prompt = self._renderer.ranking_of_step(view, actions, briefing)
+            prompt = self._renderer.step_ranking(view, actions, briefing)
             yield Question(prompt=prompt, schema=RANKING_SCHEMA, read=partial(read_rankings, candidates=[actions]))
 
-    def _places(
+    def _values(
         self,
         correction: Correction,
         candidates: Sequence[Sequence[str]],
         answers: Sequence[list[list[str]] | Unanswered],
     ) -> list[Mapping[str, float]]:
-        """What each step's actions are worth, from the answers on all steps, or on one each."""
+        """Return the action values at each step, from one answer for all steps or one per step."""
         rankings: list[list[str]] = []
         for answer in answers:
             unranked: list[list[str]] = [[]] * (len(candidates) // len(answers))
             rankings += unranked if isinstance(answer, Unanswered) else answer
         return [
-            place_values(decision.action, ranking, actions) if ranking else {}
+            rank_values(decision.action, ranking, actions) if ranking else {}
             for decision, ranking, actions in zip(correction.decisions, rankings, candidates, strict=True)
         ]
 
@@ -130,22 +151,22 @@ class LlmTeacher:
         self, trajectory: Trajectory, briefing: Briefing, answers: Sequence[Sequence[Decision] | Unanswered]
     ) -> Correction | CorrectionFailure:
         try:
-            decisions = settle(trajectory, answers)
+            decisions = _settled(trajectory, answers)
         except ParseError as error:
             return CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=str(error))
         return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
 
 
-def settle(trajectory: Trajectory, answers: Sequence[Sequence[Decision] | Unanswered]) -> list[Decision]:
-    """A decision for each step of ``trajectory`` from the answers on all of it, or on one step each.
+def _settled(trajectory: Trajectory, answers: Sequence[Sequence[Decision] | Unanswered]) -> list[Decision]:
+    """Return a decision per step, from one answer for all steps or one per step.
 
     Raises:
-        ParseError: there is no answer, or none on a step where the student's decision cannot stand.
+        ParseError: There is no answer at all, or none for a step where the student's decision cannot be kept.
     """
     unanswered = [answer for answer in answers if isinstance(answer, Unanswered)]
     if len(unanswered) == len(answers):
         raise ParseError(unanswered[0].error)
     settled: list[Decision] = []
     for answer in answers:
-        settled += [kept(trajectory.steps[len(settled)])] if isinstance(answer, Unanswered) else answer
+        settled += [kept_decision(trajectory.steps[len(settled)])] if isinstance(answer, Unanswered) else answer
     return settled

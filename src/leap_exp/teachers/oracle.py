@@ -1,17 +1,17 @@
-"""The oracle teacher: an environment's scripted expert relabels every step."""
+"""The oracle teacher: the environment's scripted expert corrects every step."""
 
 import logging
 from collections.abc import Mapping, Sequence
 
-from leap_exp.core.protocols import Environment, ValuingOracle
+from leap_exp.core.protocols import Environment, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Trajectory, views
 
 logger = logging.getLogger(__name__)
 
 
-class OracleTeacher:
-    """Corrects with the environment's oracle; the wording of its reasons varies with ``seed``."""
+class OracleTeacher(Teacher):
+    """Corrects with the environment's oracle; ``seed`` varies the wording of its reasons."""
 
     id = "oracle"
 
@@ -22,7 +22,7 @@ class OracleTeacher:
     def correct(
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
-        """One correction a trajectory, under its briefing's disclosure; a failure where the oracle breaks."""
+        """Return one correction per trajectory, or a failure where the oracle raises an error."""
         results: list[Correction | CorrectionFailure] = []
         for trajectory, briefing in zip(trajectories, briefings, strict=True):
             try:
@@ -33,26 +33,23 @@ class OracleTeacher:
                 results.append(CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=message))
         return results
 
-    def values(
+    def action_values(
         self,
         corrections: Sequence[Correction],
-        candidates: Sequence[Sequence[Sequence[str]]],  # noqa: ARG002 - an oracle weighs whatever is admissible
+        candidates: Sequence[Sequence[Sequence[str]]],  # noqa: ARG002 - an oracle values all admissible actions
     ) -> Sequence[Sequence[Mapping[str, float]]]:
-        """The steps that each action leaves to go, negated, as far as the environment's oracle can say."""
+        """Return the oracle's action values: minus the number of steps left after each action."""
         return [self._values(correction) for correction in corrections]
 
     def _values(self, correction: Correction) -> Sequence[Mapping[str, float]]:
-        trajectory = correction.trajectory
-        oracle = self._environment.oracle(trajectory.task)
-        if not isinstance(oracle, ValuingOracle):
-            return [{}] * len(trajectory.steps)
-        return [oracle.values(view, correction.briefing.disclosure) for view in views(trajectory)]
+        oracle = self._environment.oracle(correction.trajectory.task)
+        return [oracle.action_values(view, correction.briefing.disclosure) for view in views(correction.trajectory)]
 
     def _correct(self, trajectory: Trajectory, briefing: Briefing) -> Correction:
         oracle = self._environment.oracle(trajectory.task)
         seed = derive_seed(self._seed, "oracle", trajectory.policy_id, trajectory.seed)
-        decisions = tuple(
+        decisions = [
             oracle.decide(view, briefing.disclosure, seed=seed, taken=step.decision.action)
             for view, step in zip(views(trajectory), trajectory.steps, strict=True)
-        )
+        ]
         return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)

@@ -1,1 +1,1 @@
-"""Where results go: always a file of JSON lines beside the records, and Weights & Biases where wanted."""
+"""Trackers: metrics.jsonl in the run folder, and optionally Weights & Biases."""

@@ -1,4 +1,4 @@
-"""Weights & Biases: online where the user has set it up, else offline files that ``wandb sync`` takes."""
+"""Weights & Biases: online if the user has set it up, else offline files for ``wandb sync``."""
 
 import logging
 import netrc
@@ -15,18 +15,19 @@ import wandb
 
 from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.types import Correction, Trajectory
-from leap_exp.store import read_document, write_document
+from leap_exp.runs import read_document, write_document
+from leap_exp.tracking.jsonl import JsonlTracker
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["online", "offline", "disabled"]
+WandbMode = Literal["online", "offline", "disabled"]
 
 
-def wandb_mode() -> Mode:
-    """What WANDB_MODE and WANDB_API_KEY ask for: a mode as set, online with a key, else offline.
+def wandb_mode() -> WandbMode:
+    """Return the mode in WANDB_MODE; if that is not set, online with WANDB_API_KEY and offline without.
 
     Raises:
-        ConfigError: an unknown mode, or online without an account; nobody is ever prompted for one.
+        ConfigError: The mode is unknown, or online without an account. W&B never prompts for one.
     """
     mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
     if mode == "online":
@@ -37,11 +38,11 @@ def wandb_mode() -> Mode:
         return "offline"
     if mode == "disabled":
         return "disabled"
-    raise ConfigError(f"WANDB_MODE={mode} is not valid; choose one of: online, offline, disabled.")
+    raise ConfigError(f"WANDB_MODE={mode} is not valid: choose one of: online, offline, disabled.")
 
 
 def _has_login() -> bool:
-    """Whether ``wandb login`` has left a key in the netrc file."""
+    """Return whether ``wandb login`` has stored a key in the netrc file."""
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     try:
         return netrc.netrc().authenticators(host) is not None
@@ -49,15 +50,16 @@ def _has_login() -> bool:
         return False
 
 
-class WandbTracker:
-    """One W&B run a run folder: metrics by round, tables of records, students as artifacts.
+class WandbTracker(JsonlTracker):
+    """metrics.jsonl and one W&B run per run folder: metrics by round, tables of records, students as artifacts.
 
-    wandb.json in the run folder keeps the run's id. A resumed run says everything again from the start: online, rows
-    that the server has are skipped; offline, the new files are whole and take the place of the former process's, which
-    a kill leaves cut short.
+    wandb.json in the run folder holds the id of the W&B run. A resumed run logs everything again from the start.
+    Online, rows that the server already has are skipped. Offline, complete new files replace those of the earlier
+    process, which may have been cut short.
     """
 
-    def __init__(self, run: wandb.Run) -> None:
+    def __init__(self, run_dir: Path, run: wandb.Run) -> None:
+        super().__init__(run_dir)
         self._run = run
         self._step = 0
 
@@ -67,13 +69,13 @@ class WandbTracker:
         cls,
         run_dir: Path,
         *,
-        mode: Mode,
+        mode: WandbMode,
         project: str,
         entity: str | None,
         group: str | None,
         config: Mapping[str, object],
     ) -> Iterator[Self]:
-        """A tracker for the time of the context; a run that ends by an exception is marked as failed.
+        """Start a W&B run that ends with the context; if that ends with an exception, the run is marked as failed.
 
         Raises:
             ProviderError: W&B cannot start.
@@ -81,8 +83,8 @@ class WandbTracker:
         id_path = run_dir / "wandb.json"
         if not id_path.exists():
             write_document(id_path, {"id": secrets.token_hex(4)})
-        former = sorted(run_dir.glob("wandb/offline-run-*"))
-        # Offline, W&B stages files to upload; in the run folder they are still there when it is synced.
+        earlier = sorted(run_dir.glob("wandb/offline-run-*"))
+        # Offline, W&B collects the files to upload here; in the run folder they are kept until ``wandb sync``.
         os.environ["WANDB_DATA_DIR"] = str((run_dir / "wandb").resolve())
         try:
             run = wandb.init(
@@ -100,24 +102,25 @@ class WandbTracker:
                 settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
             )
         except Exception as error:
-            raise ProviderError(f"W&B cannot start: {error}. Set WANDB_MODE=offline, or tracker=jsonl.") from error
+            raise ProviderError(f"W&B cannot start: {error}. Use WANDB_MODE=offline or tracker=jsonl.") from error
         run.define_metric("round")
         run.define_metric("*", step_metric="round")
         failed = True
         try:
-            yield cls(run)
+            yield cls(run_dir, run)
             failed = False
         finally:
             _warn_on_failure(lambda: run.finish(exit_code=int(failed)))
-        for folder in former:
+        for folder in earlier:
             shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, metrics: Mapping[str, float], *, round_index: int) -> None:
         """Log metrics against the round."""
+        super().log(metrics, round_index=round_index)
         self._log_row({"round": round_index, **metrics})
 
     def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
-        """Log trajectories as a table with a row a step."""
+        """Log trajectories as a table with one row per step."""
         columns = ["task", "kind", "score", "step", "observation", "reason", "action", "valid", "reward"]
         rows = [
             [
@@ -131,7 +134,7 @@ class WandbTracker:
         self._log_table(f"{name}/trajectories", columns, rows, round_index)
 
     def log_corrections(self, corrections: Sequence[Correction], *, round_index: int) -> None:
-        """Log corrections as a table with a row a step."""
+        """Log corrections as a table with one row per step."""
         columns = ["task", "kind", "step", "observation", "student action", "action", "reason", "changed"]
         rows = [
             [
@@ -146,16 +149,16 @@ class WandbTracker:
         self._log_table("correct/corrections", columns, rows, round_index)
 
     def log_student(self, folder: Path, *, round_index: int) -> None:
-        """Log a trained student as an artifact that descends from the one of the round before."""
+        """Log a trained student as an artifact derived from that of the previous round."""
         name = f"student-{self._run.id}"
         parent = f"{name}:round_{round_index - 1}" if round_index else None
 
         def upload() -> None:
             if parent and not self._run.offline:
                 self._run.use_artifact(parent)
-            # Offline, W&B takes no inputs; the metadata still tells where the student comes from.
+            # Offline, W&B accepts no input artifacts, so the metadata also names the parent.
             artifact = wandb.Artifact(name, type="student", metadata={"round": round_index, "parent": parent})
-            # The files never change again, so there is no need to copy them.
+            # The files never change, so W&B need not copy them.
             for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     artifact.add_file(str(path), name=str(path.relative_to(folder)), policy="immutable")
@@ -167,7 +170,7 @@ class WandbTracker:
         self._log_row({"round": round_index, name: wandb.Table(columns=[*columns], data=[*rows])})
 
     def _log_row(self, row: dict[str, object]) -> None:
-        """Log a row at the next step, unless the server has that step from a former process of this run."""
+        """Log a row at the next step, unless the server has that step from an earlier process of this run."""
         if self._step >= self._run.starting_step:
             _warn_on_failure(lambda: self._run.log(row, step=self._step))
         self._step += 1
@@ -176,5 +179,7 @@ class WandbTracker:
 def _warn_on_failure(action: Callable[[], None]) -> None:
     try:
         action()
-    except Exception as error:  # noqa: BLE001 - W&B's errors have no common root, and none of them may stop a run
-        logger.warning("W&B: %s: %s; the run goes on, its records are in the run folder.", type(error).__name__, error)
+    except Exception as error:  # noqa: BLE001 - W&B's errors have no common base class, and none may stop a run
+        logger.warning(
+            "W&B: %s: %s; the run goes on, and its records are in the run folder.", type(error).__name__, error
+        )

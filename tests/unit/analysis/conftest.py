@@ -1,4 +1,4 @@
-"""A small made-up correction for the tests of the analysis."""
+"""A small made-up correction."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def task():
 
 @pytest.fixture
 def facts():
-    """What is hidden in it."""
+    """The privileged facts of that task."""
     return FACTS
 
 

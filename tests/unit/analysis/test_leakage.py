@@ -1,4 +1,4 @@
-"""Which reasons give hidden things away."""
+"""Which reasons reveal hidden facts."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_hidden_names_and_stated_places_leak(view, facts, reason):
         "",
     ],
 )
-def test_conjectures_and_shown_places_do_not_leak(view, facts, reason):
+def test_guesses_and_shown_places_do_not_leak(view, facts, reason):
     assert leaks(view(OPENING, "You see a mug 7."), reason, facts) == ()
 
 
@@ -71,7 +71,7 @@ def test_without_facts_nothing_is_known_to_be_hidden(view):
     assert leaks(view(OPENING), "Take mug 2.", None) == ()
 
 
-def test_leaking_share_is_over_reasons(correct):
+def test_leaking_share_counts_reasons_only(correct):
     texts = [OPENING, "Nothing.", "Nothing.", "Nothing."]
     reasons = ["The mug is in cabinet 4.", "I search on.", "", "Shelf 1 comes next."]
     rows = [(text, "look", Decision(reason=reason, action="look")) for text, reason in zip(texts, reasons, strict=True)]

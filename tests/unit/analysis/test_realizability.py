@@ -1,4 +1,4 @@
-"""Realizability of corrections from log-probabilities."""
+"""Realizability from log-probabilities."""
 
 import math
 
@@ -31,14 +31,14 @@ def test_measure_reports_means_gain_and_the_l1_gap(corrections):
     assert metrics["realizability/heldout_epsilon"] == pytest.approx(2 * (0.5 + 0.1 + 0) / 3)
 
 
-def test_measure_without_changed_steps_leaves_their_gain_out(correct):
+def test_measure_without_changed_steps_has_no_gain_for_them(correct):
     unchanged = [correct(("a", "look", decide("look")))]
     metrics = measure(unchanged, [-1.0], [-0.5], sample="train")
     assert "realizability/train_changed_gain_nats" not in metrics
     assert metrics["realizability/train_gain_nats"] == 0.5
 
 
-def test_measure_refuses_logprobs_that_do_not_fit_the_steps(corrections):
+def test_measure_needs_one_logprob_per_step(corrections):
     with pytest.raises(ValueError):
         measure(corrections, [-1.0, -1.0], [-1.0, -1.0, -1.0], sample="train")
     with pytest.raises(ValueError, match="no corrected steps"):

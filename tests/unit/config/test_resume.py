@@ -1,4 +1,4 @@
-"""Which settings a stopped run may go on with."""
+"""With which settings a run can be resumed."""
 
 import pytest
 
@@ -23,12 +23,20 @@ def path(tmp_path):
     return tmp_path / "config.yaml"
 
 
-def test_a_run_goes_on_with_a_higher_budget_and_other_ways_of_asking(path):
+def test_a_run_can_be_resumed_with_a_higher_budget_and_other_request_settings(path):
     check_config(path, with_endpoint(budget_dollars=50.0, concurrency=1, tries=2))
     check_config(path, {**CONFIG, "run_dir": "there"})
     check_config(path, {**CONFIG, "student": {**CONFIG["student"], "memory_share": 0.3, "serve": False}})
 
 
-def test_a_run_does_not_go_on_with_another_model(path):
+def test_a_run_cannot_be_resumed_with_another_model(path):
     with pytest.raises(StoreError, match=r"teacher\.endpoint\.model was m, now other"):
         check_config(path, with_endpoint(model="other", budget_dollars=50.0))
+
+
+def test_settings_have_their_present_names_when_compared(tmp_path):
+    path = tmp_path / "config.yaml"
+    write_config(path, {**CONFIG, "trainer": {"name": "sft", "mistakes": 3}})
+    check_config(path, {**CONFIG, "trainer": {"name": "sft", "max_changed_steps": 3}})
+    with pytest.raises(StoreError, match=r"trainer\.max_changed_steps was 3, now 4"):
+        check_config(path, {**CONFIG, "trainer": {"name": "sft", "max_changed_steps": 4}})

@@ -1,10 +1,10 @@
-"""Clients of a scripted server, with a cache of their own and without real waiting."""
+"""A scripted server, and a cache folder for each test."""
 
 import pytest
 
 from leap_exp.llm import ChatRequest, Message
-from tests.fault_server import fault_server
-from tests.unit.llm.clients import KEY, KEY_VARIABLE
+from tests.support.clients import KEY, KEY_VARIABLE
+from tests.support.fault_server import fault_server
 
 
 @pytest.fixture(autouse=True)

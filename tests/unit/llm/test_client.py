@@ -1,4 +1,4 @@
-"""Order, limits, the cache, the budget, the account and secrets."""
+"""The client: order, concurrency, cache, budget, usage and secrets."""
 
 import json
 import signal
@@ -9,30 +9,30 @@ import threading
 import pytest
 
 from leap_exp.core.errors import ProviderError
-from leap_exp.llm import ChatFailure, ChatReply, estimate
-from tests import fault_server as faults
-from tests.fault_server import answer, error
-from tests.unit.llm.clients import KEY, KEY_VARIABLE, client_of
+from leap_exp.llm import ChatFailure, ChatReply, estimate_cost
+from tests.support import fault_server as faults
+from tests.support.clients import KEY, KEY_VARIABLE, client_of
+from tests.support.fault_server import answer, error
 
 
 def echo(body):
-    """Answers with the question; later questions sooner."""
+    """Answer with the question; later questions are answered sooner."""
     text = body["messages"][-1]["content"]
     return answer(text, delay_seconds=0.1 / (1 + int(text)))
 
 
-def test_answers_come_in_the_order_of_the_requests_and_no_more_than_the_limit_are_under_way(server, ask):
+def test_replies_are_in_the_order_of_the_requests_and_concurrency_is_limited(server, ask):
     server.follow(echo)
-    told = []
+    seen = []
     replies = client_of(server, concurrency=4).complete(
-        [ask(f"{index}") for index in range(20)], lambda done, total: told.append((done, total))
+        [ask(f"{index}") for index in range(20)], lambda done, total: seen.append((done, total))
     )
     assert [reply.text for reply in replies] == [f"{index}" for index in range(20)]
     assert 2 <= server.most_at_once <= 4
-    assert told == [(done, 20) for done in range(1, 21)]
+    assert seen == [(done, 20) for done in range(1, 21)]
 
 
-def test_what_was_asked_before_comes_from_the_cache_even_in_another_process(server, ask):
+def test_a_second_client_answers_from_the_cache(server, ask):
     server.follow(echo)
     requests = [ask(f"{index}") for index in range(5)]
     first = client_of(server).complete(requests)
@@ -46,7 +46,7 @@ def test_what_was_asked_before_comes_from_the_cache_even_in_another_process(serv
 @pytest.mark.parametrize(
     "change", [{"temperature": 0.5}, {"max_tokens": 7}, {"seed": 1}, {"attempt": 1}, {"schema": {"type": "object"}}]
 )
-def test_another_request_is_another_answer(server, ask, change):
+def test_requests_that_differ_are_cached_separately(server, ask, change):
     server.follow([answer("one"), answer("two")])
     client = client_of(server)
     assert client.complete([ask()])[0].text == "one"
@@ -55,20 +55,20 @@ def test_another_request_is_another_answer(server, ask, change):
     assert len(server.bodies) == 3
 
 
-def test_equal_requests_are_asked_once(server, ask):
+def test_equal_requests_are_sent_once(server, ask):
     server.follow([answer()])
     client = client_of(server)
     replies = client.complete([ask(), ask("other"), ask()])
     assert replies[0] == replies[2]
     assert len(server.bodies) == 2
-    assert client.account.close()["replies_count"] == 2
+    assert client.take_usage()["replies_count"] == 2
 
 
-def test_nothing_to_ask_is_no_trouble(server):
+def test_no_requests_give_no_replies(server):
     assert client_of(server).complete([]) == []
 
 
-def test_a_broken_file_in_the_cache_is_asked_for_again(server, ask, tmp_path):
+def test_a_broken_cache_file_is_replaced(server, ask, tmp_path):
     server.follow([answer("one"), answer("two")])
     client_of(server).complete([ask()])
     (file,) = (tmp_path / "cache" / "replies").rglob("*.json")
@@ -78,7 +78,7 @@ def test_a_broken_file_in_the_cache_is_asked_for_again(server, ask, tmp_path):
     assert len(server.bodies) == 2
 
 
-def test_replies_are_kept_the_moment_they_arrive(server, ask, tmp_path):
+def test_replies_are_cached_as_soon_as_they_arrive(server, ask, tmp_path):
     release = threading.Event()
 
     def script(body):
@@ -87,24 +87,23 @@ def test_replies_are_kept_the_moment_they_arrive(server, ask, tmp_path):
         return answer()
 
     server.follow(script)
-    kept_before_the_end = []
+    cached_so_far = []
 
     def watch(done, total):
-        kept_before_the_end.append(len(list((tmp_path / "cache").rglob("*.json"))))
+        cached_so_far.append(len(list((tmp_path / "cache").rglob("*.json"))))
         if done == 2:
             release.set()
 
     client_of(server).complete([ask("late"), ask("one"), ask("two")], watch)
-    assert kept_before_the_end[1] == 2
+    assert cached_so_far[1] == 2
 
 
 ASK_SIX = """
 import sys
-from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.llm import ChatRequest, Message
-endpoint = EndpointConfig(base_url=sys.argv[1], model="m", concurrency=1)
+from leap_exp.llm import ChatClient, ChatRequest, Endpoint, Message
+endpoint = Endpoint(base_url=sys.argv[1], model="m", concurrency=1)
 requests = [ChatRequest(messages=(Message(role="user", text=f"{index}"),)) for index in range(6)]
-endpoint.build("teacher.endpoint").complete(requests)
+ChatClient(endpoint, place="teacher.endpoint").complete(requests)
 """
 
 
@@ -112,10 +111,10 @@ HEED_INTERRUPTS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """
-"""What a shell starts in the background ignores interrupts, tests and their processes too."""
+"""Processes that a shell starts in the background ignore interrupts, and tests may be among them."""
 
 
-def test_a_process_that_is_killed_loses_only_what_was_under_way(server, ask):
+def test_a_killed_process_loses_only_the_request_in_flight(server, ask):
     fourth = threading.Event()
 
     def script(body):
@@ -138,7 +137,7 @@ def test_a_process_that_is_killed_loses_only_what_was_under_way(server, ask):
     assert len(server.bodies) == 3
 
 
-def test_an_interrupted_process_does_not_wait_for_what_is_under_way(server):
+def test_an_interrupted_process_does_not_wait_for_requests_in_flight(server):
     arrived = threading.Event()
 
     def script(body):
@@ -155,7 +154,7 @@ def test_an_interrupted_process_does_not_wait_for_what_is_under_way(server):
         process.kill()
 
 
-def test_a_budget_of_requests_stops_the_run_and_a_higher_one_pays_only_the_rest(server, ask):
+def test_a_request_budget_stops_the_run_and_a_higher_one_pays_only_for_the_rest(server, ask):
     server.follow([answer()])
     requests = [ask(f"{index}") for index in range(10)]
     with pytest.raises(ProviderError, match=r"raise teacher\.endpoint\.budget_requests") as caught:
@@ -168,14 +167,14 @@ def test_a_budget_of_requests_stops_the_run_and_a_higher_one_pays_only_the_rest(
     assert len(server.bodies) == 10
 
 
-def test_tries_count_against_the_budget_of_requests(server, ask):
+def test_retries_count_against_the_request_budget(server, ask):
     server.follow([faults.BUSY])
     with pytest.raises(ProviderError, match="budget_requests=3"):
         client_of(server, budget_requests=3, tries=9).complete([ask()])
     assert len(server.bodies) == 3
 
 
-def test_a_budget_of_dollars_is_never_exceeded_however_many_are_under_way(server, ask):
+def test_a_dollar_budget_is_not_exceeded_by_concurrent_requests(server, ask):
     # At 2 and 8 dollars a million, 100,000 tokens in and 50,000 out cost 0.2 + 0.4 dollars.
     server.follow([answer(tokens_in=100_000, tokens_out=50_000)])
     requests = [ask(f"{index:0400000}") for index in range(10)]
@@ -183,71 +182,69 @@ def test_a_budget_of_dollars_is_never_exceeded_however_many_are_under_way(server
     with pytest.raises(ProviderError, match=r"raise teacher\.endpoint\.budget_dollars"):
         client.complete(requests)
     assert len(server.bodies) == 3
-    assert client.account.close()["paid_dollars"] == pytest.approx(1.8)
+    assert client.take_usage()["paid_dollars"] == pytest.approx(1.8)
 
 
-def test_a_budget_waits_for_those_under_way_that_cost_less_than_was_set_aside(server, ask):
+def test_a_dollar_budget_waits_for_requests_that_cost_less_than_reserved(server, ask):
     server.follow([answer(tokens_in=10, tokens_out=1)])
     requests = [ask(f"{index}") for index in range(20)]
     client_of(server, budget_dollars=0.01, max_tokens=1000, concurrency=8).complete(requests)
     assert len(server.bodies) == 20
 
 
-def test_the_account_adds_up(server, ask):
+def test_usage_adds_up(server, ask):
     server.follow([answer(tokens_in=1_000, tokens_out=500), answer(tokens_in=3_000, tokens_out=0), faults.TOO_LONG])
     client = client_of(server, concurrency=1)
     client.complete([ask("one"), ask("two"), ask("three")])
     client.complete([ask("one")])
-    account = client.account.close()
-    assert account["replies_count"] == 3
-    assert account["failures_count"] == 1
-    assert account["cache_hits_count"] == 1
-    assert account["tokens_in_count"] == 1_000 + 3_000 + 1_000
-    assert account["tokens_out_count"] == 1_000
-    assert account["cost_dollars"] == pytest.approx((5_000 * 2 + 1_000 * 8) / 1e6)
-    assert account["paid_dollars"] == pytest.approx((4_000 * 2 + 500 * 8) / 1e6)
-    assert 0 < account["latency_p50_seconds"] <= account["latency_p95_seconds"] < 5
-    assert client.account.close() == {}
+    usage = client.take_usage()
+    assert usage["replies_count"] == 3
+    assert usage["failures_count"] == 1
+    assert usage["cache_hits_count"] == 1
+    assert usage["tokens_in_count"] == 1_000 + 3_000 + 1_000
+    assert usage["tokens_out_count"] == 1_000
+    assert usage["cost_dollars"] == pytest.approx((5_000 * 2 + 1_000 * 8) / 1e6)
+    assert usage["paid_dollars"] == pytest.approx((4_000 * 2 + 500 * 8) / 1e6)
+    assert 0 < usage["latency_p50_seconds"] <= usage["latency_p95_seconds"] < 5
+    assert client.take_usage() == {}
 
 
-def test_figures_that_enter_the_metrics_do_not_depend_on_the_cache(server, ask):
+def test_metrics_do_not_depend_on_the_cache(server, ask):
     server.follow(echo)
-    accounts = []
+    usages = []
     for _ in range(2):
         client = client_of(server)
         client.complete([ask("1"), ask("2")])
-        accounts.append(client.account.close())
-    circumstances = ("_seconds", "paid_dollars", "cache_hits_count")
-    first, second = (
-        {name: value for name, value in account.items() if not name.endswith(circumstances)} for account in accounts
-    )
+        usages.append(client.take_usage())
+    varying = ("_seconds", "paid_dollars", "cache_hits_count")
+    first, second = ({name: value for name, value in usage.items() if not name.endswith(varying)} for usage in usages)
     assert first == second
-    assert accounts[1]["paid_dollars"] == 0
-    assert accounts[1]["cache_hits_count"] == 2
+    assert usages[1]["paid_dollars"] == 0
+    assert usages[1]["cache_hits_count"] == 2
 
 
-def test_an_unknown_price_is_said_to_be_unknown(server, ask):
+def test_an_unknown_price_is_reported_as_unknown(server, ask):
     server.follow([answer()])
     client = client_of(server, price_in=None, price_out=None)
-    assert "unknown price" in client.forecast([ask()])
+    assert "unknown price" in client.estimate([ask()])
     client.complete([ask()])
-    assert "cost_dollars" not in client.account.close()
+    assert "cost_dollars" not in client.take_usage()
 
 
-def test_an_estimate_counts_requests_tokens_and_the_most_they_can_cost(server, ask):
+def test_an_estimate_counts_requests_tokens_and_the_maximum_cost(server, ask):
     server.follow([answer()])
     client = client_of(server, max_tokens=1_000)
     requests = [ask("x" * 3_999), ask("y" * 3_999, max_tokens=500)]
-    guess = estimate(requests, client.endpoint)
-    assert (guess.requests, guess.tokens_in, guess.tokens_out_most) == (2, 2_000, 1_500)
-    assert guess.dollars_most == pytest.approx(2_000 * 2e-6 + 1_500 * 8e-6)
-    assert "2 requests" in client.forecast(requests)
+    expected = estimate_cost(requests, client.endpoint)
+    assert (expected.requests, expected.tokens_in, expected.max_tokens_out) == (2, 2_000, 1_500)
+    assert expected.max_dollars == pytest.approx(2_000 * 2e-6 + 1_500 * 8e-6)
+    assert "2 requests" in client.estimate(requests)
     client.complete(requests[:1])
-    assert "1 request, about" in client.forecast(requests)
-    assert "1 more are cached" in client.forecast(requests)
+    assert "1 request, about" in client.estimate(requests)
+    assert "1 more are cached" in client.estimate(requests)
 
 
-def test_a_server_without_schemas_is_asked_without_them_from_then_on(server, ask):
+def test_a_server_that_rejects_schemas_gets_no_more_of_them(server, ask):
     def script(body):
         return error(400, "response_format is not supported") if "response_format" in body else answer()
 
@@ -266,7 +263,7 @@ def test_schemas_are_sent_as_configured(server, ask, setting, sent):
     assert ("response_format" in server.bodies[0]) == sent
 
 
-def test_what_is_sent_is_what_was_configured(server, ask):
+def test_the_request_body_follows_the_settings(server, ask):
     server.follow([answer()])
     client_of(server, temperature=None, send_seed=False, max_tokens_name="max_completion_tokens").complete([ask("hi")])
     assert server.bodies[0] == {
@@ -287,7 +284,7 @@ def test_log_probabilities_are_reported_and_cached(server, ask):
         assert (token.token, token.logprob, token.top) == ("a", -0.5, {"b": -1.5})
 
 
-def test_tokens_are_estimated_where_the_server_does_not_count_them(server, ask):
+def test_tokens_are_estimated_if_the_server_does_not_report_them(server, ask):
     body = json.loads(answer("x" * 40).body)
     del body["usage"]
     server.follow([faults.Answer(body=json.dumps(body))])
@@ -295,34 +292,34 @@ def test_tokens_are_estimated_where_the_server_does_not_count_them(server, ask):
     assert (reply.tokens_in, reply.tokens_out) == (21, 10)
 
 
-def test_a_missing_key_is_found_before_anything_is_asked(server, monkeypatch):
+def test_a_missing_key_is_reported_before_the_first_request(server, monkeypatch):
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(ProviderError, match=rf"{KEY_VARIABLE}.*teacher\.endpoint\.key_variable"):
         client_of(server)
 
 
-def test_the_key_is_nowhere_but_in_the_request(server, ask, tmp_path, caplog):
+def test_the_key_appears_only_in_requests(server, ask, tmp_path, caplog):
     caplog.set_level("DEBUG")
-    told = [
+    answers = [
         answer(f"you sent {KEY}"),
         error(400, f"bad request with {KEY}"),
         faults.Answer(body=f"no JSON but {KEY}"),
         error(500, f"Authorization: Bearer {KEY}"),
         error(401, f"Incorrect API key provided: {KEY[:10]}****{KEY[-4:]}"),
     ]
-    server.follow(told)
+    server.follow(answers)
     client = client_of(server, concurrency=1, tries=1)
-    outcomes = client.complete([ask(f"{index}") for index in range(4)])
+    results = client.complete([ask(f"{index}") for index in range(4)])
     with pytest.raises(ProviderError) as caught:
         client.complete([ask("last")])
     seen = [
-        *(outcome.error if isinstance(outcome, ChatFailure) else outcome.text for outcome in outcomes),
+        *(result.error if isinstance(result, ChatFailure) else result.text for result in results),
         str(caught.value),
         caplog.text,
         repr(client.endpoint),
         *(file.read_text() for file in (tmp_path / "cache").rglob("*") if file.is_file()),
     ]
-    assert len(outcomes) == 4
+    assert len(results) == 4
     for text in seen:
         assert KEY not in text
         assert KEY[:10] not in text

@@ -1,4 +1,4 @@
-"""Every fault of a server ends as docs/language_models.md says."""
+"""Server faults: each ends as the table in docs/language_models.md says."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -7,12 +7,12 @@ import pytest
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.llm import ChatFailure, ChatReply
-from leap_exp.llm.retry import asked_wait
-from tests import fault_server as faults
-from tests.fault_server import answer
-from tests.unit.llm.clients import Waits, client_of
+from leap_exp.llm.server import retry_after
+from tests.support import fault_server as faults
+from tests.support.clients import Waits, client_of
+from tests.support.fault_server import answer
 
-PASSING = {
+TRANSIENT = {
     **{str(status): faults.error(status) for status in (408, 409, 425, 502, 529)},
     "429": faults.TOO_MANY,
     "500": faults.BROKEN,
@@ -24,7 +24,7 @@ PASSING = {
     "not JSON": faults.NOT_JSON,
     "empty body": faults.EMPTY_BODY,
 }
-STOPPING = {
+FATAL = {
     "401": (faults.WRONG_KEY, "TEST_CHAT_KEY"),
     "403": (faults.FORBIDDEN, "TEST_CHAT_KEY"),
     "402": (faults.error(402), "credit"),
@@ -33,8 +33,8 @@ STOPPING = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_fault_that_passes_is_tried_again_and_counted(server, ask, fault):
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
+def test_a_transient_fault_is_retried_and_counted(server, ask, fault):
     server.follow([fault, fault, answer("at last")])
     waits = Waits()
     client = client_of(server, waits=waits)
@@ -43,11 +43,11 @@ def test_a_fault_that_passes_is_tried_again_and_counted(server, ask, fault):
     assert reply.text == "at last"
     assert len(server.bodies) == 3
     assert len(waits) == 2
-    assert client.account.close()["retries_count"] == 2
+    assert client.take_usage()["retries_count"] == 2
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_fault_that_stays_is_a_failure_of_that_request_alone(server, ask, fault):
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
+def test_a_permanent_fault_fails_only_its_own_request(server, ask, fault):
     server.follow(lambda body: fault if body["messages"][0]["content"] == "bad" else answer("good"))
     client = client_of(server, tries=3)
     first, failed, last = client.complete([ask("one"), ask("bad"), ask("two")])
@@ -55,10 +55,10 @@ def test_a_fault_that_stays_is_a_failure_of_that_request_alone(server, ask, faul
     assert isinstance(failed, ChatFailure)
     assert "(tries: 3)" in failed.error
     assert len(server.bodies) == 5
-    assert client.account.close()["failures_count"] == 1
+    assert client.take_usage()["failures_count"] == 1
 
 
-def test_a_slow_answer_is_waited_for_up_to_the_timeout(server, ask):
+def test_a_slow_answer_is_accepted_until_the_timeout(server, ask):
     server.follow([faults.SLOW])
     assert client_of(server, timeout_seconds=5.0).complete([ask()])[0].text == "hello"
     server.follow([faults.SLOW, answer("quick")])
@@ -66,8 +66,8 @@ def test_a_slow_answer_is_waited_for_up_to_the_timeout(server, ask):
     assert len(server.bodies) == 2
 
 
-@pytest.mark.parametrize(("fault", "named"), STOPPING.values(), ids=STOPPING.keys())
-def test_what_concerns_every_request_stops_at_once_and_says_what_to_check(server, ask, fault, named):
+@pytest.mark.parametrize(("fault", "named"), FATAL.values(), ids=FATAL.keys())
+def test_an_error_that_affects_all_requests_stops_at_once_and_says_what_to_check(server, ask, fault, named):
     server.follow([answer("fine"), fault])
     client = client_of(server, concurrency=1)
     client.complete([ask("one")])
@@ -78,7 +78,7 @@ def test_what_concerns_every_request_stops_at_once_and_says_what_to_check(server
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_request_that_is_refused_is_not_tried_again(server, ask, status):
+def test_a_rejected_request_is_not_retried(server, ask, status):
     too_long = faults.error(status, "maximum context length is 8 tokens")
     server.follow(lambda body: too_long if body["messages"][0]["content"] == "long" else answer())
     waits = Waits()
@@ -89,13 +89,13 @@ def test_a_request_that_is_refused_is_not_tried_again(server, ask, status):
     assert len(server.bodies) == 2
 
 
-def test_a_server_that_refuses_all_from_the_start_stops_the_run(server, ask):
+def test_a_server_that_rejects_everything_from_the_start_stops_the_run(server, ask):
     server.follow([faults.TOO_LONG])
     with pytest.raises(ProviderError, match="maximum context length"):
         client_of(server).complete([ask("one"), ask("two")])
 
 
-def test_a_server_that_goes_down_stops_the_run_and_keeps_what_it_answered(server, ask):
+def test_a_server_that_goes_down_stops_the_run_and_its_replies_stay_cached(server, ask):
     requests = [ask(f"{index}") for index in range(40)]
     server.follow([*[answer("kept")] * 5, faults.DROPPED])
     with pytest.raises(ProviderError, match="in a row"):
@@ -108,7 +108,7 @@ def test_a_server_that_goes_down_stops_the_run_and_keeps_what_it_answered(server
 
 
 @pytest.mark.parametrize("fault", [faults.CUT_ANSWER, faults.WRONG_LENGTH, faults.REFUSED, faults.FILTERED])
-def test_an_answer_that_the_caller_cannot_use_is_returned_marked_and_another_attempt_asks_anew(server, ask, fault):
+def test_an_unusable_answer_is_marked_and_a_second_attempt_gets_a_new_one(server, ask, fault):
     server.follow([fault, answer("better")])
     client = client_of(server)
     (reply,) = client.complete([ask()])
@@ -122,7 +122,7 @@ def test_an_answer_that_the_caller_cannot_use_is_returned_marked_and_another_att
     assert len(server.bodies) == 2
 
 
-def test_a_wait_that_the_server_asks_for_is_kept_and_one_out_of_all_proportion_is_not(server, ask):
+def test_retry_after_is_respected_unless_it_is_too_long(server, ask):
     server.follow([faults.TOO_MANY, answer()])
     waits = Waits()
     client_of(server, waits=waits).complete([ask()])
@@ -135,11 +135,11 @@ def test_a_wait_that_the_server_asks_for_is_kept_and_one_out_of_all_proportion_i
     assert len(waits) == 1
 
 
-def test_a_wait_can_be_asked_for_as_a_number_or_a_date():
-    assert asked_wait("2.5") == 2.5
-    assert 20 < asked_wait(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)) <= 30
-    assert asked_wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert asked_wait(None) is asked_wait("soon") is None
+def test_retry_after_is_a_number_or_a_date():
+    assert retry_after("2.5") == 2.5
+    assert 20 < retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)) <= 30
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after(None) is retry_after("soon") is None
 
 
 def test_waits_grow_and_differ_between_requests(server, ask):
@@ -154,7 +154,7 @@ def test_waits_grow_and_differ_between_requests(server, ask):
     assert len(waits["one"]) == 4
 
 
-def test_no_server_is_an_error_that_names_it(ask, server):
+def test_a_missing_server_is_reported_with_its_address(ask, server):
     server.close()
     with pytest.raises(ProviderError, match=r"ConnectError.*Connection refused.*teacher\.endpoint\.base_url=http"):
         client_of(server, tries=2).complete([ask()])

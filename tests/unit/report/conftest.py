@@ -1,6 +1,7 @@
-"""Made-up run folders: a student that gets better at finding mugs."""
+"""Made-up run folders of a student that gets better at finding mugs."""
 
 import random
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,8 @@ from leap_exp.core.types import (
     Task,
     Trajectory,
 )
-from leap_exp.evaluate import assess
-from leap_exp.store import LineLog, write_document, write_records
-from leap_exp.store.codec import encode
+from leap_exp.runs import LineLog, write_document, write_records
+from leap_exp.stages.evaluate import assess
 
 KINDS = ("look_at_obj_in_light", "pick_and_place_simple", "pick_heat_then_place_in_recep")
 ADMISSIBLE = ("go to cabinet 1", "go to shelf 1", "open cabinet 1", "take mug 2 from cabinet 1", "look")
@@ -121,7 +121,7 @@ def write_round(folder: Path, index: int, success: float, generator: random.Rand
         for place, task in enumerate(panel)
     ]
     write_records(path / "evaluation.jsonl", evaluation, {})
-    result = encode(assess(evaluation))
+    result = asdict(assess(evaluation))
     return {"round": index, "split": "valid_unseen", "panel_hash": "5eed" * 16, **result}
 
 
@@ -152,7 +152,7 @@ def write_metrics(folder: Path, rounds: int, shift: float) -> None:
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Write a run folder with one success probability a round."""
+    """Return a function that writes a run folder, given the probability of success in each round."""
 
     def make(name="run", *, success=(0.3, 0.5, 0.7), seed=0, privilege="p50", shift=0.0) -> Path:
         folder = tmp_path / name

@@ -1,4 +1,4 @@
-"""Charts: values land where their axis says."""
+"""Charts: values are drawn where the axis says."""
 
 import itertools
 import re
@@ -18,7 +18,7 @@ def chart(lines, axis, labels=("BC", "1", "2")):
     return line_chart(lines, x_labels=labels, x_title="round", axis=axis, summary="A chart")
 
 
-def test_points_lie_between_the_grid_lines_of_their_values():
+def test_points_are_at_the_height_of_their_values():
     svg = chart([series(0.0, 0.5, 1.0)], fit_axis("success", [], percent=True))
     heights = [float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)"', svg)]
     grid = [float(y) for y in re.findall(r'class="grid".*?y1="([\d.]+)"', svg)]
@@ -34,7 +34,7 @@ def test_axes_have_a_readable_number_of_ticks(low, high):
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
 
 
-def test_fitted_axis_holds_intervals_and_equal_values():
+def test_fitted_axis_contains_intervals_and_equal_values():
     axis = fit_axis("nats", [series(-2.0, -1.0, spread=0.5)], percent=False)
     assert axis.low < -2.5
     assert axis.high == 0.0
@@ -42,7 +42,7 @@ def test_fitted_axis_holds_intervals_and_equal_values():
     assert flat.low < 3.0 < flat.high
 
 
-def test_names_at_the_lines_ends_do_not_overlap():
+def test_names_at_the_ends_of_lines_do_not_overlap():
     svg = chart([series(0.5, 0.5, name=f"p{n}") for n in range(5)], fit_axis("", [], percent=True))
     heights = sorted(float(y) for y in re.findall(r'class="name c0" x="[\d.]+" y="([\d.]+)"', svg))
     assert len(heights) == 5

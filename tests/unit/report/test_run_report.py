@@ -1,4 +1,4 @@
-"""The report of a run: what a reader finds on the page."""
+"""The report of a run: what the page shows."""
 
 import json
 import re
@@ -7,7 +7,6 @@ import pytest
 
 from leap_exp.core.errors import StoreError
 from leap_exp.report import viewer, write_report
-from leap_exp.report.__main__ import main
 from leap_exp.report.page import embed, numbers, p_value, percent, points
 
 
@@ -19,7 +18,7 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
-def test_report_says_what_was_run_and_how_it_went(make_run):
+def test_page_shows_settings_and_results(make_run):
     page = write_report(make_run()).read_text()
     text = text_of(page)
     for expected in ("LEAP on alfworld", "oracle", "p50", "smollm2_135m", "30 tasks of valid_unseen", "5eed5eed5eed"):
@@ -29,7 +28,7 @@ def test_report_says_what_was_run_and_how_it_went(make_run):
     assert "pick_heat_then_place_in_recep" in text
 
 
-def test_a_crashed_episode_is_shown_as_unscored(make_run):
+def test_a_failed_episode_is_shown_as_unscored(make_run):
     page = write_report(make_run()).read_text()
     row = re.search(r'<tr><th scope="row">1</th>.*?</tr>', page, re.DOTALL)[0]
     assert [cell.strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)][-2:] == ["29", "1"]
@@ -40,10 +39,10 @@ def test_evaluation_only_run_has_one_round_and_no_comparison(make_run):
     (folder / "round_000" / "student").rmdir()
     text = text_of(write_report(folder).read_text())
     assert "The policy solves" in text
-    assert "behaviour cloning it was" not in text
+    assert "behaviour cloning it solved" not in text
 
 
-def test_page_asks_nothing_of_the_network_and_escapes_what_it_shows(make_run):
+def test_page_needs_no_network_and_escapes_its_content(make_run):
     page = write_report(make_run()).read_text()
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
     assert not re.search(r"url\(|@import|fetch\(", page)
@@ -51,7 +50,7 @@ def test_page_asks_nothing_of_the_network_and_escapes_what_it_shows(make_run):
     assert embedded(page)["groups"][1]["items"][1]["steps"][1]["text"].startswith("You see a </script>")
 
 
-def test_viewer_data_holds_both_sides_of_a_correction(make_run):
+def test_viewer_data_has_the_decisions_of_student_and_teacher(make_run):
     data = embedded(write_report(make_run()).read_text())
     stages = [(group["label"], group["stage"]) for group in data["groups"]]
     later = [(label, stage) for label in ("1", "2") for stage in ("rollout", "evaluation")]
@@ -67,27 +66,30 @@ def test_viewer_data_holds_both_sides_of_a_correction(make_run):
     assert "teacher" not in failed["steps"][0]
 
 
-def test_large_runs_are_cut_evenly_and_say_so(make_run, monkeypatch):
+def test_large_runs_are_cut_evenly_and_report_the_total(make_run, monkeypatch):
     monkeypatch.setattr(viewer, "TRAJECTORIES", 24)
     groups = embedded(write_report(make_run()).read_text())["groups"]
     assert [len(group["items"]) for group in groups] == [4] * 6
     assert [group["total"] for group in groups] == [10, 30] * 3
 
 
-def test_command_line_prints_the_path_or_one_clear_error(make_run, tmp_path, monkeypatch, capsys):
+def test_a_folder_without_finished_rounds_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="holds no run with a finished round"):
+        write_report(tmp_path)
+
+
+def test_a_summary_of_another_version_is_refused(make_run):
     folder = make_run()
-    monkeypatch.setattr("sys.argv", ["report", str(folder)])
-    assert main() == 0
-    assert capsys.readouterr().out.strip() == str(folder / "report.html")
-    (tmp_path / "empty").mkdir()
-    monkeypatch.setattr("sys.argv", ["report", str(tmp_path / "empty")])
-    assert main() == 1
-    error = capsys.readouterr().err
-    assert "empty holds no run with a finished round" in error
-    assert error.count("\n") == 1
+    path = folder / "summary.json"
+    path.write_text(path.read_text().replace('"success_rate"', '"success"'))
+    with pytest.raises(StoreError, match=r"summary\.json lacks success_rate"):
+        write_report(folder)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(StoreError, match="schema version 2"):
+        write_report(folder)
 
 
-def test_broken_records_are_refused_by_name(make_run):
+def test_broken_records_are_refused_by_file_name(make_run):
     folder = make_run()
     path = folder / "round_001" / "evaluation.jsonl"
     path.write_text(path.read_text()[:-40])
@@ -101,7 +103,7 @@ def test_embedded_json_cannot_leave_its_script_element():
     assert json.loads(text) == {"a": "</script><!--\u2028&"}
 
 
-def test_numbers_are_written_for_readers():
+def test_number_formats():
     assert percent(0.5649) == "56.5 %"
     assert percent(None) == "\N{EN DASH}"
     assert points(-0.05) == "\N{MINUS SIGN}5.0"

@@ -1,4 +1,4 @@
-"""The report of a sweep: groups, comparisons, and the files that an experiment keeps."""
+"""The report of a sweep: groups, comparisons, and the files for an experiment's folder."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from leap_exp.report import write_report
-from leap_exp.store import write_document
+from leap_exp.runs import write_document
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_page_links_to_the_runs_and_shows_the_figures(ladder):
     ]
 
 
-def test_table_has_a_line_a_run_and_round(ladder):
+def test_table_has_one_row_per_run_and_round(ladder):
     write_report(ladder)
     with (ladder / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -61,7 +61,7 @@ def test_table_has_a_line_a_run_and_round(ladder):
     assert all(0 <= float(row["success_rate"]) <= 1 for row in rows)
 
 
-def test_what_makes_a_comparison_unfair_is_said(make_run, tmp_path):
+def test_page_warns_about_unfair_comparisons(make_run, tmp_path):
     make_run("sweep/a", success=(0.3, 0.5, 0.6), seed=0)
     make_run("sweep/b", success=(0.3, 0.5), seed=0)
     started = tmp_path / "sweep" / "c"
@@ -69,12 +69,21 @@ def test_what_makes_a_comparison_unfair_is_said(make_run, tmp_path):
     write_document(started / "provenance.json", {})
     page = write_report(tmp_path / "sweep").read_text()
     text = re.sub(r"\s+", " ", page)
-    assert "Left out, as no round is finished: c." in text
-    assert "runs of 2 to 3 rounds" in text
+    assert "Left out because no round is finished: c." in text
+    assert "the runs have 2 to 3 rounds" in text
     assert "several runs have the same seed" in text
 
 
-def test_seeds_alone_make_one_group(make_run, tmp_path):
+def test_a_run_of_an_older_version_joins_its_group(make_run, tmp_path):
+    for seed, setting in enumerate(("mistakes", "max_changed_steps")):
+        path = make_run(f"sweep/{seed}", success=(0.2, 0.8), seed=seed) / "config.yaml"
+        path.write_text(path.read_text().replace("  name: sft\n", f"  name: sft\n  {setting}: 3\n"))
+    write_report(tmp_path / "sweep")
+    (group,) = json.loads((tmp_path / "sweep" / "results.json").read_text())["groups"]
+    assert group["seeds"] == [0, 1]
+
+
+def test_runs_that_differ_in_the_seed_alone_form_one_group(make_run, tmp_path):
     for seed in range(3):
         make_run(f"sweep/{seed}", success=(0.2, 0.8), seed=seed)
     page = write_report(tmp_path / "sweep").read_text()

@@ -1,4 +1,4 @@
-"""The page in a real browser: the viewer steps, nothing is complained of, nothing is fetched."""
+"""The page in a real browser: the viewer works, and the console stays empty."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ for (const key of KEYS) {
 
 @pytest.fixture
 def browse(tmp_path):
-    """Open a page and return its document after scripts have run, with what the console said."""
+    """Return a function that opens a page and returns its document, after scripts have run, and the console's lines."""
 
     def open_page(path, fragment=""):
         command = [
@@ -43,12 +43,12 @@ def browse(tmp_path):
 
 
 def part(document: str, name: str) -> str:
-    """The text of the element with the id ``name`` (up to the next element that has an id)."""
+    """Return the text of the element with the id ``name``, up to the next element that has an id."""
     inner = re.search(rf'id="{name}"[^>]*>(.*?)(?= id="|</body>)', document, re.DOTALL)[1]
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>?", " ", inner))).strip()
 
 
-def test_viewer_opens_at_the_address_and_shows_both_sides(make_run, browse):
+def test_viewer_opens_the_step_in_the_address(make_run, browse):
     path = write_report(make_run())
     document, console = browse(path, "#round=2&stage=rollout&task=toy%2Ftrain%2F201&step=2")
     assert console == []
@@ -61,7 +61,7 @@ def test_viewer_opens_at_the_address_and_shows_both_sides(make_run, browse):
     assert part(document, "admissible").startswith("5 admissible actions")
 
 
-def test_arrow_keys_step_on_from_where_the_reader_clicked(make_run, browse):
+def test_arrow_keys_continue_from_the_clicked_trajectory(make_run, browse):
     path = write_report(make_run())
     page = path.read_text()
     keys = '["ArrowDown", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp", "ArrowUp", "ArrowRight"]'
@@ -72,7 +72,7 @@ def test_arrow_keys_step_on_from_where_the_reader_clicked(make_run, browse):
     assert part(document, "place") == "step 2 of 5"
 
 
-def test_sweep_page_opens_without_complaints(make_run, browse, tmp_path):
+def test_sweep_page_logs_no_errors(make_run, browse, tmp_path):
     for seed in range(2):
         make_run(f"sweep/{seed}", success=(0.2, 0.8), seed=seed)
     document, console = browse(write_report(tmp_path / "sweep"))

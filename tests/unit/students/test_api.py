@@ -4,20 +4,22 @@ import dataclasses
 
 import pytest
 
-from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.config.students import ApiStudentConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.types import Decision, DecisionFailure, Observation, Step, StopReason, View, views
-from leap_exp.rollout import rollout
-from tests.fault_server import REFUSED, TOO_LONG, answer, fault_server
-from tests.toy import DOORS, ToyEnvironment
-from tests.unit.records import task, trajectory
+from leap_exp.envs.alfworld.prompts import PROMPTS
+from leap_exp.llm import Endpoint
+from leap_exp.stages.rollout import rollout
+from leap_exp.students.config import ApiStudentConfig
+from tests.support.fault_server import REFUSED, TOO_LONG, answer, fault_server
+from tests.support.records import task, trajectory
+from tests.support.toy import DOORS, ToyEnvironment
 
 REPLY = answer("REASON: Mugs are often on desks.\nACTION: go to desk 1")
 
 
 class Household(ToyEnvironment):
     name = "alfworld"
+    prompts = PROMPTS
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +34,7 @@ def server():
 
 
 def student(server, *, context_length: int = 8192, max_tokens: int = 100, **settings: object):
-    endpoint = EndpointConfig(
-        base_url=server.url, model="m", tries=1, max_tokens=max_tokens, price_in=2.0, price_out=8.0
-    )
+    endpoint = Endpoint(base_url=server.url, model="m", tries=1, max_tokens=max_tokens, price_in=2.0, price_out=8.0)
     return ApiStudentConfig(endpoint=endpoint, context_length=context_length, **settings).build(Household())
 
 
@@ -144,15 +144,15 @@ def test_long_histories_lose_their_oldest_turns_and_that_is_counted(server):
     assert len(messages) < 2 * len(long.history)
     assert messages[-1]["content"].startswith("Place 12.")
     assert sum(len(message["content"]) for message in messages) / 4 < 600
-    used = short.account()
+    used = short.usage()
     assert used["shortened_prompts_count"] == 1
     assert used["replies_count"] == 2
     assert used["cost_dollars"] > 0
-    assert short.account() == {}
+    assert short.usage() == {}
 
 
 def test_the_cost_of_whole_episodes_is_foreseen(server):
-    said = student(server).forecast(Household().tasks("train")[:10], max_steps=3)
+    said = student(server).estimate(Household().tasks("train")[:10], max_steps=3)
     assert said.startswith("m at 127.0.0.1:")
     assert "30 requests, about " in said
     assert "at most 3,000 out, at most about $0.07" in said
@@ -160,7 +160,7 @@ def test_the_cost_of_whole_episodes_is_foreseen(server):
 
 
 def test_a_length_that_leaves_nothing_to_read_is_refused(server):
-    with pytest.raises(ConfigError, match=r"student\.context_length=150 is not valid; it must be at least 200"):
+    with pytest.raises(ConfigError, match=r"student\.context_length=150 is not valid: it must be at least 200"):
         student(server, context_length=150)
-    with pytest.raises(ConfigError, match=r"student\.context_length leaves for it; raise it"):
+    with pytest.raises(ConfigError, match=r"student\.context_length leaves for prompts; raise it"):
         student(server, context_length=200).act([dataclasses.replace(view_after())], seed=0)

@@ -10,31 +10,38 @@ import torch
 from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Briefing, Observation, PrivilegedFacts, View, views
-from leap_exp.prompts.briefed import BriefedCodec
-from leap_exp.students.hf import HfSettings, HfStudent, LoraSettings
+from leap_exp.envs.alfworld.prompts import PROMPTS
+from leap_exp.students.config import AdapterConfig, HfStudentConfig
+from leap_exp.students.hf import HfStudent
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
-from tests.unit.records import ACTIONS, correction, task, trajectory
-
-SETTINGS = HfSettings(
-    model="tiny",
-    environment="alfworld",
-    format="plain",
-    decoding="admissible",
-    revisits=None,
-    reasons=False,
-    list_actions=False,
-    condense=False,
-    remind=False,
-    context_length=2048,
-    max_new_tokens=12,
-    dtype=torch.float32,
-    device="cpu",
-    lora=LoraSettings(r=4, alpha=8, dropout=0.0, top_layers=None),
-)
+from leap_exp.tokens.briefed import BriefedCodec
+from tests.support.records import ACTIONS, correction, task, trajectory
+from tests.support.toy import ToyEnvironment
 
 
-def student(**changes: object) -> HfStudent:
-    return HfStudent(dataclasses.replace(SETTINGS, **changes), policy_id="tiny/0")
+class Household(ToyEnvironment):
+    name = "alfworld"
+    prompts = PROMPTS
+
+
+def student(*, max_repeats: int | None = None, **changes: object) -> HfStudent:
+    """Return a tiny student with plain prompts, restricted to the admissible actions unless changed."""
+    environment = Household()
+    environment.max_repeats = max_repeats or 0
+    settings = {
+        "model": "tiny",
+        "format": "plain",
+        "decoding": "admissible",
+        "avoid_repeats": max_repeats is not None,
+        "reasons": False,
+        "list_actions": False,
+        "context_length": 2048,
+        "max_new_tokens": 12,
+        "dtype": "float32",
+        "device": "cpu",
+        "lora": AdapterConfig(r=4, alpha=8, dropout=0.0),
+    }
+    return HfStudent(HfStudentConfig(**{**settings, **changes}), environment)
 
 
 def plain_logprob(agent: HfStudent, view: View, action: str) -> float:
@@ -46,7 +53,7 @@ def plain_logprob(agent: HfStudent, view: View, action: str) -> float:
     for index, token in enumerate(response):
         with torch.no_grad():
             logits = model(torch.tensor([[*prompt, *response[:index]]])).logits[0, -1]
-        if agent.settings.decoding == "admissible":
+        if agent.config.decoding == "admissible":
             allowed = {other[index] for other in others if other[:index] == response[:index]}
             forbidden = [token for token in range(len(logits)) if token not in allowed]
             logits[forbidden] = -torch.inf
@@ -76,10 +83,10 @@ def test_batched_choice_equals_one_by_one_greedy_decoding_along_whole_episodes()
         assert [decision.action for decision in decided] == [greedy_action(agent, view) for view in live]
 
 
-@pytest.mark.parametrize("revisits", [0, 1])
-def test_without_loops_no_action_is_taken_oftener_than_allowed_before_the_others_are_used_up(revisits):
-    agent = student(revisits=revisits)
-    often = [*ACTIONS] * (revisits + 1)
+@pytest.mark.parametrize("max_repeats", [0, 1])
+def test_without_loops_no_action_is_taken_oftener_than_allowed_before_the_others_are_used_up(max_repeats):
+    agent = student(max_repeats=max_repeats)
+    often = [*ACTIONS] * (max_repeats + 1)
     taken: list[str] = []
     for _ in range(len(often) + 1):
         steps = tuple(
@@ -190,7 +197,7 @@ FACTS = Briefing(disclosure=Disclosure.P100, facts=PrivilegedFacts(task_id="alfw
 NO_FACTS = Briefing(disclosure=Disclosure.NONE, facts=None)
 
 
-@pytest.mark.parametrize("changes", [{}, {"decoding": "free"}, {"format": "chat", "reasons": True}, {"revisits": 0}])
+@pytest.mark.parametrize("changes", [{}, {"decoding": "free"}, {"format": "chat", "reasons": True}, {"max_repeats": 0}])
 def test_advice_without_facts_is_what_the_student_does(changes):
     agent = student(**changes)
     seen = views(trajectory("look", "go to shelf 1", "look"))
@@ -224,10 +231,16 @@ def test_as_its_own_teacher_a_student_weighs_actions_in_the_prompt_with_the_fact
     assert told == pytest.approx(weighed(), abs=1e-4)
 
 
+def loaded(agent):
+    """Return the weights that ``agent`` acts with."""
+    agent._local.load_adapter(agent._adapters)
+    return agent._local.model
+
+
 def adapter(folder, *, seed):
-    """The folder of a random adapter of the tiny model."""
+    """Write a random adapter of the tiny model to ``folder``."""
     torch.manual_seed(seed)
-    model = student().trainable_model(row_tokens=1)
+    model = student().trainable_model()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -239,15 +252,15 @@ def test_an_averaged_student_has_the_mean_of_the_weights(tmp_path):
     base = student()
     first, second = (base.load(adapter(tmp_path / str(seed), seed=seed), policy_id=str(seed)) for seed in (1, 2))
     weights = [
-        {name: tensor.clone() for name, tensor in each._model.state_dict().items()} for each in (base, first, second)
+        {name: tensor.clone() for name, tensor in loaded(each).state_dict().items()} for each in (base, first, second)
     ]
     mean = base.averaged([first, second], [0.25, 0.75], policy_id="mean")
     again = base.averaged([mean, base], [0.5, 0.5], policy_id="half of it")
     assert mean.id == "mean"
-    for name, tensor in mean._model.state_dict().items():
+    for name, tensor in loaded(mean).state_dict().items():
         expected = 0.25 * weights[1][name] + 0.75 * weights[2][name]
         assert torch.allclose(tensor, expected, atol=1e-5)
-    for name, tensor in again._model.state_dict().items():
+    for name, tensor in loaded(again).state_dict().items():
         expected = 0.5 * weights[0][name] + 0.125 * weights[1][name] + 0.375 * weights[2][name]
         assert torch.allclose(tensor, expected, atol=1e-5)
 
@@ -261,11 +274,11 @@ def test_students_of_one_base_take_turns_in_memory_and_each_acts_as_itself(tmp_p
     assert turns[0::2] == [student().act([view], seed=0)[0] for view in seen]
     assert turns[1::2] == [alone.act([view], seed=0)[0] for view in seen]
     assert turns[0::2] != turns[1::2]
-    assert base._acting is trained._acting
+    assert base._local is trained._local
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ProviderError, match="nowhere: there is no such folder"):
+    with pytest.raises(ProviderError, match="nowhere does not exist"):
         resolve_weights(str(tmp_path / "nowhere"))
 
 

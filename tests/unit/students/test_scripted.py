@@ -59,7 +59,7 @@ def test_a_random_decision_does_not_depend_on_the_batch():
 
 
 def test_where_nothing_is_admissible_the_random_policy_says_so():
-    with pytest.raises(EnvError, match="admits no action"):
+    with pytest.raises(EnvError, match="lists no admissible action"):
         RandomPolicy().act([view("closed", actions=())], seed=0)
 
 

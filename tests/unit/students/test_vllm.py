@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from leap_exp.config.endpoints import EndpointConfig
-from leap_exp.config.students import LoraConfig, VllmStudentConfig
 from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Briefing, Correction, PrivilegedFacts, views
+from leap_exp.envs.alfworld.prompts import PROMPTS
+from leap_exp.llm import Endpoint
+from leap_exp.students.config import AdapterConfig, VllmStudentConfig
 from leap_exp.teachers.constrained import ConstrainedTeacher
-from leap_exp.teachers.self_privileged import SelfTeacher, Snapshot
-from tests.toy import ToyEnvironment
-from tests.unit.records import trajectory
-from tests.vllm_server import vllm_server
+from leap_exp.teachers.self_teacher import SelfTeacher, Snapshot
+from tests.support.records import trajectory
+from tests.support.toy import ToyEnvironment
+from tests.support.vllm_server import vllm_server
 
 ROOT = Path(__file__).parents[3]
 VIEWS = [views(trajectory("look", "go to desk 1", name=str(index)))[index % 2] for index in range(4)]
@@ -27,6 +28,7 @@ VIEWS = [views(trajectory("look", "go to desk 1", name=str(index)))[index % 2] f
 
 class Household(ToyEnvironment):
     name = "alfworld"
+    prompts = PROMPTS
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +49,15 @@ def config(url: str, **settings: object) -> VllmStudentConfig:
         "device": "cpu",
         "max_new_tokens": 12,
         "serve": False,
-        "lora": LoraConfig(r=4),
+        "lora": AdapterConfig(r=4),
         **settings,
     }
-    return VllmStudentConfig(endpoint=EndpointConfig(base_url=url, model="tiny"), **settings)
+    return VllmStudentConfig(endpoint=Endpoint(base_url=url, model="tiny"), **settings)
 
 
 def adapter(student, folder: Path, *, seed: int) -> Path:
     """An adapter that changes what the model says."""
-    model = student.trainable_model(row_tokens=10.0)
+    model = student.trainable_model()
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
@@ -72,7 +74,7 @@ def test_it_decides_as_the_same_student_in_this_process_with_every_adapter(serve
         if seed is not None:
             student = student.load(adapter(student, tmp_path / str(seed), seed=seed), policy_id=f"tiny/{seed}")
         decisions = student.act(VIEWS, seed=0)
-        assert decisions == student.in_process.act(VIEWS, seed=0)
+        assert decisions == student.local.act(VIEWS, seed=0)
         said.append(tuple(decisions))
     assert len(set(said)) == 3
     prompts = {tuple(body["prompt"]) for body in server.called("/v1/completions")}
@@ -101,14 +103,13 @@ def test_it_is_its_own_teacher_in_this_process(server, tmp_path, snapshot):
     of_server, of_process = (SelfTeacher(snapshot=snapshot, decay=0.5) for _ in range(2))
     for index in (0, 1):
         student = student.load(adapter(student, tmp_path / str(index), seed=index), policy_id=f"tiny/{index}")
-        of_server.follow(student, round_index=index)
-        of_process.follow(student.in_process, round_index=index)
+        of_server = of_server.for_student(student, round_index=index)
+        of_process = of_process.for_student(student.local, round_index=index)
     walks = [trajectory("look", "go to desk 1")]
     briefings = [Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="0", text="mug 1: on desk 1"))]
     assert of_server.correct(walks, briefings) == of_process.correct(walks, briefings)
     assert not server.called("/v1/completions")
-    constrained = ConstrainedTeacher(of_server, beta=1.0, by_student=True)
-    constrained.follow(student, round_index=0)
+    constrained = ConstrainedTeacher(of_server, beta=1.0, by_student=True).for_student(student, round_index=0)
     assert isinstance(constrained.correct(walks, briefings)[0], Correction)
 
 
@@ -116,7 +117,7 @@ def test_answers_are_cached_and_counted(server):
     student = config(server.url).build(Household())
     first = student.act(VIEWS, seed=0)
     asked = len(server.called("/v1/completions"))
-    assert student.account()["tokens_in_count"] == sum(len(student.codec.prompt_ids(view)) for view in VIEWS)
+    assert student.usage()["tokens_in_count"] == sum(len(student.codec.prompt_ids(view)) for view in VIEWS)
     assert config(server.url).build(Household()).act(VIEWS, seed=0) == first
     assert len(server.called("/v1/completions")) == asked == len(VIEWS)
 
@@ -148,10 +149,10 @@ def free_port() -> int:
 def test_where_no_server_answers_the_command_that_starts_one_is_shown(monkeypatch, tmp_path):
     url = f"http://127.0.0.1:{free_port()}/v1"
     command = r"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve tiny .*--enable-lora --max-lora-rank 8"
-    with pytest.raises(ProviderError, match=f"none is to be started from here; start one by hand: {command}"):
+    with pytest.raises(ProviderError, match=f"leap_exp may not start one there; start one by hand: {command}"):
         config(url).build(Household())
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProviderError, match=r"no command vllm to start one: pip install 'leap-exp\[vllm\]', or"):
+    with pytest.raises(ProviderError, match=r"the command vllm is not installed: pip install 'leap-exp\[vllm\]', or"):
         config(url, serve=True).build(Household())
 
 
@@ -161,7 +162,7 @@ def vllm_command(tmp_path, monkeypatch):
     command = tmp_path / "bin" / "vllm"
     command.parent.mkdir()
     command.write_text(
-        f'#!/bin/sh\nexec env PYTHONPATH="{ROOT}/src:{ROOT}" {sys.executable} -m tests.vllm_server "$@"\n'
+        f'#!/bin/sh\nexec env PYTHONPATH="{ROOT}/src:{ROOT}" {sys.executable} -m tests.support.vllm_server "$@"\n'
     )
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(command.parent), prepend=":")
@@ -208,5 +209,5 @@ def test_a_server_that_cannot_start_is_quoted(vllm_command):
 
 
 def test_a_choice_among_the_admissible_actions_is_refused():
-    with pytest.raises(ConfigError, match=r"student\.decoding=admissible is not possible with student=vllm"):
+    with pytest.raises(ConfigError, match=r"student\.decoding=admissible does not work with student=vllm"):
         dataclasses.replace(config("http://127.0.0.1:1/v1"), decoding="admissible")

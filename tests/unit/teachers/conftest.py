@@ -1,9 +1,9 @@
-"""A scripted server with clients of it, and trajectories to correct."""
+"""A scripted server, and a cache folder for each test."""
 
 import pytest
 
-from tests.fault_server import fault_server
-from tests.unit.llm.clients import KEY, KEY_VARIABLE
+from tests.support.clients import KEY, KEY_VARIABLE
+from tests.support.fault_server import fault_server
 
 
 @pytest.fixture(autouse=True)

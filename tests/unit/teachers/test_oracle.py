@@ -1,9 +1,10 @@
-"""The oracle teacher relabels every step under the briefing, in any environment that has an oracle."""
+"""The oracle teacher: it corrects every step as the briefing allows."""
 
 import pytest
 
 from leap_exp.core.errors import EnvError
 from leap_exp.core.privilege import Disclosure
+from leap_exp.core.protocols import Oracle
 from leap_exp.core.types import (
     Briefing,
     Correction,
@@ -22,8 +23,8 @@ BRIEFING = Briefing(disclosure=Disclosure.P50, facts=PrivilegedFacts(task_id="go
 OBSERVATION = Observation(text="A fork.", admissible_actions=("left", "right"))
 
 
-class ForkOracle:
-    """Always says left, and how it came to decide."""
+class ForkOracle(Oracle):
+    """Always goes left; the reason lists the arguments."""
 
     def decide(self, view, disclosure, *, seed, taken=None):
         if view.task.id == "broken":
@@ -57,7 +58,7 @@ def reasons(trajectory, *, seed=0, briefing=BRIEFING):
     return [decision.reason for decision in correction.decisions]
 
 
-def test_every_step_is_relabelled_on_the_students_own_history_and_changes_are_marked():
+def test_every_step_is_corrected_given_the_students_history_and_changes_are_marked():
     trajectory = walk("good", "right", "left", "jump")
     (correction,) = OracleTeacher(ForkEnvironment(), seed=0).correct([trajectory], [BRIEFING])
     assert isinstance(correction, Correction)
@@ -72,12 +73,12 @@ def test_every_step_is_relabelled_on_the_students_own_history_and_changes_are_ma
     assert correction.briefing is BRIEFING
 
 
-def test_the_briefings_disclosure_is_what_the_oracle_acts_under():
+def test_the_oracle_gets_the_disclosure_of_the_briefing():
     blind = Briefing(disclosure=Disclosure.NONE, facts=None)
     assert reasons(walk("good", "right"), briefing=blind)[0].startswith("none ")
 
 
-def test_wording_is_repeatable_and_varies_with_seed_and_policy():
+def test_reasons_are_reproducible_and_vary_with_seed_and_policy():
     first = walk("good", "right")
     assert reasons(first) == reasons(first)
     assert reasons(first) != reasons(first, seed=1)
@@ -85,7 +86,7 @@ def test_wording_is_repeatable_and_varies_with_seed_and_policy():
 
 
 @pytest.mark.parametrize(("task_id", "message"), [("broken", "ZeroDivisionError: no way"), ("lost", "lost is gone")])
-def test_a_trajectory_that_cannot_be_corrected_costs_no_other_its_correction(task_id, message):
+def test_an_error_of_the_oracle_fails_only_its_own_trajectory(task_id, message):
     bad, good = walk(task_id, "right"), walk("good", "right")
     results = OracleTeacher(ForkEnvironment(), seed=0).correct([bad, good], [BRIEFING, BRIEFING])
     assert isinstance(results[0], CorrectionFailure)

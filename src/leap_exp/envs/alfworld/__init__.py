@@ -1,4 +1,4 @@
-"""ALFWorld: household tasks as text games, on a fast engine of our own or on the original TextWorld engine."""
+"""ALFWorld: household tasks as text games."""
 
 from leap_exp.envs.alfworld.environment import AlfworldEnvironment
 

@@ -1,81 +1,52 @@
-"""ALFWorld as an environment: its tasks, their episodes, and what is known about them at training time."""
+"""The ALFWorld environment: its tasks, episodes, privileged facts and scripted experts."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.protocols import Oracle
+from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition
-from leap_exp.envs.alfworld.engine import FastPlay, Play
-from leap_exp.envs.alfworld.game import Game, read_game, read_summary
-from leap_exp.envs.alfworld.goal import TASK_TYPES
+from leap_exp.envs.alfworld.config import AlfworldConfig
+from leap_exp.envs.alfworld.engine import Play
+from leap_exp.envs.alfworld.engine.fast import FastPlay
+from leap_exp.envs.alfworld.engine.game import Game, read_game, read_summary
 from leap_exp.envs.alfworld.library import open_library
+from leap_exp.envs.alfworld.prompts import PROMPTS
+from leap_exp.envs.alfworld.teaching.facts import privileged_facts
+from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
 from leap_exp.envs.selection import index_range
 
-ENGINES = ("fast", "textworld")
 _ID_PREFIX = "alfworld/"
 _GAMES_IN_MEMORY = 128
 
 
-class AlfworldEnvironment:
-    """Household tasks in a text world, on either engine.
-
-    Args:
-        engine: "fast", or "textworld" for the original (the extra ``alfworld``).
-        games: "builtin", "official", or the path of a folder with a subfolder of game files for each split.
-        household: The size of built-in households, "small" or "full".
-        builtin_seed: The seed of built-in games.
-        builtin_counts: How many built-in games a split has, where it is not the usual number.
-        task_types: The task types to keep; none for all.
-        select: The games of a split to keep, after the choice of task types: an index range such as "0:50", or ids
-            with commas between (with or without the leading "alfworld/"); empty for all.
-
-    Raises:
-        ConfigError: A value is unknown.
-    """
+class AlfworldEnvironment(Environment):
+    """Household tasks in a text world."""
 
     name = "alfworld"
-    revisits = 0
+    max_repeats = 0
+    prompts = PROMPTS
 
-    def __init__(
-        self,
-        *,
-        engine: str = "fast",
-        games: str = "builtin",
-        household: str = "small",
-        builtin_seed: int = 0,
-        builtin_counts: Mapping[str, int] | None = None,
-        task_types: Sequence[str] = (),
-        select: str = "",
-    ) -> None:
-        if engine not in ENGINES:
-            raise ConfigError(f"Unknown engine {engine!r}: choose one of {', '.join(ENGINES)}.")
-        for task_type in task_types:
-            if task_type not in TASK_TYPES:
-                raise ConfigError(f"Unknown task type {task_type!r}: choose from {', '.join(TASK_TYPES)}.")
-        self._engine = engine
-        self._task_types = tuple(task_types)
-        self._select = select
-        self._library = open_library(games, household=household, seed=builtin_seed, counts=builtin_counts)
+    def __init__(self, config: AlfworldConfig) -> None:
+        self._config = config
+        self._library = open_library(config)
         self._tasks = lru_cache(self._read_tasks)
         self._game = lru_cache(_GAMES_IN_MEMORY)(self._read_game)
         self._oracle = lru_cache(_GAMES_IN_MEMORY)(self._make_oracle)
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """The chosen tasks of ``split``, sorted by id.
+        """Return the selected tasks of ``split``, sorted by id. ``task_types`` is applied before ``select``.
 
         Raises:
-            ConfigError: There is no such split, or the choice leaves no task.
-            DataError: The games are not there, or one cannot be read.
+            ConfigError: There is no such split, or no task is selected.
+            DataError: The games are missing, or one cannot be read.
         """
         return self._tasks(split)
 
     @contextmanager
-    def open(self, task: Task, *, seed: int) -> Iterator[AlfworldEpisode]:  # noqa: ARG002 - nothing here is random
-        """Start the game of ``task``; every episode of a game starts in the same state."""
+    def open(self, task: Task, *, seed: int) -> Iterator["AlfworldEpisode"]:  # noqa: ARG002 - nothing is random
+        """Start an episode; all episodes of a game start in the same state."""
         play = self._start(task)
         try:
             yield AlfworldEpisode(play)
@@ -83,33 +54,29 @@ class AlfworldEnvironment:
             play.close()
 
     def privileged(self, task: Task) -> PrivilegedFacts:
-        """Where the task's objects are, and a shortest sequence of commands."""
-        from leap_exp.envs.alfworld.facts import privileged_facts
-
+        """Return where the objects of ``task`` are, and a shortest sequence of commands."""
         return privileged_facts(task.id, self._game(task.id))
 
     def oracle(self, task: Task) -> Oracle:
-        """The scripted expert for ``task``."""
+        """Return the scripted expert for ``task``."""
         return self._oracle(task.id)
 
     def _start(self, task: Task) -> Play:
-        if self._engine == "fast":
+        if self._config.engine == "fast":
             return FastPlay(self._game(task.id))
-        from leap_exp.envs.alfworld.textworld_engine import TextWorldPlay
+        from leap_exp.envs.alfworld.engine.textworld import TextWorldPlay
 
         return TextWorldPlay(self._text(task.id))
 
     def _text(self, task_id: str) -> str:
         if not task_id.startswith(_ID_PREFIX):
-            raise DataError(f"The task {task_id!r} is none of ALFWorld's, whose ids start with {_ID_PREFIX!r}.")
+            raise DataError(f"The task {task_id!r} does not belong to ALFWorld, whose ids start with {_ID_PREFIX!r}.")
         return self._library.text(task_id.removeprefix(_ID_PREFIX))
 
     def _read_game(self, task_id: str) -> Game:
         return read_game(self._text(task_id), game_id=task_id)
 
     def _make_oracle(self, task_id: str) -> Oracle:
-        from leap_exp.envs.alfworld.oracle import AlfworldOracle
-
         return AlfworldOracle(self._game(task_id))
 
     def _read_tasks(self, split: str) -> Sequence[Task]:
@@ -117,17 +84,18 @@ class AlfworldEnvironment:
         if split not in splits:
             raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(splits)}.")
         ids = [_ID_PREFIX + game_id for game_id in self._library.ids(split)]
-        # Games are read only where needed: a task type shows in the file alone, a selection in the id.
-        wanted = ids if self._task_types else self._selected(ids)
-        tasks = [self._task(task_id, split) for task_id in wanted]
-        if self._task_types:
-            tasks = [task for task in tasks if task.kind in self._task_types]
-            wanted = self._selected([task.id for task in tasks])
-            tasks = [task for task in tasks if task.id in wanted]
+        # Read only the games that are needed: a selection needs ids alone, task types need the files.
+        task_types = self._config.task_types
+        selected = ids if task_types else self._selected(ids)
+        tasks = [self._task(task_id, split) for task_id in selected]
+        if task_types:
+            tasks = [task for task in tasks if task.kind in task_types]
+            selected = self._selected([task.id for task in tasks])
+            tasks = [task for task in tasks if task.id in selected]
         if not tasks:
             raise ConfigError(
-                f"No game of the split {split!r} ({len(ids)} games) is left by select={self._select!r} and "
-                f"task_types={list(self._task_types)}: widen one of them."
+                f"env.select={self._config.select!r} and env.task_types={list(task_types)} leave none of the "
+                f"{len(ids)} games of the split {split!r}: change one of them."
             )
         return tuple(tasks)
 
@@ -136,42 +104,44 @@ class AlfworldEnvironment:
         return Task(id=task_id, split=split, instruction=instruction, kind=task_type)
 
     def _selected(self, ids: Sequence[str]) -> Sequence[str]:
-        """Those of ``ids`` that the selection keeps."""
-        if not self._select:
+        """Return those of ``ids`` that ``select`` keeps."""
+        select = self._config.select
+        if not select:
             return ids
-        if span := index_range(self._select):
+        if span := index_range(select):
             return ids[span]
-        wanted = {_ID_PREFIX + name.strip().removeprefix(_ID_PREFIX) for name in self._select.split(",")}
+        named = {_ID_PREFIX + name.strip().removeprefix(_ID_PREFIX) for name in select.split(",")}
         known = {_ID_PREFIX + game_id for split in self._library.splits for game_id in self._library.ids(split)}
-        if unknown := sorted(wanted - known):
+        if unknown := sorted(named - known):
             raise ConfigError(
-                f"select names {unknown[0]!r}, which is no game: give ids such as {min(known)!r}, or a range as 0:50."
+                f"env.select contains {unknown[0]!r}, which is not a game: give ids such as {min(known)!r}, or a range "
+                f"such as 0:50."
             )
-        return [task_id for task_id in ids if task_id in wanted]
+        return [task_id for task_id in ids if task_id in named]
 
 
-class AlfworldEpisode:
-    """A live game. It is over once it is won; the score is 1 if it is won and 0 otherwise."""
+class AlfworldEpisode(Episode):
+    """A running game. It ends when it is won; the score is then 1, before that 0."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
 
     @property
     def observation(self) -> Observation:
-        """The game's answer to the last command, in the reference's words, and the admissible commands."""
+        """The game's answer to the last command, and the admissible commands."""
         return Observation(text=self._play.text, admissible_actions=self._play.admissible)
 
     def step(self, action: str) -> Transition:
-        """Give the command ``action``; one that is not admissible is answered "Nothing happens.".
+        """Execute ``action``; the answer to an inadmissible action is "Nothing happens.".
 
         Raises:
             EnvError: The game is over.
         """
         if self._play.done:
-            raise EnvError(f"The game is over: {action!r} comes after its end.")
+            raise EnvError(f"Cannot execute {action!r}: the game is over.")
         self._play.step(action)
         return Transition(observation=self.observation, reward=self._play.reward, done=self._play.done)
 
     def score(self) -> float:
-        """1.0 if the game is won, 0.0 otherwise."""
+        """Return 1.0 if the game is won, 0.0 otherwise."""
         return float(self._play.won)

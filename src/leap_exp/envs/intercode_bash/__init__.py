@@ -1,4 +1,4 @@
-"""InterCode-Bash: requests in words, answered by shell commands in a throw-away machine."""
+"""InterCode-Bash: queries in natural language, answered with shell commands in a sandbox."""
 
 from leap_exp.envs.intercode_bash.environment import InterCodeBashEnvironment
 

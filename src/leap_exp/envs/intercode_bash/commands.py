@@ -1,138 +1,120 @@
-"""Running a program of this machine, with all that it starts, under limits."""
+"""What InterCode-Bash adds to ``leap check``, ``leap bench`` and ``leap data``."""
 
-from __future__ import annotations
-
-import os
-import select
-import subprocess
+import json
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from leap_exp.envs.intercode_bash.sandbox import Excess, Limits, Outcome
+import typer
 
-_CHUNK = 1 << 16
-_LOOK_EVERY_SECONDS = 0.01
-_ELDEST = 6
-"""Processes of a command, the oldest first, among which is the first one of its namespace."""
-_ENDING_SECONDS = 10.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+from leap_exp.core.errors import ConfigError
+from leap_exp.envs.datasets import Dataset
+from leap_exp.envs.intercode_bash.engine import open_engine
+from leap_exp.envs.intercode_bash.engine.bases import RootfsData
+from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.engine.differences import REASONS
+from leap_exp.envs.intercode_bash.engine.install import IntercodeData
+from leap_exp.envs.intercode_bash.engine.queries import read_official
+from leap_exp.envs.intercode_bash.engine.replay import UNEXPLAINED, ReplayedAction, replay
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxKind
+from leap_exp.envs.intercode_bash.engine.stress import MakeEngine, find_orphans, measure
+
+DATASETS: Mapping[str, Dataset] = {"intercode": IntercodeData(), "intercode_rootfs": RootfsData()}
+
+_REPORT_EVERY = 50
 
 
-def capture(command: Sequence[str], *, limits: Limits, descriptors: Sequence[int] = ()) -> Outcome:
-    """Run ``command`` with both outputs on one pipe, and kill it once it uses more than ``limits`` allow.
+def check(
+    runs: Annotated[Path | None, typer.Option(help="Replay the logged runs in this folder.")] = None,
+    orphans: Annotated[
+        int | None,
+        typer.Option(help="Open N sandboxes in processes that are killed, and list what is left.", metavar="N"),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder of queries and file systems. Default: the parent of --runs.")
+    ] = None,
+    base: Annotated[BaseKind, typer.Option(help="Programs in the sandboxes.")] = BaseKind.HOST,
+    sandbox: Annotated[
+        SandboxKind, typer.Option(help="What makes the sandboxes of --orphans.")
+    ] = SandboxKind.BUBBLEWRAP,
+    seed: Annotated[int, typer.Option(help="Seed of the moments at which processes are killed.")] = 0,
+    pace: Annotated[float, typer.Option(help="Seconds to wait before each logged action, as for a model.")] = 0.0,
+) -> int:
+    """Compare shell and reward with logged runs of the original, or look for orphans of killed processes."""
+    if (runs is None) == (orphans is None):
+        raise ConfigError("Give either --runs or --orphans.")
+    if runs is not None:
+        return _check_runs(runs, source or runs.resolve().parent, base, pace)
+    make_engine = partial(open_engine, sandbox, base=base, limits=Limits())
+    return _check_orphans(make_engine, orphans or 0, sandbox, seed)
 
-    The number of processes and the memory of all together are looked at every hundredth of a second, which needs no
-    rights, unlike control groups, and costs nothing for the many commands that end before the first look.
 
-    Args:
-        command: Program and arguments; killing the program must end all that it started.
-        limits: What it may use.
-        descriptors: Open files that the program gets to see under the same numbers.
-    """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=tuple(descriptors),
+def _check_runs(runs: Path, source: Path, base: BaseKind, pace: float) -> int:
+    collection = read_official(source)
+    # The original's containers have no limits except for time, and keep background processes.
+    engine = BubblewrapEngine(base=base, limits=Limits(), resident=True)
+    actions: list[ReplayedAction] = []
+    for action in replay(runs, collection, engine, pace_seconds=pace):
+        actions.append(action)
+        if not action.same:
+            print(action, flush=True)
+    differing = [action for action in actions if not action.same]
+    unexplained = sum(action.reason is None for action in differing)
+    for reason, count in Counter(action.reason or UNEXPLAINED for action in differing).most_common():
+        print(f"{count} actions differ: {reason}")
+    for reason, text in REASONS.items():
+        print(f"{reason}: {text}")
+    counts = {
+        "equal outputs": sum(action.same_output for action in actions),
+        "up to the order of lines": sum(action.same_lines for action in actions),
+        "up to times, archives, host names and nan too": sum(action.same_normalised for action in actions),
+        "equal rewards": sum(action.same_reward for action in actions),
+        "both equal": len(actions) - len(differing),
+        "explained": len(differing) - unexplained,
+        "unexplained": unexplained,
+    }
+    print(
+        f"{len(actions)} actions",
+        *(f"{name}: {count} ({count / len(actions):.1%})" for name, count in counts.items()),
+        sep=", ",
     )
-    try:
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        output, excess = _read(process, process.stdout.fileno(), limits)
-    finally:
-        eldest = list(islice(family(process.pid), _ELDEST)) if process.poll() is None else []
-        process.kill()
-        code = process.wait()
-        _await_end(eldest)
-        if process.stdout is not None:
-            process.stdout.close()
-    return Outcome(output=output, exit_code=None if excess else code, excess=excess)
+    return int(bool(differing))
 
 
-def _await_end(members: Sequence[int]) -> None:
-    """Wait until processes that are being killed have ended.
+def _check_orphans(make_engine: MakeEngine, episodes: int, sandbox: SandboxKind, seed: int) -> int:
+    started = time.monotonic()
+    shown = 0
 
-    The first process of a namespace does so after all others in it: thousands of a fork bomb, which take the kernel a
-    while and leave no room for the next command's until then.
-    """
-    deadline = time.monotonic() + _ENDING_SECONDS
-    for member in members:
-        while _is_running(member) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_SECONDS / 10)
+    def show_progress(stage: str, done: int, total: int) -> None:
+        nonlocal shown
+        if done >= shown + _REPORT_EVERY:
+            shown = done
+            print(f"{done}/{total} {stage}", flush=True)
 
-
-def _is_running(pid: int) -> bool:
-    """Whether the process has not ended; one that nobody has asked for its exit code has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    except OSError:
-        return False
-
-
-def _read(process: subprocess.Popen[bytes], descriptor: int, limits: Limits) -> tuple[bytes, Excess | None]:
-    """What the process writes until it ends, or until it has used too much of something."""
-    deadline = time.monotonic() + limits.seconds
-    next_look = time.monotonic() + _LOOK_EVERY_SECONDS
-    output = bytearray()
-    # Waiting for the process with a time-out would sleep in ever longer naps.
-    process_descriptor = os.pidfd_open(process.pid)
-    waiting_for = select.poll()
-    waiting_for.register(descriptor, select.POLLIN)
-    waiting_for.register(process_descriptor, select.POLLIN)
-    waiting = {descriptor, process_descriptor}
-    try:
-        while waiting:
-            now = time.monotonic()
-            if now >= deadline:
-                return bytes(output), Excess.TIME
-            if now >= next_look:
-                if excess := _excess(process.pid, limits):
-                    return bytes(output), excess
-                next_look = time.monotonic() + _LOOK_EVERY_SECONDS
-            ready = {number for number, _ in waiting_for.poll(1000 * max(0.0, min(deadline, next_look) - now))}
-            if descriptor in ready:
-                part = os.read(descriptor, _CHUNK)
-                output += part
-                ready -= {descriptor} if part else set()
-            for number in ready:
-                waiting_for.unregister(number)
-            waiting -= ready
-            if len(output) > limits.output_bytes:
-                return bytes(output[: limits.output_bytes]), Excess.OUTPUT
-    finally:
-        os.close(process_descriptor)
-    return bytes(output), None
+    report = find_orphans(make_engine, episodes=episodes, seed=seed, on_progress=show_progress)
+    for kind, lines in report.orphans.items():
+        for line in lines:
+            print(f"{kind}: {line}")
+    counts = {kind: len(lines) for kind, lines in report.orphans.items()}
+    print(
+        f"{report.episodes} episodes in {report.processes} processes, {report.killed} of them killed; left:",
+        ", ".join(f"{count} {kind}" for kind, count in counts.items()),
+    )
+    figures = {"episodes": report.episodes, "commands": report.commands, "killed": report.killed, "left": counts}
+    print(json.dumps({"sandbox": sandbox, **figures, "seconds": round(time.monotonic() - started, 1)}))
+    return int(any(counts.values()))
 
 
-def _excess(pid: int, limits: Limits) -> Excess | None:
-    """What the process ``pid`` and its descendants use too much of, if anything."""
-    pages = 0
-    for count, member in enumerate(family(pid), start=1):
-        if count > limits.processes:
-            return Excess.PROCESSES
-        pages += _resident_pages(member)
-    return Excess.MEMORY if pages * _PAGE > limits.memory_mib << 20 else None
-
-
-def family(pid: int) -> Iterator[int]:
-    """The process and its descendants; those that end meanwhile may be missing."""
-    waiting = [pid]
-    while waiting:
-        member = waiting.pop()
-        yield member
-        try:
-            children = Path(f"/proc/{member}/task/{member}/children").read_bytes()
-            waiting += [int(child) for child in children.split()]
-        except OSError:
-            continue
-
-
-def _resident_pages(pid: int) -> int:
-    """Pages in memory that are the process's own."""
-    try:
-        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_bytes().split())
-    except (OSError, ValueError):
-        return 0
-    return resident - shared
+def bench(
+    episodes: Annotated[int, typer.Option(help="How many sandboxes to open.")] = 320,
+    at_a_time: Annotated[int, typer.Option(help="How many of them are open at once.")] = 32,
+    sandbox: Annotated[SandboxKind, typer.Option(help="What makes the sandboxes.")] = SandboxKind.BUBBLEWRAP,
+    base: Annotated[BaseKind, typer.Option(help="Programs in the sandboxes.")] = BaseKind.HOST,
+) -> dict[str, object]:
+    """Time opening sandboxes, and commands in them."""
+    engine = open_engine(sandbox, base=base, limits=Limits())
+    figures = measure(engine, episodes=episodes, at_a_time=at_a_time)
+    return {"benchmark": "intercode_bash", "sandbox": engine.name, "base": base, **figures}

@@ -1,6 +1,4 @@
-"""InterCode-Bash as an environment: requests as tasks, sandboxes as episodes."""
-
-from __future__ import annotations
+"""InterCode-Bash as an environment: queries are tasks, sandboxes are episodes."""
 
 import hashlib
 import re
@@ -10,151 +8,126 @@ from functools import cached_property
 from pathlib import Path
 
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.core.protocols import Oracle
+from leap_exp.core.protocols import Environment, Oracle
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate
-from leap_exp.envs.intercode_bash.engines import open_engine
-from leap_exp.envs.intercode_bash.episode import BashEpisode
-from leap_exp.envs.intercode_bash.facts import privileged_facts
-from leap_exp.envs.intercode_bash.official import official_folder, read_official
-from leap_exp.envs.intercode_bash.oracle import BashOracle
-from leap_exp.envs.intercode_bash.requests import SPLITS, Collection, Request
-from leap_exp.envs.intercode_bash.reward import Gold, run_gold
-from leap_exp.envs.intercode_bash.sandbox import Limits, SandboxEngine
-from leap_exp.envs.intercode_bash.shell import Quoting
+from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
+from leap_exp.envs.intercode_bash.engine import open_engine
+from leap_exp.envs.intercode_bash.engine.episode import BashEpisode
+from leap_exp.envs.intercode_bash.engine.queries import SPLITS, Collection, Query, official_folder, read_official
+from leap_exp.envs.intercode_bash.engine.reward import GoldResult, run_gold
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxEngine, SandboxKind
+from leap_exp.envs.intercode_bash.engine.shell import Quoting
+from leap_exp.envs.intercode_bash.prompts import PROMPTS
+from leap_exp.envs.intercode_bash.teaching.oracle import BashOracle, privileged_facts
 from leap_exp.envs.selection import index_range
 
 BUILTIN, OFFICIAL = "builtin", "official"
 _ID = re.compile(r"intercode_bash/(\S+)-([0-9a-f]{8})")
 
 
-class InterCodeBashEnvironment:
-    """Shell commands that do what a request asks for, in the original's way.
-
-    Args:
-        tasks: "builtin", "official" (installed), or a folder of the authors' form.
-        sandbox: "bubblewrap", "docker", or "auto" for whichever there is.
-        base: What bubblewrap's sandboxes have beneath the file tree: "host" or "rootfs".
-        quoting: "original" or "exact".
-        builtin_seed: Seed of the built-in requests and trees.
-        select: The requests of a split to keep, an index range such as "0:50"; empty for all.
-        seconds: Wall-clock time that a command may take.
-        shown_characters: How much of an output is shown.
-
-    Raises:
-        ConfigError: A value is unknown.
-    """
+class InterCodeBashEnvironment(Environment):
+    """Queries answered with shell commands, as in the original."""
 
     name = "intercode_bash"
-    revisits = 0
+    max_repeats = 0
+    prompts = PROMPTS
 
-    def __init__(
-        self,
-        *,
-        tasks: str = BUILTIN,
-        sandbox: str = "auto",
-        base: str = "host",
-        quoting: str = Quoting.ORIGINAL,
-        builtin_seed: int = 0,
-        select: str = "",
-        seconds: float = 10.0,
-        shown_characters: int = 2000,
-    ) -> None:
-        if quoting not in [*Quoting]:
-            raise ConfigError(f"Unknown quoting {quoting!r}: choose one of {', '.join(Quoting)}.")
-        self._source, self._builtin_seed = tasks, builtin_seed
-        self._sandbox, self._base = sandbox, base
-        self._quoting = Quoting(quoting)
-        kept = index_range(select or ":")
-        if kept is None:
-            raise ConfigError(f"select={select!r} is no range of requests: give one such as 0:50.")
-        self._select, self._kept = select, kept
-        self._limits = Limits(seconds=seconds)
-        self._shown_characters = shown_characters
-        self._golds: dict[str, Gold] = {}
+    def __init__(self, config: InterCodeBashConfig) -> None:
+        self._config = config
+        self._quoting = Quoting(config.quoting)
+        self._gold_results: dict[str, GoldResult] = {}
 
     @cached_property
     def engine(self) -> SandboxEngine:
-        """What makes the sandboxes.
+        """The engine that makes the sandboxes.
 
         Raises:
-            EnvError: There is none.
+            DataError: The base is not installed.
+            EnvError: The engine does not work on this machine.
         """
-        return open_engine(self._sandbox, base=self._base, limits=self._limits)
+        config = self._config
+        limits = Limits(seconds=config.command_seconds)
+        return open_engine(SandboxKind(config.sandbox), base=BaseKind(config.base), limits=limits)
 
     @cached_property
     def _collection(self) -> Collection:
-        if self._source == BUILTIN:
-            return generate(self._builtin_seed)
-        return read_official(official_folder() if self._source == OFFICIAL else Path(self._source))
+        source = self._config.tasks
+        if source == BUILTIN:
+            return generate(self._config.builtin_seed)
+        return read_official(official_folder() if source == OFFICIAL else Path(source))
 
     @cached_property
-    def _requests(self) -> dict[str, Request]:
-        return {request.id: request for request in self._collection.requests}
+    def _queries(self) -> dict[str, Query]:
+        return {query.id: query for query in self._collection.queries}
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """The requests of ``split``, in the collection's order.
+        """Return the queries of ``split`` as tasks, in the collection's order.
 
         Raises:
-            ConfigError: There is no such split, or the selection leaves nothing of it.
+            ConfigError: There is no such split, or ``env.select`` keeps none of its queries.
         """
         if split not in SPLITS:
             raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(SPLITS)}.")
-        requests = [request for request in self._collection.requests if request.split == split]
-        if not requests[self._kept]:
+        queries = [query for query in self._collection.queries if query.split == split]
+        selected = queries[index_range(self._config.select) or slice(None)]
+        if not selected:
             raise ConfigError(
-                f"No request of the split {split!r} ({len(requests)}) is left by select={self._select!r}."
+                f"env.select={self._config.select} keeps none of the {len(queries)} queries of the split {split!r}."
             )
-        return [self._task(request) for request in requests[self._kept]]
+        return [self._task(query) for query in selected]
 
     @contextmanager
-    def open(self, task: Task, *, seed: int) -> Iterator[BashEpisode]:  # noqa: ARG002 - nothing is drawn
-        """A fresh sandbox for the request of ``task``."""
-        request = self._request(task)
-        with self.engine.open(self._collection.trees[request.tree]) as sandbox:
+    def open(self, task: Task, *, seed: int) -> Iterator[BashEpisode]:  # noqa: ARG002 - nothing is random
+        """Start an episode in a new sandbox."""
+        query = self._query(task)
+        with self.engine.open(self._collection.trees[query.tree]) as sandbox:
             yield BashEpisode(
                 sandbox,
-                request.query,
-                lambda: self._gold(request),
+                query.text,
+                lambda: self._gold_result(query),
                 quoting=self._quoting,
-                shown_characters=self._shown_characters,
+                shown_characters=self._config.shown_characters,
             )
 
     def privileged(self, task: Task) -> PrivilegedFacts:
-        """The gold command and its output."""
-        request = self._request(task)
-        return privileged_facts(task.id, request, self._gold(request).output or "")
+        """Return the gold command and its output."""
+        query = self._query(task)
+        return privileged_facts(task.id, query, self._gold_result(query).output or "")
 
     def oracle(self, task: Task) -> Oracle:
-        """The scripted expert for ``task``."""
-        request = self._request(task)
-        return BashOracle(request, self._gold(request).output or "")
+        """Return the scripted expert for ``task``."""
+        query = self._query(task)
+        return BashOracle(query, self._gold_result(query).output or "")
 
-    def _gold(self, request: Request) -> Gold:
-        """What the gold command leaves, found out once."""
-        if request.id not in self._golds:
-            with self.engine.open(self._collection.trees[request.tree]) as sandbox:
-                self._golds[request.id] = run_gold(sandbox, request.gold, self._quoting)
-        return self._golds[request.id]
+    def _gold_result(self, query: Query) -> GoldResult:
+        """Run the gold command, once per query."""
+        if query.id not in self._gold_results:
+            with self.engine.open(self._collection.trees[query.tree]) as sandbox:
+                self._gold_results[query.id] = run_gold(sandbox, query.gold, self._quoting)
+        return self._gold_results[query.id]
 
-    def _task(self, request: Request) -> Task:
-        """The id ends with a digest of all that the reward depends on, so that a panel's hash covers it."""
+    def _task(self, query: Query) -> Task:
+        """Return the task; its id ends with a digest of everything that the reward depends on."""
         return Task(
-            id=f"intercode_bash/{request.id}-{self._digest(request)}",
-            split=request.split,
-            instruction=request.query,
-            kind=request.kind,
+            id=f"intercode_bash/{query.id}-{self._digest(query)}",
+            split=query.split,
+            instruction=query.text,
+            kind=query.kind,
         )
 
-    def _digest(self, request: Request) -> str:
-        contents = [request.query, request.gold, self._collection.trees[request.tree].digest]
+    def _digest(self, query: Query) -> str:
+        contents = [query.text, query.gold, self._collection.trees[query.tree].digest]
         return hashlib.sha256(repr(contents).encode()).hexdigest()[:8]
 
-    def _request(self, task: Task) -> Request:
+    def _query(self, task: Task) -> Query:
         found = _ID.fullmatch(task.id)
-        request = self._requests.get(found[1]) if found else None
-        if not found or request is None:
-            raise DataError(f"The task {task.id!r} is none of these requests ({self._source}).")
-        if found[2] != self._digest(request):
-            raise DataError(f"The task {task.id!r} is of other requests than these ({self._source}).")
-        return request
+        query = self._queries.get(found[1]) if found else None
+        if not found or query is None:
+            raise DataError(f"There is no task {task.id!r} in env.tasks={self._config.tasks}.")
+        if found[2] != self._digest(query):
+            raise DataError(
+                f"The task {task.id!r} differs from the one in env.tasks={self._config.tasks}: it was made with other "
+                "queries, gold commands or file trees."
+            )
+        return query

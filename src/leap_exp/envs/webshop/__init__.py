@@ -1,4 +1,4 @@
-"""WebShop without Java: the original's text mode, exact, on catalogues of any size."""
+"""WebShop without Java: the text mode of the original, reproduced exactly, for catalogues of any size."""
 
 from leap_exp.envs.webshop.environment import WebShopEnvironment
 

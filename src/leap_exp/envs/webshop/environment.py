@@ -1,4 +1,4 @@
-"""WebShop as an environment: its goals as tasks, their sessions, and what is known about them at training time."""
+"""WebShop as an environment: goals are tasks, sessions are episodes."""
 
 from __future__ import annotations
 
@@ -11,106 +11,89 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import overload
 
-from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.protocols import Oracle
+from leap_exp.core.errors import ConfigError, DataError
+from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
 from leap_exp.envs.selection import index_range
-from leap_exp.envs.webshop.facts import privileged_facts
-from leap_exp.envs.webshop.goals import DEFAULT_PRICE_SEED, SPLITS, Goal, GoalKind, GoalList
-from leap_exp.envs.webshop.library import open_catalogue
-from leap_exp.envs.webshop.oracle import WebShopOracle
-from leap_exp.envs.webshop.pages import ObservationMode, Role
-from leap_exp.envs.webshop.shop import Place, Session, Shop
+from leap_exp.envs.webshop.config import WebShopConfig
+from leap_exp.envs.webshop.engine.goals import Goal, GoalList
+from leap_exp.envs.webshop.engine.pages import ObservationMode, Role
+from leap_exp.envs.webshop.engine.products import GoalKind
+from leap_exp.envs.webshop.engine.shop import PageKind, Session, Shop
+from leap_exp.envs.webshop.installation import open_catalogue
+from leap_exp.envs.webshop.prompts import PROMPTS
+from leap_exp.envs.webshop.teaching.oracle import WebShopOracle, privileged_facts
 
 _ID = re.compile(r"webshop/(\w+)/(\d+)-([0-9a-f]{8})")
-_ORACLES_IN_MEMORY = 1024
+_CACHED_ORACLES = 1024
 
 
-class WebShopEnvironment:
-    """Buying what an instruction asks for, in the original's text mode.
+class WebShopEnvironment(Environment):
+    """An online shop in the original's text mode: buy what an instruction asks for.
 
-    Args:
-        catalogue: "builtin", "1000" or "all" (installed ones), or the path of a catalogue.
-        goals: "human" or "synthetic".
-        observation: "text" or "text_rich".
-        item_names: Whether results are clicked by name; ids always work.
-        price_seed: Seed of prices and price limits.
-        builtin_seed: Seed of the built-in catalogue.
-        select: The goals of a split to keep, an index range such as "0:50"; empty for all.
+    The catalogue is opened when it is first used.
 
     Raises:
-        ConfigError: A value is unknown.
-        DataError: The catalogue is not there or cannot be read.
+        ConfigError: ``config.select`` is not a range of goals.
     """
 
     name = "webshop"
-    revisits = 1
+    max_repeats = 1
+    prompts = PROMPTS
 
-    def __init__(
-        self,
-        *,
-        catalogue: str = "builtin",
-        goals: str = "human",
-        observation: str = "text",
-        item_names: bool = True,
-        price_seed: int = DEFAULT_PRICE_SEED,
-        builtin_seed: int = 0,
-        select: str = "",
-    ) -> None:
-        for value, known in ((goals, GoalKind), (observation, ObservationMode)):
-            if value not in [*known]:
-                raise ConfigError(f"Unknown value {value!r}: choose one of {', '.join(known)}.")
-        self._kind, self._mode = GoalKind(goals), ObservationMode(observation)
-        self._item_names = item_names
-        self._source, self._builtin_seed, self._price_seed = catalogue, builtin_seed, price_seed
-        kept = index_range(select or ":")
-        if kept is None:
-            raise ConfigError(f"select={select!r} is no range of goals: give one such as 0:50.")
-        self._select, self._kept = select, kept
-        self._oracle = lru_cache(_ORACLES_IN_MEMORY)(self._make_oracle)
+    def __init__(self, config: WebShopConfig) -> None:
+        self._config = config
+        selected = index_range(config.select or ":")
+        if selected is None:
+            raise ConfigError(f"env.select={config.select!r} is not a range of goals: use one such as 0:50.")
+        self._selected = selected
+        self._oracle = lru_cache(_CACHED_ORACLES)(self._make_oracle)
 
     @cached_property
     def _shop(self) -> Shop:
-        catalogue = open_catalogue(self._source, builtin_seed=self._builtin_seed)
-        return Shop(catalogue, GoalList(catalogue, kind=self._kind, price_seed=self._price_seed))
+        config = self._config
+        catalogue = open_catalogue(config.catalogue, builtin_seed=config.builtin_seed)
+        return Shop(catalogue, GoalList(catalogue, kind=GoalKind(config.goals), price_seed=config.price_seed))
 
     def tasks(self, split: str) -> Sequence[Task]:
-        """The goals of ``split``, in the original's order; read one by one, for there may be a million of them.
+        """Return the goals of ``split`` in the original's order, made on access: there may be a million of them.
 
         Raises:
-            ConfigError: There is no such split, or the selection leaves no goal of it.
+            ConfigError: There is no such split, or the selection leaves no goals.
+            DataError: The catalogue is missing or cannot be read.
         """
-        if split not in SPLITS:
-            raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(SPLITS)}.")
         goals = self._shop.goals.split(split)
-        if not goals[self._kept]:
-            raise ConfigError(f"No goal of the split {split!r} ({len(goals)}) is left by select={self._select!r}.")
-        return _Tasks(self, split, goals[self._kept])
+        if not goals[self._selected]:
+            raise ConfigError(
+                f"env.select={self._config.select!r} leaves none of the {len(goals)} goals of the split {split!r}: "
+                f"use another range or catalogue."
+            )
+        return _Tasks(self, split, goals[self._selected])
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[WebShopEpisode]:
-        """Start a session for the goal of ``task``; ``seed`` matters to ``search[<r>]`` alone."""
-        yield WebShopEpisode(
-            self._shop.open(self._index(task), mode=self._mode, seed=seed), item_names=self._item_names
-        )
+        """Start a session for the goal of ``task``; ``seed`` only affects ``search[<r>]``."""
+        mode = ObservationMode(self._config.observation)
+        session = self._shop.open(self._index(task), mode=mode, seed=seed)
+        yield WebShopEpisode(session, item_names=self._config.item_names)
 
     def privileged(self, task: Task) -> PrivilegedFacts:
-        """What is wanted, apart, and a product that satisfies it."""
+        """Return the parts of the goal and a product that satisfies them."""
         goal = self._shop.goals.goal(self._index(task))
         return privileged_facts(task.id, goal, price=self._shop.goals.price(goal.row))
 
     def oracle(self, task: Task) -> Oracle:
-        """The scripted expert for ``task``."""
+        """Return the scripted expert for ``task``."""
         return self._oracle(task)
 
     def task(self, split: str, index: int) -> Task:
-        """The goal at ``index`` of the whole list as a task of ``split``.
+        """Return the goal at ``index`` of the whole list as a task of ``split``.
 
-        The id ends with a digest of all that the reward depends on, so that a panel's hash covers it.
+        The id ends with a digest of everything that the reward depends on, so that a panel's hash covers it.
         """
         goal = self._shop.goals.goal(index)
         return Task(
-            id=f"webshop/{self._kind}/{index}-{self._digest(goal)}",
+            id=f"webshop/{self._config.goals}/{index}-{self._digest(goal)}",
             split=split,
             instruction=goal.instruction,
             kind=goal.category,
@@ -125,10 +108,13 @@ class WebShopEnvironment:
     def _index(self, task: Task) -> int:
         found = _ID.fullmatch(task.id)
         index = int(found[2]) if found else -1
-        if not found or found[1] != self._kind or index >= len(self._shop.goals):
-            raise DataError(f"The task {task.id!r} is none of this shop's {self._kind} goals.")
+        if not found or found[1] != self._config.goals or index >= len(self._shop.goals):
+            raise DataError(f"The task {task.id!r} is not one of the {self._config.goals} goals: check env.goals.")
         if found[3] != self._digest(self._shop.goals.goal(index)):
-            raise DataError(f"The task {task.id!r} is of another catalogue, or of another env.price_seed.")
+            raise DataError(
+                f"The task {task.id!r} belongs to another catalogue or price seed: check env.catalogue and "
+                f"env.price_seed."
+            )
         return index
 
     def _make_oracle(self, task: Task) -> Oracle:
@@ -136,7 +122,7 @@ class WebShopEnvironment:
 
 
 class _Tasks(Sequence[Task]):
-    """The tasks of a split, each made when it is asked for."""
+    """The tasks of a split, made on access."""
 
     def __init__(self, environment: WebShopEnvironment, split: str, goals: range) -> None:
         self._environment, self._split, self._goals = environment, split, goals
@@ -149,56 +135,58 @@ class _Tasks(Sequence[Task]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Task]: ...
     def __getitem__(self, index: int | slice) -> Task | Sequence[Task]:
-        """The task, or those of a slice."""
+        """Return a task, or the tasks of a slice."""
         if isinstance(index, slice):
             return _Tasks(self._environment, self._split, self._goals[index])
         return self._environment.task(self._split, self._goals[index])
 
 
-class WebShopEpisode:
-    """A session with the actions that the paper's agent was offered; the score is the reward of the purchase."""
+class WebShopEpisode(Episode):
+    """A session with the admissible actions of the paper's agent; the score is the reward of the purchase."""
 
     def __init__(self, session: Session, *, item_names: bool) -> None:
         self._session = session
         self._item_names = item_names
-        self._named: dict[str, str] = {}
-        self.observation = self._observe()
+        self._by_name: dict[str, str] = {}
+        self._observation = self._observe()
+
+    @property
+    def observation(self) -> Observation:
+        """The current page."""
+        return self._observation
 
     def as_listed(self, action: str) -> str:
-        """``action`` as the observation lists it, if it clicks a result by its id where results have names."""
-        return next((name for name, by_id in self._named.items() if by_id == action), action)
+        """Return ``action`` as the observation lists it: a click on a result's id becomes a click on its name."""
+        return next((by_name for by_name, by_id in self._by_name.items() if by_id == action), action)
 
     def step(self, action: str) -> Transition:
-        """Carry out ``action``; one that cannot be done shows the page again.
+        """Take ``action``; an impossible action shows the page again.
 
         Raises:
             EnvError: The session is over.
         """
-        if self._session.done:
-            raise EnvError(f"The session is over: {action!r} comes after the purchase.")
-        reward = self._session.step(self._named.get(action, action))
-        self.observation = self._observe()
-        return Transition(observation=self.observation, reward=reward, done=self._session.done)
+        reward = self._session.step(self._by_name.get(action, action))
+        self._observation = self._observe()
+        return Transition(observation=self._observation, reward=reward, done=self._session.done)
 
     def score(self) -> float:
-        """The reward of the purchase; 0.0 before it."""
+        """Return the reward of the purchase, or 0.0 before it."""
         return self._session.reward.total if self._session.reward else 0.0
 
     def _observe(self) -> Observation:
-        if self._session.place is Place.SEARCH:
+        if self._session.page_kind is PageKind.SEARCH:
             return Observation(text=self._session.text, admissible_actions=(f"search[{QUERY_SLOT}]",))
-        self._named = self._names() if self._item_names else {}
-        by_id = {action: name for name, action in self._named.items()}
+        self._by_name = self._clicks_by_name() if self._item_names else {}
+        names = {by_id: by_name for by_name, by_id in self._by_name.items()}
         actions = [f"click[{target}]" for target in self._session.available.clickables]
         return Observation(
-            text=self._session.text, admissible_actions=tuple(by_id.get(action, action) for action in actions)
+            text=self._session.text, admissible_actions=tuple(names.get(action, action) for action in actions)
         )
 
-    def _names(self) -> dict[str, str]:
-        """The actions that open a result by its name, with those that do so by its id; a repeated name is left out."""
-        pieces = self._session.page.pieces
-        named: dict[str, str] = {}
-        for link, name in pairwise(pieces):
+    def _clicks_by_name(self) -> dict[str, str]:
+        """Return the actions that open results by id, keyed by those that use names; of equal names, the first wins."""
+        clicks: dict[str, str] = {}
+        for link, name in pairwise(self._session.page.pieces):
             if link.role is Role.LINK:
-                named.setdefault(f"click[{name.text.strip().lower()}]", f"click[{link.text.lower()}]")
-        return named
+                clicks.setdefault(f"click[{name.text.strip().lower()}]", f"click[{link.text.lower()}]")
+        return clicks

@@ -1,9 +1,9 @@
-"""Demonstrations by people, as WebShop's authors published them, played again on this engine.
+"""Reads the human demonstrations that WebShop's authors published, and replays them on this engine.
 
-A line of ``il_trajs_finalized_images.jsonl`` is a JSON object with a list entry a step: ``states`` (pages in the mode
-``text_rich``), ``actions`` (products by id), ``actions_translate`` (products by name), ``available_actions``,
-``action_idxs`` (the place of the action among these, -1 for a search) and ``images``. Only the instruction on the first
-page and ``actions`` are used: pages, admissible actions and scores are this engine's.
+A line of ``il_trajs_finalized_images.jsonl`` is a JSON object of lists with one entry per step: ``states`` (pages in
+mode ``text_rich``), ``actions`` (products by id), ``actions_translate`` (products by name), ``available_actions``,
+``action_idxs`` (the index of the action in these, -1 for a search) and ``images``. Only ``actions`` and the instruction
+on the first page are used; pages, admissible actions and scores come from this engine.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TextIO
 
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory
+from leap_exp.envs.webshop.engine.shop import parse_action
 from leap_exp.envs.webshop.environment import WebShopEnvironment
-from leap_exp.envs.webshop.shop import parse_action
 
 POLICY_ID = "human"
 
@@ -33,24 +33,24 @@ _SPLITS_IN_ORDER = ("test", "validation", "train")
 
 
 class Dropped(StrEnum):
-    """Why a demonstration was not taken; the values are for the reader of a report."""
+    """Why a demonstration was dropped, as shown to the user."""
 
     OTHER_SPLIT = "of another split"
     NO_GOAL = "for a goal that this catalogue does not have"
-    NOT_POSSIBLE = "with an action that cannot be taken on its page here"
+    NOT_POSSIBLE = "with an action that is not possible on its page"
     NOT_FINISHED = "without a purchase at the end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanDemonstrations:
-    """What came of a file: the trajectories of one split, and how many were dropped for which reason."""
+    """The trajectories of one split, and the number of dropped demonstrations by cause."""
 
     trajectories: Sequence[Trajectory]
     dropped: Mapping[Dropped, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorded:
+class _Recording:
     instruction: str
     actions: Sequence[str]
 
@@ -58,32 +58,32 @@ class _Recorded:
 def read_human_demonstrations(
     path: Path, environment: WebShopEnvironment, *, split: str = "train"
 ) -> HumanDemonstrations:
-    """Play the demonstrations in ``path`` again in ``environment``.
+    """Replay the demonstrations in ``path`` in ``environment``.
 
-    As with the authors, a demonstration belongs to the first goal with the wording of its instruction; the price limit
-    in it may differ, for the authors drew it anew in every process. What does not lead to a purchase here, action by
-    action, is dropped; so are the goals of other splits, on which nothing may be trained.
+    As in the authors' code, a demonstration belongs to the first goal whose instruction has the same wording. Its
+    price limit may differ, because the authors drew limits anew in every process. Demonstrations that do not lead to a
+    purchase here, action by action, are dropped, and so are those of other splits, which must not be trained on.
 
     Args:
         path: The authors' JSON lines, or their zip archive of it.
-        environment: Where to play, with the goals that people wrote.
-        split: Whose goals to take.
+        environment: An environment with human goals.
+        split: The split whose demonstrations are kept.
 
     Raises:
         ConfigError: There is no such split, or it has no goals.
-        DataError: The file is missing, cut short or of another format; names the line.
+        DataError: The file is missing, truncated or has another format; the message names the line.
     """
-    environment.tasks(split)  # refuses the split, if at all, before the file is read
+    environment.tasks(split)  # Raises for a wrong split before the file is read.
     goals = _goals_by_wording(environment)
     trajectories: list[Trajectory] = []
     dropped: Counter[Dropped] = Counter()
-    for recorded in _read(path):
-        task = goals.get(_wording(recorded.instruction))
+    for recording in _read(path):
+        task = goals.get(_wording(recording.instruction))
         if task is None:
             dropped[Dropped.NO_GOAL] += 1
         elif task.split != split:
             dropped[Dropped.OTHER_SPLIT] += 1
-        elif isinstance(result := _play(environment, task, recorded.actions), Trajectory):
+        elif isinstance(result := _replay(environment, task, recording.actions), Trajectory):
             trajectories.append(result)
         else:
             dropped[result] += 1
@@ -93,7 +93,7 @@ def read_human_demonstrations(
 def _goals_by_wording(environment: WebShopEnvironment) -> Mapping[str, Task]:
     goals: dict[str, Task] = {}
     for name in _SPLITS_IN_ORDER:
-        # A small catalogue has splits without goals.
+        # In a small catalogue, some splits have no goals.
         with suppress(ConfigError):
             for task in environment.tasks(name):
                 goals.setdefault(_wording(task.instruction), task)
@@ -101,18 +101,18 @@ def _goals_by_wording(environment: WebShopEnvironment) -> Mapping[str, Task]:
 
 
 def _wording(instruction: str) -> str:
-    """``instruction`` without its price limit and what the authors' own comparison leaves out."""
+    """Return ``instruction`` without its price limit, and normalised as in the authors' comparison."""
     text = _PRICE_LIMIT.sub("", instruction.lower().replace('"', "").replace("'", ""))
     return " ".join(text.split()).strip(".")
 
 
-def _play(environment: WebShopEnvironment, task: Task, actions: Sequence[str]) -> Trajectory | Dropped:
+def _replay(environment: WebShopEnvironment, task: Task, actions: Sequence[str]) -> Trajectory | Dropped:
     steps: list[Step] = []
     with environment.open(task, seed=0) as episode:
         done = False
         for recorded in actions:
             name, argument = parse_action(recorded)
-            # As the shop reads it: only the argument's case does not matter.
+            # The shop ignores the case of the argument only.
             action = episode.as_listed(recorded if argument is None else f"{name}[{argument}]")
             observation = episode.observation
             if done or not observation.admits(action):
@@ -133,15 +133,15 @@ def _play(environment: WebShopEnvironment, task: Task, actions: Sequence[str]) -
         )
 
 
-def _read(path: Path) -> Iterator[_Recorded]:
-    """The demonstrations of the file, one at a time: with its image features it is large."""
+def _read(path: Path) -> Iterator[_Recording]:
+    """Yield the demonstrations of the file one by one; with its image features, the file is large."""
     try:
         with _opened(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield _parse(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise DataError(f"The demonstrations {path} cannot be read: {error}.") from error
+        raise DataError(f"The demonstrations {path} cannot be read ({error}): download them again.") from error
 
 
 @contextmanager
@@ -153,12 +153,12 @@ def _opened(path: Path) -> Iterator[TextIO]:
     with zipfile.ZipFile(path) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jsonl") and "__MACOSX" not in name)
         if not names:
-            raise DataError(f"The archive {path} holds no .jsonl file.")
+            raise DataError(f"The archive {path} contains no .jsonl file: use il_trajs_finalized_images.zip.")
         with archive.open(names[0]) as packed:
             yield TextIOWrapper(packed, encoding="utf-8")
 
 
-def _parse(line: str, place: str) -> _Recorded:
+def _parse(line: str, where: str) -> _Recording:
     try:
         data = json.loads(line)
         first, actions = data["states"][0], data["actions"]
@@ -167,6 +167,7 @@ def _parse(line: str, place: str) -> _Recorded:
             raise ValueError("no instruction on the first page, or no actions")
     except (ValueError, TypeError, LookupError) as error:
         raise DataError(
-            f"{place}: no demonstration of WebShop's format, which has lists 'states' and 'actions' ({error!r})."
+            f"{where}: this is not a WebShop demonstration with lists 'states' and 'actions' ({error!r}): use "
+            f"il_trajs_finalized_images.jsonl."
         ) from error
-    return _Recorded(instruction=found[1], actions=actions)
+    return _Recording(instruction=found[1], actions=actions)

@@ -14,7 +14,7 @@
   const outcomeClass = (item) => (outcome(item) === "success" ? "good" : "bad");
   const badge = (text, className) => element("span", `badge ${className}`, text);
 
-  const chosen = () => state.group.items.filter((item) =>
+  const selected = () => state.group.items.filter((item) =>
     (!byId("outcome").value || outcome(item) === byId("outcome").value) &&
     (!byId("kind").value || item.kind === byId("kind").value));
 
@@ -35,7 +35,7 @@
   }
 
   function drawList() {
-    const items = chosen();
+    const items = selected();
     const cut = state.group.total - state.group.items.length;
     byId("count").textContent =
       `${items.length} of ${state.group.total} trajectories` + (cut ? ` (${cut} not on this page)` : "");
@@ -52,7 +52,7 @@
   function drawTask() {
     const item = state.item;
     byId("instruction").textContent = item.instruction;
-    const details = [`score ${item.score === null ? "none" : item.score}`, `ended by ${item.stop.replace("_", " ")}`,
+    const details = [`score ${item.score === null ? "none" : item.score}`, `stop reason: ${item.stop.replace("_", " ")}`,
       item.error, item.failure && `the teacher failed: ${item.failure}`, item.id];
     byId("outcome-line").replaceChildren(badge(outcome(item), outcomeClass(item)), " ", details.filter(Boolean).join(", "));
     const twins = groups.filter((group) => group.stage === state.group.stage)
@@ -129,11 +129,11 @@
     if (!item) return;
     const place = new URLSearchParams({ round: state.group.round, stage: state.group.stage, task: item.id, step: state.step + 1 });
     history.replaceState(null, "", `#${place}`);
-    // The button that was pressed has been drawn anew: without this, the next key would go to the page.
+    // Redrawing has removed the focused button; without this, the next key press would scroll the page.
     if (document.activeElement === document.body) byId("viewer").focus({ preventScroll: true });
   }
 
-  // Scrolls inside the list alone: scrollIntoView would move the page under the reader.
+  // Scrolls only the list; scrollIntoView would also move the page.
   function reveal(list) {
     const current = list.querySelector("[aria-current='true']");
     if (!current) return;
@@ -146,7 +146,7 @@
     const inRound = groups.filter((group) => group.round === round);
     state.group = inRound.find((group) => group.stage === stage) || inRound[inRound.length - 1];
     drawControls();
-    return chosen()[0] || null;
+    return selected()[0] || null;
   }
 
   function goToAddress() {
@@ -163,7 +163,7 @@
 
   byId("round").addEventListener("change", () => go(chooseGroup(Number(byId("round").value), state.group.stage), 0));
   byId("stage").addEventListener("change", () => go(chooseGroup(state.group.round, byId("stage").value), 0));
-  for (const id of ["outcome", "kind"]) byId(id).addEventListener("change", () => go(chosen()[0] || null, 0));
+  for (const id of ["outcome", "kind"]) byId(id).addEventListener("change", () => go(selected()[0] || null, 0));
   byId("previous").addEventListener("click", () => go(state.item, state.step - 1));
   byId("next").addEventListener("click", () => go(state.item, state.step + 1));
   window.addEventListener("hashchange", goToAddress);
@@ -171,7 +171,7 @@
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (!move || event.target.tagName === "SELECT" || !state.item) return;
     event.preventDefault();
-    const items = chosen();
+    const items = selected();
     const item = items[items.indexOf(state.item) + move[0]];
     if (item) go(item, move[0] ? 0 : state.step + move[1]);
   });

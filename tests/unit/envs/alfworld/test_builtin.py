@@ -1,4 +1,4 @@
-"""Built-in households: what every generated game must satisfy, read from its file alone."""
+"""Properties of generated games, read from their files alone."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import BASINS, HOUSEHOLDS, OBJECT_KINDS, ROOM_KINDS
 from leap_exp.envs.alfworld.builtin.naming import entity_id, location_id, shown_names
 
-GAMES_A_SPLIT = 120
+GAMES_PER_SPLIT = 120
 
 PHRASES = {
     "pick_and_place_simple": r"put a \w+ in \w+\.|put some \w+ on \w+\.",
@@ -35,7 +35,7 @@ TREATMENTS = {
 
 @dataclass(frozen=True)
 class ParsedGame:
-    """A game as its file gives it: facts by predicate, kinds by id, and the goal."""
+    """The contents of a game file: facts by predicate, kinds by id, and the goal."""
 
     kind: str
     sentence: str
@@ -77,7 +77,7 @@ def parse(text: str) -> ParsedGame:
 @pytest.fixture(scope="module", params=HOUSEHOLDS)
 def games(request: pytest.FixtureRequest) -> dict[str, list[ParsedGame]]:
     return {
-        split: [parse(generate_game(split, index, seed=5, household=request.param)) for index in range(GAMES_A_SPLIT)]
+        split: [parse(generate_game(split, index, seed=5, household=request.param)) for index in range(GAMES_PER_SPLIT)]
         for split in SPLIT_ROOMS
     }
 
@@ -86,9 +86,9 @@ def every(games: dict[str, list[ParsedGame]]) -> list[ParsedGame]:
     return [game for split in games.values() for game in split]
 
 
-def test_task_types_take_turns_and_sentences_name_the_goal(games):
+def test_task_types_alternate_and_sentences_name_the_goal(games):
     for split in games.values():
-        assert Counter(game.kind for game in split) == dict.fromkeys(PHRASES, GAMES_A_SPLIT // 6)
+        assert Counter(game.kind for game in split) == dict.fromkeys(PHRASES, GAMES_PER_SPLIT // 6)
         assert {game.kind for game in split[7:13]} == set(PHRASES)
     for game in every(games):
         words = game.sentence.rstrip(".").split()
@@ -103,7 +103,7 @@ def test_both_phrases_of_each_type_occur(games):
     } == phrases
 
 
-def test_a_target_is_never_at_the_goal_and_can_be_brought_there(games):
+def test_targets_do_not_start_at_the_goal_and_can_be_brought_there(games):
     for game in every(games):
         places = [game.kinds[place] for item, place in game.containment if game.kinds[item] == game.target]
         assert len(places) >= (2 if game.kind == "pick_two_obj_and_place" else 1)
@@ -116,7 +116,7 @@ def test_a_target_is_never_at_the_goal_and_can_be_brought_there(games):
             assert all((item,) in game.facts[trait] for item, kind in game.kinds.items() if kind == game.target)
 
 
-def test_a_lamp_stands_on_an_open_receptacle_where_one_is_needed(games):
+def test_lamps_are_on_open_receptacles_in_lamp_tasks(games):
     for game in every(games):
         if game.kind == "look_at_obj_in_light":
             lamps = [(item, place) for item, place in game.containment if game.kinds[item] == "DeskLamp"]
@@ -125,7 +125,7 @@ def test_a_lamp_stands_on_an_open_receptacle_where_one_is_needed(games):
             assert not any((place,) in game.facts["openable"] for _, place in lamps)
 
 
-def test_each_thing_has_one_place(games):
+def test_every_object_has_one_receptacle(games):
     for game in every(games):
         items = [item for item, _ in game.containment]
         spots = dict(game.facts["receptacleAtLocation"])
@@ -135,7 +135,7 @@ def test_each_thing_has_one_place(games):
         assert game.facts["atLocation"][0][1] not in spots.values()
 
 
-def test_objects_are_found_in_several_kinds_of_places_and_the_likely_ones_more_often():
+def test_objects_are_more_often_in_likely_places():
     homes = Counter()
     for index in range(600):
         game = parse(generate_game("train", index, seed=0, household="full"))
@@ -144,18 +144,18 @@ def test_objects_are_found_in_several_kinds_of_places_and_the_likely_ones_more_o
     assert homes["CoffeeMachine"] > homes["CounterTop"] > homes["SinkBasin"] > 0
 
 
-def test_no_two_games_are_alike(games):
+def test_all_games_differ(games):
     seen = Counter((game.sentence, tuple(sorted(game.containment))) for game in every(games))
     assert max(seen.values()) == 1
 
 
-def test_unseen_rooms_are_furnished_like_no_training_room(games):
+def test_unseen_rooms_differ_from_training_rooms(games):
     rooms = {split: {game.inventory for game in split_games} for split, split_games in games.items()}
     assert not rooms["valid_unseen"] & rooms["train"]
     assert len(rooms["valid_seen"] & rooms["train"]) > 20
 
 
-def test_rooms_known_from_training_keep_their_receptacles_in_place(games):
+def test_seen_rooms_have_the_same_receptacles_as_in_training(games):
     known = {game.inventory: set(game.facts["receptacleAtLocation"]) for game in games["train"]}
     again = [game for game in games["valid_seen"] if game.inventory in known]
     assert all(set(game.facts["receptacleAtLocation"]) == known[game.inventory] for game in again)
@@ -207,13 +207,13 @@ def test_another_seed_gives_other_rooms():
         (("train", -1, 0, "small"), "-1 is negative"),
     ],
 )
-def test_a_wrong_argument_is_refused(arguments, problem):
+def test_wrong_arguments_raise_errors(arguments, problem):
     split, index, seed, household = arguments
     with pytest.raises(ConfigError, match=problem):
         generate_game(split, index, seed=seed, household=household)
 
 
-def test_the_catalogue_names_only_what_rooms_have():
+def test_catalogue_names_only_receptacles_and_objects_of_rooms():
     receptacles = {
         name
         for room in ROOM_KINDS.values()
@@ -225,7 +225,7 @@ def test_the_catalogue_names_only_what_rooms_have():
     assert {name for room in ROOM_KINDS.values() for name in room.objects} == set(OBJECT_KINDS)
 
 
-def test_ids_and_shown_names():
+def test_ids_and_names():
     assert entity_id("Bed", (1.24, 0.0, -0.904)) == "Bed_bar__plus_01_dot_24_bar__plus_00_dot_00_bar__minus_00_dot_90"
     assert entity_id("Bed", (-0.001, 0.0, 0.0)) == "Bed" + 3 * "_bar__plus_00_dot_00"
     assert location_id(-3, 2, 0, -15) == "loc_bar__minus_3_bar_2_bar_0_bar__minus_15"

@@ -1,4 +1,4 @@
-"""Built-in households are won by their walkthroughs, in the fast engine and in the reference."""
+"""Walkthroughs of built-in games win on the fast engine and on TextWorld."""
 
 import json
 
@@ -6,14 +6,14 @@ import pytest
 
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
-from leap_exp.envs.alfworld.fast import World
-from leap_exp.envs.alfworld.game import read_game
-from leap_exp.envs.alfworld.planner import shortest_plan
+from leap_exp.envs.alfworld.engine.fast import World
+from leap_exp.envs.alfworld.engine.game import read_game
+from leap_exp.envs.alfworld.teaching.planner import shortest_plan
 
 
 @pytest.mark.parametrize("household", HOUSEHOLDS)
 @pytest.mark.parametrize("split", SPLIT_ROOMS)
-def test_walkthroughs_win_in_the_fewest_commands(split, household):
+def test_walkthroughs_are_shortest_and_win(split, household):
     for index in range(60):
         game = read_game(generate_game(split, index, seed=11, household=household))
         world = World(game)
@@ -24,9 +24,9 @@ def test_walkthroughs_win_in_the_fewest_commands(split, household):
         assert world.won
 
 
-# A lamp, a basin and two objects: what is easiest to get wrong in an id, a fact or a goal.
+# A lamp, a basin and two objects: the ids, facts and goals that are easiest to get wrong.
 @pytest.mark.parametrize(("index", "household"), [(1, "full"), (2, "small"), (5, "full")])
-def test_walkthroughs_win_in_the_reference(index, household, tmp_path):
+def test_walkthroughs_win_on_textworld(index, household, tmp_path):
     textworld = pytest.importorskip("textworld")
     pddl = pytest.importorskip("textworld.envs.pddl")
     demangler = pytest.importorskip("alfworld.agents.environment.alfred_tw_env").AlfredDemangler

@@ -1,4 +1,4 @@
-"""The history-only expert wins, wherever it is put, and knows only what it was shown."""
+"""The expert that knows only its history wins from any state."""
 
 from random import Random
 from statistics import fmean
@@ -7,12 +7,12 @@ import pytest
 
 from leap_exp.core.errors import EnvError
 from leap_exp.core.types import Observation, Task, View
-from leap_exp.envs.alfworld.errand import Errand, read_errand
-from leap_exp.envs.alfworld.expert import expert_action, is_sound
-from leap_exp.envs.alfworld.habits import search_order
-from leap_exp.envs.alfworld.memory import recall, seen_names
-from leap_exp.envs.alfworld.planner import shortest_plan
-from tests.alfworld_games import Play, builtin_games, needs_archive, official_games
+from leap_exp.envs.alfworld.teaching.expert import expert_action, is_sound
+from leap_exp.envs.alfworld.teaching.likely_places import search_order
+from leap_exp.envs.alfworld.teaching.memory import recall, seen_names
+from leap_exp.envs.alfworld.teaching.planner import shortest_plan
+from leap_exp.envs.alfworld.teaching.subtask import Subtask, read_subtask
+from tests.support.alfworld_games import Play, builtin_games, needs_archive, official_games
 
 STEP_LIMIT = 50
 
@@ -40,7 +40,7 @@ def test_wins_official_games():
         assert play.won, f"{game.id}: {game.instruction}"
 
 
-def test_goes_on_from_clumsy_histories_to_win():
+def test_wins_after_random_histories():
     rng = Random(0)
     for game in builtin_games(60):
         play = Play(game).wander(rng, rng.randrange(1, 25))
@@ -49,7 +49,7 @@ def test_goes_on_from_clumsy_histories_to_win():
 
 
 @needs_archive
-def test_goes_on_from_clumsy_histories_in_official_games():
+def test_wins_after_random_histories_in_official_games():
     rng = Random(0)
     for game in official_games(40):
         play = Play(game).wander(rng, rng.randrange(1, 25))
@@ -58,7 +58,7 @@ def test_goes_on_from_clumsy_histories_in_official_games():
         assert play.won == winnable, f"{game.id}: {[step.decision.action for step in play.view.history]}"
 
 
-def test_never_goes_to_a_place_twice_in_a_search():
+def test_never_searches_a_place_twice():
     for game in builtin_games(30, household="full"):
         play = Play(game)
         searched = []
@@ -71,7 +71,7 @@ def test_never_goes_to_a_place_twice_in_a_search():
 
 
 @pytest.mark.parametrize("household", ["small", "full"])
-def test_whoever_takes_any_sound_action_wins_too(household):
+def test_a_policy_that_takes_any_sound_action_wins(household):
     rng = Random(1)
     for game in builtin_games(60, household=household):
         play = Play(game)
@@ -85,7 +85,7 @@ def test_whoever_takes_any_sound_action_wins_too(household):
         assert play.won, f"{game.id}: {[step.decision.action for step in play.view.history]}"
 
 
-def test_which_likely_place_to_look_in_first_is_a_matter_of_taste_and_what_serves_nothing_is_not_sound():
+def test_all_likely_places_are_sound_and_useless_actions_are_not():
     room = "Looking quickly around you, you see a countertop 1, a desk 1, a fridge 1, and a toilet 1."
     offers = ("go to countertop 1", "go to desk 1", "go to fridge 1", "go to toilet 1", "look", "inventory")
     view = opening_view("put a mug in fridge.", room, *offers)
@@ -94,44 +94,47 @@ def test_which_likely_place_to_look_in_first_is_a_matter_of_taste_and_what_serve
 
 
 @pytest.mark.parametrize(
-    ("sentence", "errand"),
+    ("sentence", "subtask"),
     [
-        ("put a mug in shelf.", Errand(kind="mug", count=1, treatment=None, place="shelf", lamp=None)),
-        ("put some mug on shelf.", Errand(kind="mug", count=1, treatment=None, place="shelf", lamp=None)),
-        ("put a hot egg in garbagecan.", Errand(kind="egg", count=1, treatment="heat", place="garbagecan", lamp=None)),
-        ("cool some pan and put it in shelf.", Errand(kind="pan", count=1, treatment="cool", place="shelf", lamp=None)),
-        ("find two pen and put them in desk.", Errand(kind="pen", count=2, treatment=None, place="desk", lamp=None)),
-        ("put two pen in desk.", Errand(kind="pen", count=2, treatment=None, place="desk", lamp=None)),
-        ("look at pen under the desklamp.", Errand(kind="pen", count=1, treatment=None, place=None, lamp="desklamp")),
+        ("put a mug in shelf.", Subtask(kind="mug", count=1, treatment=None, place="shelf", lamp=None)),
+        ("put some mug on shelf.", Subtask(kind="mug", count=1, treatment=None, place="shelf", lamp=None)),
+        ("put a hot egg in garbagecan.", Subtask(kind="egg", count=1, treatment="heat", place="garbagecan", lamp=None)),
+        (
+            "cool some pan and put it in shelf.",
+            Subtask(kind="pan", count=1, treatment="cool", place="shelf", lamp=None),
+        ),
+        ("find two pen and put them in desk.", Subtask(kind="pen", count=2, treatment=None, place="desk", lamp=None)),
+        ("put two pen in desk.", Subtask(kind="pen", count=2, treatment=None, place="desk", lamp=None)),
+        ("look at pen under the desklamp.", Subtask(kind="pen", count=1, treatment=None, place=None, lamp="desklamp")),
         (
             "examine the pen with the desklamp.",
-            Errand(kind="pen", count=1, treatment=None, place=None, lamp="desklamp"),
+            Subtask(kind="pen", count=1, treatment=None, place=None, lamp="desklamp"),
         ),
     ],
 )
-def test_reads_what_task_sentences_ask_for(sentence, errand):
-    assert read_errand(sentence) == read_errand(f"Your task is to: {sentence}") == errand
+def test_task_sentences_are_parsed(sentence, subtask):
+    assert read_subtask(sentence) == read_subtask(f"Your task is to: {sentence}") == subtask
 
 
-def test_a_sentence_of_no_known_form_is_refused_by_name():
+def test_error_for_an_unknown_sentence_quotes_it():
     with pytest.raises(EnvError, match="juggle three eggs"):
-        read_errand("juggle three eggs.")
+        read_subtask("juggle three eggs.")
 
 
-def test_needs_the_admissible_actions():
+def test_expert_needs_the_admissible_actions():
     view = opening_view("put a mug in shelf.", "You are in the middle of a room.")
     with pytest.raises(EnvError, match="admissible actions"):
         expert_action(view)
 
 
-def test_searches_usual_kinds_first_then_by_number():
+def test_search_order_is_by_likely_kind_and_then_by_number():
     places = ["cabinet 10", "cabinet 2", "toilet 1", "countertop 2", "coffeemachine 1", "countertop 1"]
     order = search_order("mug", places)
     assert order == ["coffeemachine 1", "countertop 1", "countertop 2", "cabinet 2", "cabinet 10", "toilet 1"]
     assert search_order("mug", places, first="cabinet")[:2] == ["cabinet 2", "cabinet 10"]
 
 
-def test_remembers_what_was_seen_where_and_done():
+def test_memory_holds_contents_and_treatments():
     game = next(game for game in builtin_games(12) if game.goal.needs == "clean")
     play = Play(game)
     play.run(expert_action)
@@ -143,7 +146,7 @@ def test_remembers_what_was_seen_where_and_done():
     assert memory.held is None
 
 
-def test_seen_names_are_those_of_the_texts_and_offers_so_far():
+def test_seen_names_come_from_observations_and_admissible_actions():
     game = next(builtin_games(1))
     play = Play(game)
     opening = seen_names(play.view)

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from leap_exp.envs.alfworld import AlfworldEnvironment
-from leap_exp.envs.alfworld.fast import NOTHING_HAPPENS, World
-from tests.alfworld_games import builtin_games
+from leap_exp.envs.alfworld.config import AlfworldConfig
+from leap_exp.envs.alfworld.engine.fast import NOTHING_HAPPENS, World
+from tests.support.alfworld_games import builtin_games
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_looking_before_the_first_move_shows_nothing(world):
     assert world.step("look").endswith("you see nothing.")
 
 
-def test_going_where_one_is_is_not_admissible(world):
+def test_going_to_the_current_place_is_not_admissible(world):
     go = any_command(world, "go to")
     world.step(go)
     assert go not in commands(world)
@@ -59,7 +60,7 @@ def test_going_where_one_is_is_not_admissible(world):
 
 
 @pytest.mark.parametrize("command", ["", "sing", "LOOK", "go  to bed 1", "take mug 99 from bed 1"])
-def test_what_is_not_admissible_changes_nothing(world, command):
+def test_inadmissible_commands_change_nothing(world, command):
     before = world.key
     assert world.step(command) == NOTHING_HAPPENS
     assert world.key == before
@@ -69,7 +70,7 @@ def test_white_space_around_a_command_does_not_matter(world):
     assert world.step("  look \n") != NOTHING_HAPPENS
 
 
-def test_only_what_is_held_can_be_examined():
+def test_only_held_objects_can_be_examined():
     world, name = holding()
     assert f"examine {name}" in commands(world)
     world.step(any_command(world, f"move {name} to"))
@@ -91,7 +92,9 @@ def test_heating_undoes_cooling():
         game
         for game in builtin_games(60, household="full")
         if game.goal.needs == "hot"
-        and all(thing.coolable for thing in game.objects if thing.kind == game.goal.object_kind)
+        and all(
+            game.flags["coolable"] >> thing.index & 1 for thing in game.objects if thing.kind == game.goal.object_kind
+        )
     )
     world = World(heat)
     for command in heat.walkthrough:
@@ -106,7 +109,7 @@ def test_heating_undoes_cooling():
     assert not world.hot & thing
 
 
-def test_copy_lives_its_own_life(world):
+def test_copies_are_independent(world):
     walk(world, random.Random(1), 10)
     key, listed = world.key, commands(world)
     other = world.copy()
@@ -124,16 +127,16 @@ def test_equal_keys_mean_equal_futures(world):
 
 
 _SHARED = {}
-"""The environment that threads and forked processes play in together."""
+"""The environment that threads and forked processes share."""
 
 
-def _share_anew():
-    """Nothing read or rendered yet, so that everyone starts by doing that."""
-    _SHARED["environment"] = AlfworldEnvironment(household="full", select="0:4")
+def _share_new_environment():
+    """Share an environment that has read and rendered nothing yet."""
+    _SHARED["environment"] = AlfworldEnvironment(AlfworldConfig(household="full", select="0:4"))
 
 
 def _recorded(index):
-    """What a fixed random walk through one of four games shows."""
+    """The observations of a fixed random walk in one of four games."""
     environment = _SHARED["environment"]
     rng = random.Random(index)
     with environment.open(environment.tasks("train")[index % 4], seed=0) as episode:
@@ -146,12 +149,12 @@ def _recorded(index):
     return shown
 
 
-def test_threads_and_forks_play_as_one_process_does():
-    _share_anew()
+def test_threads_and_forks_see_the_same_as_one_process():
+    _share_new_environment()
     alone = [_recorded(index) for index in range(24)]
-    _share_anew()
+    _share_new_environment()
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(_recorded, range(24))) == alone
-    _share_anew()
+    _share_new_environment()
     with multiprocessing.get_context("fork").Pool(3) as forks:
         assert forks.map(_recorded, range(24)) == alone

@@ -4,10 +4,10 @@ import pytest
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.builtin import generate_game
-from leap_exp.envs.alfworld.fast import World
-from leap_exp.envs.alfworld.game import read_game, read_summary
-from leap_exp.envs.alfworld.goal import TASK_TYPES
-from tests.alfworld_games import builtin_games, needs_archive, official_texts
+from leap_exp.envs.alfworld.engine.fast import World
+from leap_exp.envs.alfworld.engine.game import read_game, read_summary
+from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from tests.support.alfworld_games import builtin_games, needs_archive, official_texts
 
 
 def _text(**changes):
@@ -22,7 +22,7 @@ def _replacing(old, new):
     return lambda text: text.replace(old, new)
 
 
-def test_goals_of_all_task_types_are_summed_up():
+def test_goals_of_all_task_types_are_read():
     goals = {game.goal.task_type: game.goal for game in builtin_games(6)}
     assert set(goals) == set(TASK_TYPES)
     assert [goals[f"pick_{verb}_then_place_in_recep"].needs for verb in ("clean", "heat", "cool")] == [
@@ -55,7 +55,7 @@ def test_basins_are_shown_as_basins():
     assert not {"sink", "sinkbasinbasin"} & kinds
 
 
-def test_summary_agrees_with_the_whole_game():
+def test_summary_agrees_with_the_game():
     for index in range(6):
         text = generate_game("valid_seen", index, seed=3, household="small")
         game = read_game(text)
@@ -103,11 +103,11 @@ def test_the_older_command_form_comes_from_the_grammar():
         (_text(grammar=_replacing("{o.name}", "{o.name.upper()}")), "upper"),
     ],
 )
-def test_broken_game_is_refused_by_name(text, message):
+def test_error_for_a_broken_game_names_it(text, message):
     with pytest.raises(DataError, match=f"(?s)game 7.*{message}"):
         read_game(text, game_id="game 7")
 
 
-def test_missing_file_is_refused_by_path(tmp_path):
+def test_error_for_a_missing_file_names_its_path(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         read_game(tmp_path / "nowhere" / "game.tw-pddl")

@@ -1,25 +1,25 @@
-"""Plans win, and no search over all commands finds a shorter one."""
+"""Plans win, and exhaustive search finds no shorter ones."""
 
 from random import Random
 
 import pytest
 
-from leap_exp.envs.alfworld.fast import World
-from leap_exp.envs.alfworld.planner import plan_commands, shortest_plan
-from tests.alfworld_games import Play, builtin_games, needs_archive, official_games
+from leap_exp.envs.alfworld.engine.fast import World
+from leap_exp.envs.alfworld.teaching.planner import plan_commands, shortest_plan
+from tests.support.alfworld_games import Play, builtin_games, needs_archive, official_games
 
-IDLE = {"look", "inventory", "help", "examinereceptacle", "examineobject"}
+UNCHANGING = {"look", "inventory", "help", "examinereceptacle", "examineobject"}
 MOST_STATES = 1000
 
 
 def wins_within(world: World, commands: int) -> bool | None:
-    """Whether some sequence of at most ``commands`` wins, by plain breadth-first search; None if there are too many."""
+    """Whether at most ``commands`` commands can win, by breadth-first search; None if there are too many states."""
     frontier, known = [world], {world.key}
     for _ in range(commands):
         reached = []
         for state in frontier:
             for _, action in state.admissible():
-                if action.name in IDLE:
+                if action.name in UNCHANGING:
                     continue
                 after = state.copy()
                 after.apply(action)
@@ -35,7 +35,7 @@ def wins_within(world: World, commands: int) -> bool | None:
 
 
 def play_plan(world: World) -> int:
-    """The number of commands of the shortest plan, after seeing that it wins with the last of them."""
+    """Play the shortest plan, which must win with its last command, and return its length."""
     plan = shortest_plan(world)
     assert plan is not None
     commands = plan_commands(world, plan)
@@ -48,7 +48,7 @@ def play_plan(world: World) -> int:
 
 
 def check_shortest(games, *, seed: int) -> int:
-    """Check plans from the start and from where clumsy play leads; the number that search could confirm."""
+    """Check plans from the start and from random states; return how many were confirmed by search."""
     rng, confirmed = Random(seed), 0
     for game in games:
         for wandering in (0, rng.randrange(1, 30)):
@@ -61,17 +61,17 @@ def check_shortest(games, *, seed: int) -> int:
     return confirmed
 
 
-def test_no_plan_is_longer_than_needed():
+def test_plans_are_shortest():
     assert check_shortest(builtin_games(18), seed=1) >= 12
 
 
 @needs_archive
-def test_no_plan_for_an_official_game_is_longer_than_needed():
+def test_plans_of_official_games_are_shortest():
     assert check_shortest(official_games(18), seed=2) >= 8
 
 
 @pytest.mark.slow
-def test_no_plan_is_longer_than_needed_in_many_games():
+def test_plans_of_many_games_are_shortest():
     assert check_shortest(builtin_games(100, split="train"), seed=3) >= 70
 
 
@@ -84,7 +84,7 @@ def test_plans_win_all_kinds_of_official_games():
     assert len(types) == 6
 
 
-def test_a_won_game_needs_no_plan():
+def test_plan_of_a_won_game_is_empty():
     game = next(builtin_games(1))
     world = World(game)
     for command in plan_commands(world, shortest_plan(world) or ()):
@@ -92,7 +92,7 @@ def test_a_won_game_needs_no_plan():
     assert shortest_plan(world) == ()
 
 
-def test_equal_states_give_equal_plans_and_planning_changes_nothing():
+def test_equal_states_have_equal_plans_and_planning_does_not_change_them():
     for game in builtin_games(12):
         world = World(game)
         key = world.key

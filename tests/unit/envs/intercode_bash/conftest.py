@@ -2,32 +2,32 @@ import json
 
 import pytest
 
-from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
-from leap_exp.envs.intercode_bash.engines import open_engine
-from leap_exp.envs.intercode_bash.sandbox import Limits
-from tests.sandboxes import TREE, skip_without_sandboxes
-from tests.small_rootfs import write_rootfs
+from leap_exp.envs.intercode_bash.engine import open_engine
+from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxKind
+from tests.support.sandboxes import TREE, skip_without_sandboxes
+from tests.support.small_rootfs import write_rootfs
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """A folder for what sandboxes are made of, shared by the tests of a process."""
+    """A data folder for the sandboxes, shared by the tests of a process."""
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture
 def engine(data, monkeypatch):
-    """Makes sandboxes of bubblewrap with the limits that a test names."""
+    """Returns a function that makes a bubblewrap engine with the given limits."""
     monkeypatch.setenv("LEAP_DATA", str(data))
     skip_without_sandboxes()
-    return lambda *, base="host", resident=False, **limits: BubblewrapEngine(
+    return lambda *, base=BaseKind.HOST, resident=False, **limits: BubblewrapEngine(
         base=base, limits=Limits(**limits), resident=resident
     )
 
 
 @pytest.fixture(scope="session")
 def rootfs(data):
-    """A small root file system, installed in the folder for data."""
+    """A small root file system, installed in the data folder."""
     folder = data / "intercode" / "rootfs"
     write_rootfs(folder)
     return folder
@@ -35,7 +35,7 @@ def rootfs(data):
 
 @pytest.fixture(scope="session")
 def docker_client():
-    """Whatever Docker engine answers; images that tests make of file trees are removed in the end."""
+    """A client of the Docker engine; images that tests make are removed at the end."""
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env(timeout=10)
@@ -53,34 +53,34 @@ def docker_client():
 
 @pytest.fixture
 def docker_engine(data, rootfs, docker_client, monkeypatch):
-    """Makes sandboxes of Docker with the limits that a test names, on the small root file system."""
+    """Returns a function that makes a Docker engine with the given limits, on the small root file system."""
     monkeypatch.setenv("LEAP_DATA", str(data))
 
     def make(**limits):
-        return open_engine("docker", base="rootfs", limits=Limits(**limits))
+        return open_engine(SandboxKind.DOCKER, base=BaseKind.ROOTFS, limits=Limits(**limits))
 
     return make
 
 
 @pytest.fixture(params=["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
 def any_engine(request):
-    """Makes sandboxes of each kind in turn, with the limits that a test names."""
+    """Returns a function that makes an engine of each kind in turn, with the given limits."""
     return request.getfixturevalue("engine" if request.param == "bubblewrap" else "docker_engine")
 
 
 @pytest.fixture
 def sandbox(any_engine):
-    """A sandbox of each kind in turn, with the small tree."""
+    """A sandbox of each kind in turn, with the small file tree."""
     with any_engine().open(TREE) as machine:
         yield machine
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Requests on one file system, in the authors' form."""
+    """Queries and one file system, in the authors' format."""
     for number in (1, 2, 3, 4):
-        requests = [{"query": f"Read note {number}.", "gold": "cat /desk/note.txt"}] * number
-        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(requests))
+        queries = [{"query": f"Read note {number}.", "gold": "cat /desk/note.txt"}] * number
+        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(queries))
     entries = [
         {"path": "/desk/note.txt", "mode": "640", "type": "file", "text": "call\n", "mtime": "2023-05-25T12:00:00Z"},
         {"path": "/desk", "mode": "755", "type": "dir"},

@@ -1,4 +1,4 @@
-"""What is Docker's own: containers and images, and what becomes of them."""
+"""Behaviour of Docker sandboxes only: containers and images, and their removal."""
 
 import json
 import os
@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from leap_exp import check
 from leap_exp.core.errors import EnvError
-from tests.sandboxes import TREE, bash, becomes, is_running, said
+from leap_exp.envs.intercode_bash.commands import check
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, SandboxKind
+from tests.support.sandboxes import TREE, bash, becomes, is_running, output_of
 
 pytestmark = pytest.mark.docker
 
@@ -34,13 +35,13 @@ COMMANDS = (
 )
 
 
-def test_docker_and_bubblewrap_answer_alike_on_the_same_root_file_system(docker_engine, engine, rootfs):
-    with docker_engine().open(TREE) as one, engine(base="rootfs").open(TREE) as other:
+def test_docker_and_bubblewrap_give_the_same_results_on_the_same_root_file_system(docker_engine, engine, rootfs):
+    with docker_engine().open(TREE) as one, engine(base=BaseKind.ROOTFS).open(TREE) as other:
         for command in COMMANDS:
             assert bash(one, command) == bash(other, command), command
 
 
-def test_a_container_is_gone_when_its_episode_ends_even_by_an_error(docker_engine, docker_client):
+def test_a_container_is_removed_when_its_episode_ends_even_with_an_error(docker_engine, docker_client):
     engine = docker_engine()
     before = containers(docker_client)
     with pytest.raises(ZeroDivisionError), engine.open(TREE) as machine:
@@ -50,7 +51,7 @@ def test_a_container_is_gone_when_its_episode_ends_even_by_an_error(docker_engin
     assert containers(docker_client) <= before
 
 
-def test_a_container_can_do_no_more_than_it_must(docker_engine, docker_client):
+def test_a_container_has_minimal_rights(docker_engine, docker_client):
     engine = docker_engine(memory_mib=100)
     before = containers(docker_client)
     with engine.open(TREE):
@@ -64,23 +65,23 @@ def test_a_container_can_do_no_more_than_it_must(docker_engine, docker_client):
     assert settings["Memory"] == settings["MemorySwap"] == 100 << 20
 
 
-def test_nothing_is_left_of_episodes_whose_processes_are_killed(docker_engine, capsys):
+def test_killed_processes_leave_no_orphans(docker_engine, capsys):
     docker_engine()
-    options = ["--leftovers", "12", "--sandbox", "docker", "--base", "rootfs", "--seed", "1"]
-    assert check.main(["intercode_bash", *options]) == 0
+    assert check(orphans=12, sandbox=SandboxKind.DOCKER, base=BaseKind.ROOTFS, seed=1) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["episodes"] >= 12
     assert figures["killed"] > 0
     assert figures["left"] == {"containers": 0, "images": 0}
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_uses_is_not(docker_engine, docker_client):
+def test_the_next_engine_removes_containers_of_killed_processes_only(docker_engine, docker_client):
     engine = docker_engine()
     code = (
-        "from leap_exp.envs.intercode_bash.engines import open_engine\n"
-        "from leap_exp.envs.intercode_bash.sandbox import Limits\n"
-        "from tests.sandboxes import TREE\n"
-        "with open_engine('docker', base='rootfs', limits=Limits(seconds=60)).open(TREE) as machine:\n"
+        "from leap_exp.envs.intercode_bash.engine import open_engine\n"
+        "from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxKind\n"
+        "from tests.support.sandboxes import TREE\n"
+        "engine = open_engine(SandboxKind.DOCKER, base=BaseKind.ROOTFS, limits=Limits(seconds=60))\n"
+        "with engine.open(TREE) as machine:\n"
         "    print('open', flush=True)\n"
         "    machine.run(['/bin/bash', '-c', 'sleep 54.213'], workdir='/')\n"
     )
@@ -98,16 +99,16 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_uses
         docker_engine()
         assert containers(docker_client) <= before
         assert becomes(lambda: not is_running("sleep", "54.213"))
-        assert said(machine, "cat /desk/note.txt") == "call back\n"
+        assert output_of(machine, "cat /desk/note.txt") == "call back\n"
 
 
-def test_a_container_that_is_taken_away_is_no_answer_of_a_command(docker_engine, docker_client):
+def test_removing_the_container_is_an_error_of_the_sandbox(docker_engine, docker_client):
     engine = docker_engine()
     before = containers(docker_client)
     with engine.open(TREE) as machine:
         (name,) = containers(docker_client) - before
         docker_client.containers.get(name).remove(force=True)
-        with pytest.raises(EnvError, match="sandbox broke"):
+        with pytest.raises(EnvError, match="sandbox failed"):
             bash(machine, "ls")
 
 

@@ -1,4 +1,4 @@
-"""Requests as tasks, sandboxes as episodes."""
+"""InterCode-Bash as an environment: tasks, episodes and settings."""
 
 import json
 
@@ -7,17 +7,18 @@ import pytest
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.types import Task
 from leap_exp.envs.intercode_bash import InterCodeBashEnvironment
-from leap_exp.envs.intercode_bash.facts import privileged_facts
-from leap_exp.envs.intercode_bash.requests import Request
-from tests.sandboxes import skip_without_sandboxes
+from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
+from leap_exp.envs.intercode_bash.engine.queries import Query
+from leap_exp.envs.intercode_bash.teaching.oracle import privileged_facts
+from tests.support.sandboxes import skip_without_sandboxes
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A request of each of the authors' file systems."""
+    """A query about each of four file systems, in the authors' format."""
     for number in (1, 2, 3, 4):
-        requests = [{"query": "Show the note.", "gold": "cat /desk/note.txt"}]
-        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(requests))
+        queries = [{"query": "Show the note.", "gold": "cat /desk/note.txt"}]
+        (tmp_path / f"nl2bash_fs_{number}.json").write_text(json.dumps(queries))
         entry = {"path": "/desk/note.txt", "mode": "644", "type": "file", "text": "call back\n"}
         (tmp_path / f"fs_{number}.json").write_text(json.dumps([entry]))
     return tmp_path
@@ -25,13 +26,15 @@ def folder(tmp_path):
 
 @pytest.fixture
 def environment(folder, data, monkeypatch):
-    """The requests of ``folder`` in sandboxes."""
+    """Returns a function that makes an environment with the queries of ``folder``."""
     monkeypatch.setenv("LEAP_DATA", str(data))
     skip_without_sandboxes()
-    return lambda **settings: InterCodeBashEnvironment(tasks=str(folder), sandbox="bubblewrap", **settings)
+    return lambda **settings: InterCodeBashEnvironment(
+        InterCodeBashConfig(tasks=str(folder), sandbox="bubblewrap", **settings)
+    )
 
 
-def test_an_answer_is_worth_1_and_what_differs_from_it_less(environment):
+def test_the_right_output_scores_1_and_others_less(environment):
     (task, _) = environment().tasks("test")
     for command, least, most in (("cat desk/note.txt", 1.0, 1.0), ("ls", 0.67, 0.67), ("touch /x", 0.0, 0.5)):
         with environment().open(task, seed=0) as episode:
@@ -42,7 +45,7 @@ def test_an_answer_is_worth_1_and_what_differs_from_it_less(environment):
             assert least <= round(episode.score(), 2) <= most
 
 
-def test_a_gold_command_is_run_once_however_many_submit(environment):
+def test_the_gold_command_runs_once_for_all_episodes(environment):
     environment = environment()
     (task, _) = environment.tasks("test")
     opened = []
@@ -56,7 +59,7 @@ def test_a_gold_command_is_run_once_however_many_submit(environment):
     assert len(opened) == 4
 
 
-def test_a_task_s_id_changes_with_all_that_its_reward_depends_on(environment, folder):
+def test_a_task_id_changes_with_everything_that_its_reward_depends_on(environment, folder):
     (task, _) = environment().tasks("train")
     assert task.id.startswith("intercode_bash/fs_1/0-")
     for name, old, new in (("nl2bash_fs_1.json", "cat", "head"), ("fs_1.json", "call back", "call later")):
@@ -64,36 +67,33 @@ def test_a_task_s_id_changes_with_all_that_its_reward_depends_on(environment, fo
         (folder / name).write_text(before.replace(old, new))
         changed = environment()
         assert changed.tasks("train")[0].id != task.id
-        with pytest.raises(DataError, match="of other requests"), changed.open(task, seed=0):
+        with pytest.raises(DataError, match="made with other queries"), changed.open(task, seed=0):
             pass
         (folder / name).write_text(before)
 
 
-def test_what_is_not_there_is_refused_by_name(environment):
+def test_unknown_values_are_refused_by_name(environment):
     with pytest.raises(ConfigError, match=r"'valid'.*train, test"):
         environment().tasks("valid")
     with pytest.raises(ConfigError, match="5:"):
         environment(select="5:").tasks("test")
-    with pytest.raises(ConfigError, match="first"):
-        environment(select="first")
-    with pytest.raises(ConfigError, match="exakt"):
-        environment(quoting="exakt")
-    with pytest.raises(ConfigError, match="podmen"):
-        _ = InterCodeBashEnvironment(sandbox="podmen").engine
+    for name, value in (("select", "first"), ("quoting", "exakt"), ("sandbox", "podmen"), ("base", "moon")):
+        with pytest.raises(ConfigError, match=rf"env\.{name}={value}"):
+            InterCodeBashConfig(**{name: value})
     stranger = Task(id="webshop/human/0-00000000", split="test", instruction="Buy.", kind="shop")
     with pytest.raises(DataError, match="webshop/human/0"), environment().open(stranger, seed=0):
         pass
 
 
-def test_an_episode_that_is_over_takes_no_more(environment):
+def test_an_episode_that_has_ended_accepts_no_action(environment):
     (task, _) = environment().tasks("test")
     with environment().open(task, seed=0) as episode:
         episode.step("submit")
-        with pytest.raises(EnvError, match="over"):
+        with pytest.raises(EnvError, match="has ended"):
             episode.step("ls")
 
 
-def test_the_middle_of_a_long_output_is_left_out_but_judged(environment, folder):
+def test_the_middle_of_a_long_output_is_not_shown_but_counts_for_the_reward(environment, folder):
     (folder / "nl2bash_fs_3.json").write_text(json.dumps([{"query": "Count.", "gold": "seq 1000"}]))
     environment = environment(shown_characters=100)
     (task, _) = environment.tasks("test")
@@ -106,12 +106,12 @@ def test_the_middle_of_a_long_output_is_left_out_but_judged(environment, folder)
         assert episode.score() == pytest.approx(1.0)
 
 
-def test_what_the_request_does_not_mention_is_hidden():
-    request = Request(
-        id="x", split="train", kind="x", query="Count the lines of list.txt in /desk.", gold="wc -l < /desk/a/list.txt",
+def test_paths_that_the_query_does_not_mention_are_hidden():
+    query = Query(
+        id="x", split="train", kind="x", text="Count the lines of list.txt in /desk.", gold="wc -l < /desk/a/list.txt",
         tree="x",
     )  # fmt: skip
-    facts = privileged_facts("t", request, "\n".join(str(number) for number in range(50)))
+    facts = privileged_facts("t", query, "\n".join(str(number) for number in range(50)))
     assert facts.data["hidden_names"] == ["desk/a/list.txt", "wc -l < /desk/a/list.txt"]
     assert "wc -l < /desk/a/list.txt" in facts.text
     assert "[30 lines more]" in facts.text

@@ -1,26 +1,28 @@
+"""Reading the authors' queries and file trees."""
+
 import json
 import stat
 
 import pytest
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.intercode_bash.official import read_official
-from leap_exp.envs.intercode_bash.trees import Entry, read_tree
+from leap_exp.envs.intercode_bash.engine.queries import read_official
+from leap_exp.envs.intercode_bash.engine.trees import Entry, read_tree
 
 DAY = 86_400
 
 
-def test_requests_are_split_by_file_system(folder):
-    requests = read_official(folder).requests
-    assert [(request.id, request.split) for request in requests[:3]] == [
+def test_queries_are_split_by_file_system(folder):
+    queries = read_official(folder).queries
+    assert [(query.id, query.split) for query in queries[:3]] == [
         ("fs_1/0", "train"),
         ("fs_2/0", "train"),
         ("fs_2/1", "train"),
     ]
-    assert {request.split for request in requests if request.kind in ("fs_3", "fs_4")} == {"test"}
+    assert {query.split for query in queries if query.kind in ("fs_3", "fs_4")} == {"test"}
 
 
-def test_a_tree_is_written_with_its_modes_and_contents_and_as_old_as_it_was(folder, tmp_path):
+def test_a_tree_is_written_with_its_modes_contents_and_ages(folder, tmp_path):
     tree = read_tree(folder / "fs_1.json")
     now = 2_000_000_000.0
     tree.write(tmp_path / "root", now=now)
@@ -32,8 +34,8 @@ def test_a_tree_is_written_with_its_modes_and_contents_and_as_old_as_it_was(fold
     assert (tmp_path / "root" / "desk").stat().st_mtime == now
 
 
-def test_what_is_missing_or_broken_is_named(folder, tmp_path):
-    with pytest.raises(DataError, match=r"no requests of InterCode-Bash"):
+def test_missing_and_broken_files_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"no InterCode-Bash queries"):
         read_official(tmp_path / "nowhere")
     (folder / "fs_1.json").write_text('[{"path": "/x"')
     with pytest.raises(DataError, match=r"fs_1\.json"):
@@ -42,7 +44,7 @@ def test_what_is_missing_or_broken_is_named(folder, tmp_path):
         Entry(path="/desk/../../escape", mode=0o644)
 
 
-def test_a_tree_has_what_the_image_has_from_its_building(folder, tmp_path):
+def test_a_tree_has_the_variables_and_script_of_its_image(folder, tmp_path):
     trees = read_official(folder).trees
     assert dict(trees["fs_4"].variables) == {"file_system_version": "4", "script": "setup_nl2b_fs_4.sh"}
     trees["fs_1"].write(tmp_path / "root", now=2_000_000_000.0)

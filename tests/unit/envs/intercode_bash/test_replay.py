@@ -1,4 +1,4 @@
-"""Recorded episodes, played again as they were recorded, and why they come out otherwise."""
+"""Replaying logged runs, and explaining the differences."""
 
 import gzip
 import json
@@ -6,81 +6,81 @@ import json
 import pytest
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.intercode_bash.differences import REASONS, are_alike, explain_output, explain_reward
-from leap_exp.envs.intercode_bash.official import read_official
-from leap_exp.envs.intercode_bash.replay import replay
+from leap_exp.envs.intercode_bash.engine.differences import REASONS, equal_normalised, explain_output, explain_reward
+from leap_exp.envs.intercode_bash.engine.queries import read_official
+from leap_exp.envs.intercode_bash.engine.replay import replay
 
 
 @pytest.fixture
-def play(folder, engine):
-    """Plays episodes of file system 2, given as lists of (action, observation, reward)."""
+def replayed(folder, engine):
+    """Returns a function that replays episodes of file system 2, lists of (action, output, reward)."""
 
     def run(*episodes):
         runs = folder / "runs"
         runs.mkdir()
         (folder / "fs_2.json").write_text((folder / "fs_1.json").read_text())
-        recorded = []
-        for turns in episodes:
-            actions, observations, rewards = zip(*turns, strict=True)
+        logged = []
+        for steps in episodes:
+            actions, observations, rewards = zip(*steps, strict=True)
             columns = {"actions": actions, "observations": observations, "rewards": rewards}
-            recorded.append({"task_id": len(recorded), "query": "Read note 2.", **columns})
-        (runs / "someone_fs_2.json.gz").write_bytes(gzip.compress(json.dumps(recorded).encode()))
+            logged.append({"task_id": len(logged), "query": "Read note 2.", **columns})
+        (runs / "someone_fs_2.json.gz").write_bytes(gzip.compress(json.dumps(logged).encode()))
         return list(replay(runs, read_official(folder), engine(resident=True)))
 
     return run
 
 
-def test_turns_are_compared_and_differences_have_reasons(play):
-    turns = play(
+def test_actions_are_compared_and_differences_have_reasons(replayed):
+    actions = replayed(
         [
             ("ls /desk | sort -r", "note.txt\nraw.bin\n", 0.67),
             ("cat /desk/note.txt", "call\n", 0.5),
             ("cat /desk/note.txt", "call me\n", 1.0),
         ]
     )
-    assert [(turn.same_observation, turn.same_lines, turn.same_reward) for turn in turns] == [
+    assert [(action.same_output, action.same_lines, action.same_reward) for action in actions] == [
         (False, True, True),
         (True, True, False),
         (False, False, True),
     ]
-    assert [turn.alike_observation for turn in turns] == [True, True, False]
-    assert [turn.reason for turn in turns] == ["order of folders", None, None]
-    assert "'call me'" in str(turns[2])
-    assert "unexplained" in str(turns[2])
+    assert [action.same_normalised for action in actions] == [True, True, False]
+    assert [action.reason for action in actions] == ["order of folders", None, None]
+    assert "'call me'" in str(actions[2])
+    assert "unexplained" in str(actions[2])
 
 
-def test_the_order_of_lines_is_no_reason_for_another_reward(play):
-    turns = play([("ls /desk | sort -r", "note.txt\nraw.bin\n", 0.5)])
-    assert turns[0].same_lines
-    assert turns[0].reason is None
+def test_the_order_of_lines_does_not_explain_another_reward(replayed):
+    actions = replayed([("ls /desk | sort -r", "note.txt\nraw.bin\n", 0.5)])
+    assert actions[0].same_lines
+    assert actions[0].reason is None
 
 
-def test_what_git_does_not_reset_stays_for_the_next_episode_of_a_file(play):
-    turns = play(
+def test_files_that_git_ignores_remain_for_the_next_episode(replayed):
+    actions = replayed(
         [
             ("echo kept > /home/mark; touch /desk/new; rm /desk/note.txt", "", 0.34),
             ("ls /home /desk", "/desk:\nnew\nraw.bin\n\n/home:\nmark\n", 0.34),
         ],
         [
-            # A day old at first; git has just written it again.
+            # It was a day old; the reset has just written it again.
             ("find /desk -name note.txt -mmin -60", "/desk/note.txt\n", 0.67),
             ("cat /home/mark; ls /desk", "kept\nnote.txt\nraw.bin\n", 0.67),
             ("cat /desk/note.txt", "call\n", 1.0),
         ],
     )
-    assert [turn.observed for turn in turns] == [turn.recorded for turn in turns]
-    assert [turn.same_reward for turn in turns][2:] == [True, True, True]
+    assert [action.replayed for action in actions] == [action.logged for action in actions]
+    assert [action.same_reward for action in actions][2:] == [True, True, True]
 
 
-def test_recordings_that_are_none_are_named(folder, engine):
-    with pytest.raises(DataError, match="no recorded episodes"):
+def test_missing_and_broken_logs_are_named(folder, engine):
+    with pytest.raises(DataError, match="no logged runs"):
         list(replay(folder / "nowhere", read_official(folder), engine()))
-    with pytest.raises(DataError, match=r"nl2bash_fs_1\.json is no list"):
+    with pytest.raises(DataError, match=r"nl2bash_fs_1\.json is not a list of logged runs"):
         list(replay(folder, read_official(folder), engine()))
 
 
 @pytest.mark.parametrize(
-    ("action", "recorded", "observed", "reason"),
+    ("action", "logged", "replayed", "reason"),
     [
         ("find /a", "/a\n/b\n", "/b\n/a\n", "order of folders"),
         ("ls -l", "-rw-r--r-- 1 root root 4 May 26 10:13 a\n", "-rw-r--r-- 1 root root 4 Nov  5 09:01 a\n", "clock"),
@@ -99,15 +99,15 @@ def test_recordings_that_are_none_are_named(folder, engine):
         ("cat a", "one\n", "two\n", None),
     ],
 )
-def test_reasons_of_outputs(action, recorded, observed, reason):
-    reasons = explain_output(action, "cat a", recorded, observed)
+def test_differences_of_outputs_are_explained(action, logged, replayed, reason):
+    reasons = explain_output(action, "cat a", logged, replayed)
     assert " + ".join(reasons) == (reason or "")
     assert set(reasons) <= set(REASONS)
-    shown = {"order of folders", "clock", "processor", "name of the machine"}
-    assert are_alike(recorded, observed) == (bool(reasons) and set(reasons) <= shown)
+    verified = {"order of folders", "clock", "processor", "name of the machine"}
+    assert equal_normalised(logged, replayed) == (bool(reasons) and set(reasons) <= verified)
 
 
-def test_a_reward_is_explained_by_what_the_gold_command_asks_for():
+def test_a_reward_is_explained_by_the_gold_command():
     assert explain_reward("echo localhost", gold="dig -x 127.0.0.1") == ["network"]
     assert explain_reward("tar -zcf b x", gold="tar -zcf a x") == ["clock"]
     assert explain_reward("cat a", gold="cat b") == []

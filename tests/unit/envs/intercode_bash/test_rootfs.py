@@ -1,4 +1,4 @@
-"""A root file system from an archive; making one by debootstrap needs the network."""
+"""Installing a root file system from an archive. Making one with debootstrap needs a network."""
 
 import io
 import tarfile
@@ -6,9 +6,9 @@ import tarfile
 import pytest
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.installation import ignore_progress
-from leap_exp.envs.intercode_bash.rootfs import RootfsData
-from leap_exp.envs.intercode_bash.trees import USUAL_TIME
+from leap_exp.envs.datasets import ignore_progress
+from leap_exp.envs.intercode_bash.engine.bases import RootfsData
+from leap_exp.envs.intercode_bash.engine.trees import USUAL_TIME
 
 
 def archive(path, *names):
@@ -22,12 +22,12 @@ def archive(path, *names):
 
 @pytest.fixture
 def rootfs(monkeypatch, tmp_path):
-    """Root file systems of a machine that has none."""
+    """The data set, not installed."""
     monkeypatch.setenv("LEAP_DATA", str(tmp_path / "data"))
     return RootfsData()
 
 
-def test_what_is_installed_is_the_same_every_day_and_tells_nothing_of_the_machine(rootfs, tmp_path):
+def test_an_installation_does_not_depend_on_the_day_or_the_machine(rootfs, tmp_path):
     source = archive(tmp_path / "image.tar", "usr/bin/bash", "usr/bin/git", "etc/resolv.conf", "var/log/apt.log")
     assert rootfs.install(source, None, ignore_progress) == ["root file system of an unnamed release"]
     folder = rootfs.folder(None)
@@ -38,7 +38,7 @@ def test_what_is_installed_is_the_same_every_day_and_tells_nothing_of_the_machin
     assert "hosts: files" in (folder / "etc/nsswitch.conf").read_text()
 
 
-def test_an_archive_without_git_is_refused_and_leaves_what_was_there(rootfs, tmp_path):
+def test_an_archive_without_git_is_refused_and_the_old_installation_kept(rootfs, tmp_path):
     rootfs.install(archive(tmp_path / "good.tar", "usr/bin/bash", "usr/bin/git", "etc/passwd"), None, ignore_progress)
     with pytest.raises(DataError, match="has no git"):
         rootfs.install(archive(tmp_path / "bad.tar", "usr/bin/bash", "etc/passwd"), None, ignore_progress)

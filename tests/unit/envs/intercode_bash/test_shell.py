@@ -1,23 +1,25 @@
+"""The shell of an episode: quoting, working directory and messages."""
+
 import pytest
 
-from leap_exp.envs.intercode_bash.sandbox import Excess, Outcome
-from leap_exp.envs.intercode_bash.shell import MALFORMED, TIMED_OUT, Quoting, Shell, resolve
+from leap_exp.envs.intercode_bash.engine.sandbox import CommandResult, Resource
+from leap_exp.envs.intercode_bash.engine.shell import MALFORMED, TIMED_OUT, Quoting, Shell, resolve
 
 
 class RecordingSandbox:
-    """Answers every command with the same outcome and notes what it was given."""
+    """Gives the same result for every command and records the calls."""
 
-    def __init__(self, outcome):
-        self.outcome = outcome
+    def __init__(self, result):
+        self.result = result
         self.calls = []
 
     def run(self, arguments, *, workdir):
         self.calls.append((list(arguments), workdir))
-        return self.outcome
+        return self.result
 
 
-def fine(text=b""):
-    return Outcome(output=text, exit_code=0)
+def success(text=b""):
+    return CommandResult(output=text, exit_code=0)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +33,11 @@ def fine(text=b""):
         ("  ls  ", ["-c", "ls"]),
     ],
 )
-def test_the_original_quoting_lets_double_quotes_end_the_command(command, arguments):
+def test_in_original_quoting_double_quotes_end_the_command(command, arguments):
     assert Quoting.ORIGINAL.arguments(command) == ["/bin/bash", *arguments]
 
 
-def test_exact_quoting_passes_the_command_as_it_is():
+def test_exact_quoting_passes_the_command_unchanged():
     assert Quoting.EXACT.arguments(' grep "a b" f ') == ["/bin/bash", "-c", 'grep "a b" f']
 
 
@@ -50,16 +52,16 @@ def test_exact_quoting_passes_the_command_as_it_is():
         ("/desk", "~", "/desk/~"),
     ],
 )
-def test_folders_are_resolved_by_their_names(current, target, folder):
+def test_folders_are_resolved_by_name(current, target, folder):
     assert resolve(current, target) == folder
 
 
-def test_a_change_of_folder_lasts_if_it_succeeded_and_every_other_command_runs_there():
-    sandbox = RecordingSandbox(fine())
+def test_cd_changes_the_folder_of_later_commands_if_it_succeeds():
+    sandbox = RecordingSandbox(success())
     shell = Shell(sandbox, Quoting.ORIGINAL)
     shell.run("cd desk")
     shell.run("ls")
-    sandbox.outcome = Outcome(output=b"no\n", exit_code=1)
+    sandbox.result = CommandResult(output=b"no\n", exit_code=1)
     shell.run("cd nowhere")
     shell.run("ls")
     assert [workdir for _, workdir in sandbox.calls] == ["/", "/desk", "/", "/desk"]
@@ -67,20 +69,23 @@ def test_a_change_of_folder_lasts_if_it_succeeded_and_every_other_command_runs_t
 
 
 @pytest.mark.parametrize("command", ['echo "', "cd", "cdrom"])
-def test_what_cannot_be_cut_into_words_is_malformed_and_not_run(command):
-    sandbox = RecordingSandbox(fine())
-    answer = Shell(sandbox, Quoting.ORIGINAL).run(command)
-    assert (answer.text, answer.succeeded, sandbox.calls) == (MALFORMED, False, [])
+def test_malformed_commands_are_not_run(command):
+    sandbox = RecordingSandbox(success())
+    output = Shell(sandbox, Quoting.ORIGINAL).run(command)
+    assert (output.text, output.succeeded, sandbox.calls) == (MALFORMED, False, [])
 
 
 @pytest.mark.parametrize(
-    ("outcome", "text"),
+    ("result", "text"),
     [
-        (Outcome(output=b"\xff\xfe", exit_code=0), MALFORMED),
-        (Outcome(output=b"some", exit_code=None, excess=Excess.TIME), TIMED_OUT),
-        (Outcome(output=b"some", exit_code=None, excess=Excess.MEMORY), "some\nKilled: it used too much memory."),
+        (CommandResult(output=b"\xff\xfe", exit_code=0), MALFORMED),
+        (CommandResult(output=b"some", exit_code=None, exceeded=Resource.TIME), TIMED_OUT),
+        (
+            CommandResult(output=b"some", exit_code=None, exceeded=Resource.MEMORY),
+            "some\nKilled: it used too much memory.",
+        ),
     ],
 )
-def test_what_went_wrong_is_said(outcome, text):
-    answer = Shell(RecordingSandbox(outcome), Quoting.ORIGINAL).run("ls")
-    assert (answer.text, answer.succeeded) == (text, False)
+def test_failures_give_a_message(result, text):
+    output = Shell(RecordingSandbox(result), Quoting.ORIGINAL).run("ls")
+    assert (output.text, output.succeeded) == (text, False)

@@ -1,4 +1,4 @@
-"""Sandboxes without root: as the user nobody, in a process that has given up its rights for good."""
+"""Sandboxes without root: as the user nobody, in a process that has dropped its rights."""
 
 import multiprocessing
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from leap_exp.core.errors import DataError, EnvError
-from leap_exp.envs.intercode_bash.bubblewrap import BubblewrapEngine
-from leap_exp.envs.intercode_bash.episode import BashEpisode
-from leap_exp.envs.intercode_bash.leftovers import find_leftovers
-from leap_exp.envs.intercode_bash.reward import run_gold
-from leap_exp.envs.intercode_bash.sandbox import Limits
-from leap_exp.envs.intercode_bash.shell import Quoting
-from leap_exp.envs.intercode_bash.trees import Entry
-from tests.sandboxes import TREE
+from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
+from leap_exp.envs.intercode_bash.engine.episode import BashEpisode
+from leap_exp.envs.intercode_bash.engine.reward import run_gold
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits
+from leap_exp.envs.intercode_bash.engine.shell import Quoting
+from leap_exp.envs.intercode_bash.engine.stress import find_orphans
+from leap_exp.envs.intercode_bash.engine.trees import Entry
+from tests.support.sandboxes import TREE
 
 NOBODY = 65534
 LOCKED = replace(
@@ -35,12 +35,12 @@ LOCKED = replace(
 
 @pytest.fixture
 def as_nobody():
-    """Calls a function in a process of that user, with ``LEAP_DATA`` in a folder of theirs."""
+    """Returns a function that calls another one in a process of that user, with ``LEAP_DATA`` in a folder of theirs."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become nobody; the other tests of sandboxes run without root here")
+        pytest.skip("only root can become nobody; without root the other tests cover this")
     if not shutil.which("bwrap"):
         pytest.skip("bubblewrap is not installed")
-    # Not below pytest's own folder, which is closed to others.
+    # Other users cannot read pytest's own folder.
     folder = Path(tempfile.mkdtemp(prefix="nobody-"))
     os.chown(folder, NOBODY, NOBODY)
 
@@ -53,7 +53,7 @@ def as_nobody():
         result = receiver.recv()
         process.join()
         if isinstance(result, EnvError):
-            pytest.skip(f"user namespaces may not be used here: {result}")
+            pytest.skip(f"user namespaces do not work here: {result}")
         return result
 
     yield call
@@ -67,7 +67,7 @@ def _call(function, folder, sender):
     os.setgid(NOBODY)
     os.setuid(NOBODY)
     try:
-        with BubblewrapEngine(base="host", limits=Limits()).open(TREE):
+        with BubblewrapEngine(base=BaseKind.HOST, limits=Limits()).open(TREE):
             pass
     except EnvError as error:
         sender.send(error)
@@ -75,9 +75,9 @@ def _call(function, folder, sender):
         sender.send(function(folder))
 
 
-def test_an_episode_is_played_and_judged(as_nobody):
+def test_an_episode_runs_and_gets_a_reward(as_nobody):
     def play(folder):
-        engine = BubblewrapEngine(base="host", limits=Limits())
+        engine = BubblewrapEngine(base=BaseKind.HOST, limits=Limits())
         command = "mkdir /desk/new; mv /desk/note.txt /desk/new; cat /desk/drawer/list.csv; id -u"
         with engine.open(TREE) as fresh:
             gold = run_gold(fresh, command, Quoting.EXACT)
@@ -85,7 +85,7 @@ def test_an_episode_is_played_and_judged(as_nobody):
             episode = BashEpisode(sandbox, "Tidy up.", lambda: gold, quoting=Quoting.EXACT, shown_characters=1000)
             shown = [episode.step(action).observation.text for action in (command, "git status --short")]
             episode.step(command)
-            return gold.output, shown, sorted(episode.judge().missing | episode.judge().extra)
+            return gold.output, shown, sorted(episode.reward().missing | episode.reward().extra)
 
     output, shown, differences = as_nobody(play)
     assert output == "pen,2\nink,1\n0\n"
@@ -95,46 +95,46 @@ def test_an_episode_is_played_and_judged(as_nobody):
 
 def test_files_cannot_be_given_to_other_users(as_nobody):
     def change_owner(folder):
-        with BubblewrapEngine(base="host", limits=Limits()).open(TREE) as sandbox:
-            outcome = sandbox.run(["chown", "nobody", "/desk/note.txt"], workdir="/")
-            return outcome.exit_code, outcome.output.decode()
+        with BubblewrapEngine(base=BaseKind.HOST, limits=Limits()).open(TREE) as sandbox:
+            result = sandbox.run(["chown", "nobody", "/desk/note.txt"], workdir="/")
+            return result.exit_code, result.output.decode()
 
     exit_code, output = as_nobody(change_owner)
     assert exit_code == 1
     assert "Invalid argument" in output
 
 
-def test_folders_that_are_locked_can_be_used_and_removed(as_nobody):
+def test_folders_without_permissions_can_be_used_and_removed(as_nobody):
     def use(folder):
-        engine = BubblewrapEngine(base="host", limits=Limits())
+        engine = BubblewrapEngine(base=BaseKind.HOST, limits=Limits())
         with engine.open(LOCKED) as sandbox:
-            said = sandbox.run(["cat", "/vault/inner/gold.txt"], workdir="/").output
+            output = sandbox.run(["cat", "/vault/inner/gold.txt"], workdir="/").output
         made = len(list((folder / "intercode" / "sandboxes").glob("fresh-*")))
         del engine
-        return said, made, len(list((folder / "intercode" / "sandboxes").glob("fresh-*")))
+        return output, made, len(list((folder / "intercode" / "sandboxes").glob("fresh-*")))
 
     assert as_nobody(use) == (b"a bar\n", 1, 0)
 
 
-def test_nothing_is_left_of_processes_that_are_killed(as_nobody):
+def test_killed_processes_leave_no_orphans(as_nobody):
     def kill(folder):
-        found = find_leftovers(lambda: BubblewrapEngine(base="host", limits=Limits()), episodes=12, seed=1)
-        return found.killed, {kind: len(lines) for kind, lines in found.left.items()}
+        found = find_orphans(lambda: BubblewrapEngine(base=BaseKind.HOST, limits=Limits()), episodes=12, seed=1)
+        return found.killed, {kind: len(lines) for kind, lines in found.orphans.items()}
 
     killed, left = as_nobody(kill)
     assert killed > 0
     assert left == {"processes": 0, "mounts": 0, "namespaces": 0, "files": 0}
 
 
-def test_a_root_file_system_must_be_the_users_own(as_nobody):
+def test_a_root_file_system_must_belong_to_the_user(as_nobody):
     def open_base(folder):
         shell = folder / "intercode" / "rootfs" / "bin" / "bash"
         shell.parent.mkdir(parents=True)
         shell.touch()
-        BubblewrapEngine(base="rootfs", limits=Limits())
+        BubblewrapEngine(base=BaseKind.ROOTFS, limits=Limits())
         os.environ["LEAP_DATA"] = others
         try:
-            BubblewrapEngine(base="rootfs", limits=Limits())
+            BubblewrapEngine(base=BaseKind.ROOTFS, limits=Limits())
         except DataError as error:
             return str(error)
 
@@ -144,4 +144,4 @@ def test_a_root_file_system_must_be_the_users_own(as_nobody):
         (Path(others) / "intercode" / "rootfs" / "bin" / "bash").touch()
         (Path(others) / "intercode" / "sandboxes").mkdir(mode=0o777)
         (Path(others) / "intercode" / "sandboxes").chmod(0o777)
-        assert "is another user's" in as_nobody(open_base)
+        assert "belongs to another user" in as_nobody(open_base)

@@ -1,27 +1,28 @@
-"""Shopping in tests: an environment opened once, and episodes played by any rule."""
+"""Cached environments, and episodes played by any rule."""
 
 from collections.abc import Callable
 from functools import cache
 
 from leap_exp.core.types import Decision, Step, Task, View
-from leap_exp.envs.webshop import WebShopEnvironment
+from leap_exp.envs.webshop.config import WebShopConfig
+from leap_exp.envs.webshop.environment import WebShopEnvironment
 
 
 @cache
 def shop(**settings: object) -> WebShopEnvironment:
-    return WebShopEnvironment(**settings)
+    return WebShopEnvironment(WebShopConfig(**settings))
 
 
 def sample(environment: WebShopEnvironment, count: int, split: str = "train") -> list[Task]:
-    """Tasks evenly spread over a split."""
+    """Return tasks evenly spread over a split."""
     tasks = environment.tasks(split)
-    return [tasks[place * len(tasks) // count] for place in range(count)]
+    return [tasks[index * len(tasks) // count] for index in range(count)]
 
 
 def play(
     environment: WebShopEnvironment, task: Task, decide: Callable[[View], Decision | str], *, limit: int = 15
 ) -> tuple[float, list[View], list[Decision]]:
-    """The score of an episode, its views, and what was decided in each."""
+    """Play an episode; return its score, its views and the decision in each."""
     seen, decisions = [], []
     with environment.open(task, seed=0) as episode:
         history: tuple[Step, ...] = ()
@@ -31,8 +32,8 @@ def play(
             decision = Decision(reason="", action=decided) if isinstance(decided, str) else decided
             seen.append(view)
             decisions.append(decision)
-            answer = episode.step(decision.action)
-            history += (Step(observation=view.observation, decision=decision, reward=answer.reward),)
-            if answer.done:
+            transition = episode.step(decision.action)
+            history += (Step(observation=view.observation, decision=decision, reward=transition.reward),)
+            if transition.done:
                 break
         return episode.score(), seen, decisions

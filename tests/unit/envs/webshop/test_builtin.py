@@ -1,4 +1,4 @@
-"""The built-in shop: what its JSON must satisfy for the reader, the search and the reward of WebShop."""
+"""The built-in shop: its JSON suits the reader, the search and the reward of WebShop."""
 
 import hashlib
 import itertools
@@ -12,11 +12,11 @@ from collections import Counter
 import pytest
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.envs.webshop.builtin import CatalogueSources, generate
 from leap_exp.envs.webshop.builtin.departments import ATTRIBUTES, CATEGORIES, EXCLUSIVE, KINDS, read_table
+from leap_exp.envs.webshop.builtin.generator import CatalogueSources, generate
 
 COLOUR_WORDS = ("ash", "dark", "gold", "light", "lime", "mint", "red", "rose", "rust", "sand", "tan", "wine")
-"""Colours that the reward cuts out of longer words: ``wired`` would count as ``red``."""
+"""Colours that the reward finds in longer words: ``wired`` would count as ``red``."""
 
 KIND_OF = {kind.query: kind for kind in KINDS}
 
@@ -27,7 +27,7 @@ def shop(request: pytest.FixtureRequest) -> CatalogueSources:
 
 
 def prices(product: dict) -> list[float]:
-    """The prices as WebShop's loader takes them out of the text."""
+    """Return the prices as WebShop's loader reads them."""
     return [float(re.sub(r"[^\d.]", "", part)) for part in product["pricing"].split("$")[1:]]
 
 
@@ -43,7 +43,7 @@ def page(product: dict) -> str:
 
 
 def token_set_similarity(one: str, other: str) -> float:
-    """How alike the reward finds two phrases, from 0 to 100: by common tokens, then by common subsequences."""
+    """Return the reward's similarity of two phrases, 0 to 100: by common tokens, then by common subsequences."""
     tokens_one, tokens_other = (set(re.findall(r"\w+", text.lower())) for text in (one, other))
     shared = sorted(tokens_one & tokens_other)
     if shared and (tokens_one <= tokens_other or tokens_other <= tokens_one):
@@ -68,7 +68,7 @@ def common_subsequence(one: str, other: str) -> int:
     return lengths[-1]
 
 
-def test_every_product_has_what_the_reader_needs(shop):
+def test_every_product_has_all_fields_that_the_reader_needs(shop):
     assert len(shop.products) == 1000
     assert len({product["asin"] for product in shop.products}) == 1000
     assert len({product["name"] for product in shop.products}) == 1000
@@ -91,7 +91,7 @@ def test_kinds_are_equally_common_and_mixed(shop):
     assert len({product["query"] for product in shop.products[:100]}) > 30
 
 
-def test_prices_read_as_a_price_or_a_range_and_leave_room_for_a_limit(shop):
+def test_a_price_is_one_value_or_a_range_and_leaves_room_for_a_limit(shop):
     assert any(len(prices(product)) == 2 for product in shop.products)
     for product in shop.products:
         read = prices(product)
@@ -102,7 +102,7 @@ def test_prices_read_as_a_price_or_a_range_and_leave_room_for_a_limit(shop):
         assert read[-1] < 970
 
 
-def test_options_are_few_and_written_as_the_reader_expects(shop):
+def test_options_are_few_and_formatted_for_the_reader(shop):
     for product in shop.products:
         assert product["customization_options"] == "" or product["customization_options"]
         known = KIND_OF[product["query"]].options
@@ -121,7 +121,7 @@ def test_a_page_states_the_products_attributes_and_no_other(shop):
         assert sum(words in product["name"].lower() for words in attributes) == 3
 
 
-def test_some_attributes_are_stated_only_where_the_search_does_not_look(shop):
+def test_some_attributes_are_only_stated_where_search_does_not_look(shop):
     searched = [
         " ".join([product["name"], product["full_description"], product["small_description"][0]]).lower()
         for product in shop.products
@@ -151,7 +151,7 @@ def test_the_plain_instruction_names_the_kind_and_the_attributes(shop):
         assert all(words in row["instruction"] for words in row["instruction_attributes"])
 
 
-def test_human_instructions_say_what_they_ask_for(shop):
+def test_human_instructions_name_their_attributes_and_options(shop):
     for product in shop.products:
         requests = shop.human_instructions[product["asin"]]
         listed = options(product)
@@ -182,7 +182,7 @@ def test_articles_agree(shop):
     assert len({text.split()[0] for text in texts}) >= 5
 
 
-def test_a_search_for_the_kind_finds_the_goal_among_the_first_fifty(shop):
+def test_at_most_fifty_products_match_the_words_of_a_kind(shop):
     for kind in KINDS:
         words = kind.noun.replace("'s", "").split()
         found = [product for product in shop.products if all(word in page(product) for word in words)]
@@ -190,19 +190,19 @@ def test_a_search_for_the_kind_finds_the_goal_among_the_first_fifty(shop):
         assert len(found) <= 50
 
 
-def test_the_reward_takes_no_product_of_a_kind_for_another_type():
+def test_the_reward_gives_products_of_a_kind_the_same_type():
     for kind in KINDS:
-        # Names have up to 14 words; below a tenth of them in common the reward sees another type of product.
+        # Names have up to 14 words; if two share less than a tenth, the reward sees another type of product.
         assert len(kind.noun.split()) / 14 > 0.1
 
 
-def test_the_reward_tells_a_kinds_attributes_apart():
+def test_the_reward_distinguishes_the_attributes_of_a_kind():
     for kind in KINDS:
         for one, other in itertools.combinations(kind.attributes, 2):
             assert token_set_similarity(one.words, other.words) <= 85, (kind.query, one.words, other.words)
 
 
-def test_the_reward_tells_option_values_apart():
+def test_the_reward_distinguishes_option_values():
     for kind in KINDS:
         values = [(name, value) for name, listed in kind.options.items() for value in listed]
         for (name, value), (_, other) in itertools.permutations(values, 2):
@@ -210,12 +210,12 @@ def test_the_reward_tells_option_values_apart():
             assert token_set_similarity(f"{name} {value}", other) <= 85, (kind.query, name, value, other)
 
 
-def test_option_values_hide_no_colour():
+def test_option_values_contain_no_hidden_colour():
     for value in {value for kind in KINDS for values in kind.options.values() for value in values}:
         assert not [colour for colour in COLOUR_WORDS if colour in value and colour != value], value
 
 
-def test_the_word_lists_fit_together():
+def test_the_word_lists_are_consistent():
     phrases = read_table("instructions.toml")["options"]
     assert {name for kind in KINDS for name in kind.options} == set(phrases)
     assert {attribute.words for kind in KINDS for attribute in kind.attributes} == set(ATTRIBUTES)
@@ -229,7 +229,7 @@ def test_the_word_lists_fit_together():
 def test_the_same_seed_gives_the_same_catalogue_in_any_process():
     code = (
         "import hashlib, json, random\n"
-        "from leap_exp.envs.webshop.builtin import generate\n"
+        "from leap_exp.envs.webshop.builtin.generator import generate\n"
         "random.seed(9)\n"
         "shop = generate(3, 120)\n"
         "text = json.dumps([shop.products, shop.attributes, shop.human_instructions])\n"
@@ -256,12 +256,12 @@ def test_any_number_of_products(count):
 
 
 @pytest.mark.parametrize("count", [0, -3, 50_001])
-def test_a_number_of_products_out_of_range_is_refused(count):
+def test_a_number_of_products_out_of_range_is_an_error(count):
     with pytest.raises(ConfigError, match=f"{count} products.*1 to 50000"):
         generate(0, count)
 
 
-def test_the_files_carry_the_authors_names_and_form(tmp_path):
+def test_the_files_have_the_authors_names_and_format(tmp_path):
     shop = generate(2, 60)
     shop.write(tmp_path)
     read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()}

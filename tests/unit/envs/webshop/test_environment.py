@@ -1,4 +1,4 @@
-"""WebShop as an environment: tasks, admissible actions, refusals."""
+"""WebShop as an environment: tasks, admissible actions, errors."""
 
 import dataclasses
 
@@ -6,11 +6,11 @@ import pytest
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.types import SUCCESS_SCORE
-from leap_exp.envs.webshop import WebShopEnvironment
+from leap_exp.envs.webshop.config import WebShopConfig
 from tests.unit.envs.webshop.playing import play, sample, shop
 
 
-def test_splits_follow_the_original_and_tasks_are_made_when_asked_for():
+def test_splits_follow_the_original_and_tasks_are_made_on_access():
     environment = shop()
     sizes = {split: len(environment.tasks(split)) for split in ("test", "validation", "train")}
     assert sizes == {"test": 500, "validation": 1000, "train": 1500}
@@ -20,7 +20,7 @@ def test_splits_follow_the_original_and_tasks_are_made_when_asked_for():
     assert {task.kind for task in sample(environment, 60)} == {"beauty", "electronics", "fashion", "garden", "grocery"}
 
 
-def test_an_id_covers_what_the_reward_depends_on():
+def test_an_id_covers_everything_that_the_reward_depends_on():
     one, other = shop(), shop(price_seed=7)
     same = [a.id == b.id for a, b in zip(sample(one, 40), sample(other, 40), strict=True)]
     assert not all(same)
@@ -29,7 +29,7 @@ def test_an_id_covers_what_the_reward_depends_on():
         pass
 
 
-def test_the_search_page_asks_for_a_query_and_every_other_lists_its_clicks():
+def test_the_search_page_admits_a_query_and_the_other_pages_their_clicks():
     environment = shop()
     (task,) = sample(environment, 1)
     with environment.open(task, seed=0) as episode:
@@ -44,7 +44,7 @@ def test_the_search_page_asks_for_a_query_and_every_other_lists_its_clicks():
         assert "click[buy now]" in product.admissible_actions
 
 
-def test_a_result_can_be_clicked_by_id_whatever_is_listed():
+def test_a_result_can_be_clicked_by_id_even_if_names_are_listed():
     by_name, by_id = shop(), shop(item_names=False)
     (task,) = sample(by_name, 1)
     with by_name.open(task, seed=0) as one, by_id.open(task, seed=0) as other:
@@ -54,7 +54,7 @@ def test_a_result_can_be_clicked_by_id_whatever_is_listed():
         assert one.step(listed).observation == other.step(listed).observation
 
 
-def test_both_ways_of_writing_pages_lead_through_the_same_shop():
+def test_the_oracle_acts_the_same_in_both_modes():
     for task in sample(shop(), 5):
         plain = play(shop(), task, lambda view, t=task: shop().oracle(t).decide(view, "p50", seed=0))
         rich_task = next(other for other in sample(shop(observation="text_rich"), 5) if other.id == task.id)
@@ -67,35 +67,37 @@ def test_both_ways_of_writing_pages_lead_through_the_same_shop():
         assert plain[0] == rich[0] >= SUCCESS_SCORE
 
 
-def test_a_session_is_over_with_the_purchase():
+def test_a_purchase_ends_the_session():
     environment = shop()
     (task,) = sample(environment, 1)
     with environment.open(task, seed=0) as episode:
         episode.step("search[brush set]")
         episode.step(episode.observation.admissible_actions[2])
         assert episode.score() == 0.0
-        answer = episode.step("click[buy now]")
-        assert answer.done
-        assert answer.reward == episode.score()
+        transition = episode.step("click[buy now]")
+        assert transition.done
+        assert transition.reward == episode.score()
         with pytest.raises(EnvError, match="over"):
             episode.step("search[brush set]")
 
 
-def test_bad_settings_and_foreign_tasks_are_refused(tmp_path):
+def test_wrong_settings_and_foreign_tasks_are_errors(tmp_path):
     environment = shop()
     with pytest.raises(ConfigError, match="choose one of train, validation, test"):
         environment.tasks("valid_unseen")
-    with pytest.raises(ConfigError, match="no range of goals"):
-        WebShopEnvironment(select="first ten")
-    with pytest.raises(ConfigError, match="is left by select='900:'"):
-        WebShopEnvironment(select="900:").tasks("test")
+    with pytest.raises(ConfigError, match="choose one of: synthetic, human"):
+        WebShopConfig(goals="robot")
+    with pytest.raises(ConfigError, match="not a range of goals"):
+        shop(select="first ten")
+    with pytest.raises(ConfigError, match="select='900:' leaves none of the 500 goals"):
+        shop(select="900:").tasks("test")
     with pytest.raises(DataError, match="data install webshop"):
-        WebShopEnvironment(catalogue=str(tmp_path)).tasks("test")
+        shop(catalogue=str(tmp_path)).tasks("test")
     (task,) = sample(environment, 1)
-    with pytest.raises(DataError, match="none of this shop's human goals"):
+    with pytest.raises(DataError, match="not one of the human goals"):
         environment.privileged(dataclasses.replace(task, id="alfworld/1"))
 
 
 def test_a_selection_keeps_a_range():
-    kept = WebShopEnvironment(select="3:5").tasks("test")
-    assert list(kept) == list(shop().tasks("test")[3:5])
+    selected = shop(select="3:5").tasks("test")
+    assert list(selected) == list(shop().tasks("test")[3:5])

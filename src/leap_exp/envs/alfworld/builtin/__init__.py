@@ -1,4 +1,4 @@
-"""Households made on demand: games in ALFWorld's file format, any number of them from a seed."""
+"""Generator of households: any number of games in ALFWorld's file format, from a seed."""
 
 import json
 from random import Random
@@ -13,23 +13,23 @@ from leap_exp.envs.alfworld.builtin.tasks import TASK_TYPES, draw_task
 from leap_exp.envs.alfworld.builtin.walkthrough import shortest_walkthrough
 
 SPLIT_ROOMS = {"train": TRAIN_ROOMS, "valid_seen": TRAIN_ROOMS, "valid_unseen": UNSEEN_ROOMS}
-"""The room numbers that each split draws from."""
+"""The room numbers of each split."""
 
 
 def generate_game(split: str, index: int, *, seed: int, household: str) -> str:
-    """The JSON text of game ``index`` of ``split``, as a ``game.tw-pddl`` file holds it.
+    """Return the JSON text of a ``game.tw-pddl`` file for game ``index`` of ``split``.
 
-    Task types take turns, so that any run of consecutive indices is balanced. The same arguments give the same text.
+    The task types alternate, so consecutive indices are balanced. The same arguments always give the same text.
 
     Raises:
-        ConfigError: The split or household is unknown, or the index negative.
+        ConfigError: The split or household is unknown, or the index is negative.
     """
     if split not in SPLIT_ROOMS:
         raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(SPLIT_ROOMS)}.")
     if household not in HOUSEHOLDS:
         raise ConfigError(f"Unknown household {household!r}: choose one of {', '.join(HOUSEHOLDS)}.")
     if index < 0:
-        raise ConfigError(f"Game index {index} is negative: games count from 0.")
+        raise ConfigError(f"Game index {index} is negative: the first game is 0.")
     rng = Random(derive_seed(seed, "alfworld", "game", household, split, index))
     task_type = TASK_TYPES[index % len(TASK_TYPES)]
     (room_kind,) = rng.choices(list(task_type.rooms), weights=list(task_type.rooms.values()))

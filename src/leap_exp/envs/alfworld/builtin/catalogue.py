@@ -1,4 +1,4 @@
-"""The kinds of objects, receptacles and rooms in a household, read from ``objects.toml`` and ``rooms.toml``."""
+"""The kinds of objects, receptacles and rooms, read from ``objects.toml`` and ``rooms.toml``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,24 +7,26 @@ from functools import cache
 from importlib.resources import files
 
 OPENABLE = frozenset({"Cabinet", "Drawer", "Fridge", "Microwave", "Safe"})
-"""Kinds of receptacles that start closed and hide what they hold."""
+"""Kinds of receptacles that are closed at the start."""
 
 BASINS = {"SinkBasin": "Sink", "BathtubBasin": "Bathtub"}
-"""Kinds of receptacles that are part of another thing, by whose name they are identified."""
+"""Kinds of receptacles that are part of another thing, whose name is in their id."""
 
 LAMP = "DeskLamp"
-"""The kind of object that a look_at_obj_in_light task has the agent switch on."""
+"""The kind of lamp in look_at_obj_in_light tasks."""
 
 HOUSEHOLDS = ("small", "full")
-"""Household sizes: a handful of receptacles, or as many as the official rooms have."""
+"""Household sizes: few receptacles, or as many as in official rooms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectKind:
-    """What holds for all objects of a kind.
+    """A kind of object.
 
-    ``traits`` are the domain's predicates that say what can be done with one, ``found`` the kinds of receptacles where
-    one is usually found, with weights, and ``fits`` all kinds of receptacles that can hold one.
+    Attributes:
+        traits: Predicates of the domain that describe what can be done with it.
+        found: The kinds of receptacles where it is found, with weights.
+        fits: All kinds of receptacles that can hold it.
     """
 
     traits: tuple[str, ...]
@@ -33,7 +35,7 @@ class ObjectKind:
 
     @property
     def is_movable(self) -> bool:
-        """Whether an agent can pick it up."""
+        """Whether it can be picked up."""
         return "pickupable" in self.traits
 
 
@@ -41,10 +43,12 @@ class ObjectKind:
 class Furnishing:
     """How rooms of a kind are furnished in households of a size.
 
-    ``receptacles`` and ``objects`` are the least, the most frequent and the largest number of them; ``required`` says
-    how many of a kind of receptacle every room has; ``optional``, for the other receptacles, the weight of each kind
-    and the most of it in a room; ``shared`` the probability that a receptacle is reached from the same spot as the
-    last one of its kind.
+    Attributes:
+        receptacles: Smallest, most frequent and largest number of receptacles.
+        objects: The same for objects.
+        shared: Probability that a receptacle has the same location as the previous one of its kind.
+        required: Number of receptacles of a kind that every room has.
+        optional: For the other kinds, the weight and the largest number in a room.
     """
 
     receptacles: tuple[int, int, int]
@@ -56,7 +60,7 @@ class Furnishing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomKind:
-    """The kinds of objects found in rooms of a kind, and how these are furnished in each household size."""
+    """A kind of room: the kinds of objects in it, and its furnishing in each household size."""
 
     objects: tuple[str, ...]
     furnishing: Mapping[str, Furnishing]
@@ -64,7 +68,7 @@ class RoomKind:
 
 @cache
 def read_resource(name: str) -> str:
-    """The text of file ``name`` of this package."""
+    """Return the text of the file ``name`` in this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

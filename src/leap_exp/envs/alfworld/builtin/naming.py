@@ -1,21 +1,21 @@
-"""Ids of things as the games write them, and the names that players see for them."""
+"""Ids of receptacles, objects and locations, and the names that players see."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 
 def entity_id(kind: str, position: tuple[float, float, float], *, part: str = "") -> str:
-    """``Kind|+x.xx|+y.yy|+z.zz`` (and ``|Part``) in the letters that PDDL allows; ``position`` in metres."""
+    """Return ``Kind|+x.xx|+y.yy|+z.zz``, with ``|Part`` if given, in characters that PDDL allows; metres."""
     return "_bar_".join([kind, *(_coordinate(value) for value in position), *([part] if part else [])])
 
 
 def location_id(x: int, z: int, rotation: int, horizon: int) -> str:
-    """A spot on the floor grid with a direction (quarter turns) and an angle of view (degrees)."""
+    """Return the id of a grid cell with a rotation (quarter turns) and a camera angle (degrees)."""
     return "_bar_".join(["loc", *(_mangled(str(value)) for value in (x, z, rotation, horizon))])
 
 
 def shown_names(ids: Iterable[str]) -> Mapping[str, str]:
-    """The name of each id as ALFWorld's demangler gives it: kind and number, the first id in order the highest."""
+    """Return the name of each id as in ALFWorld: its kind and a number, which falls as ids rise."""
     kinds = {identifier: _shown_kind(identifier.lower()) for identifier in ids}
     left = Counter(kinds.values())
     names = {}

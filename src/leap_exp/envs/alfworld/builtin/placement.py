@@ -1,4 +1,4 @@
-"""Objects in a room: how many of which kind, and where."""
+"""Placement of objects in a room."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask
 
 _MOST_OF_A_KIND = 3
 _EXTRA_TARGETS = {0: 5, 1: 3, 2: 2}
-"""Weight of each number of objects of the target's kind beyond those that the task needs."""
+"""Weight of each number of target objects beyond those that the task needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedObject:
-    """An object, the name shown for it, and the receptacle it is in."""
+    """An object, the name that players see, and its receptacle."""
 
     kind: str
     id: str
@@ -26,10 +26,10 @@ class PlacedObject:
 
 
 def place_objects(task: HouseholdTask, room: Room, bounds: tuple[int, int, int], rng: Random) -> list[PlacedObject]:
-    """Fill ``room`` for ``task``: the targets, not at the goal, a lamp if needed, and other objects.
+    """Place target objects (not at the goal), a lamp if the task needs one, and other objects in ``room``.
 
-    ``bounds`` are the least, the most frequent and the largest number of objects; a room whose kinds of objects are
-    few may get fewer.
+    ``bounds`` are the smallest, the most frequent and the largest number of objects. A room with few kinds of objects
+    may get fewer.
     """
     placed: dict[str, tuple[str, Receptacle]] = {}
     for kind in _draw_kinds(task, room, bounds, rng):
@@ -46,7 +46,7 @@ def place_objects(task: HouseholdTask, room: Room, bounds: tuple[int, int, int],
 
 
 def _draw_kinds(task: HouseholdTask, room: Room, bounds: tuple[int, int, int], rng: Random) -> Iterator[str]:
-    """The kind of each object: what the task needs first, then any that have a place in the room."""
+    """Yield the kind of each object: first those that the task needs, then any that fit into the room."""
     (extra,) = rng.choices(list(_EXTRA_TARGETS), weights=list(_EXTRA_TARGETS.values()))
     needed = [task.target] * (task.type.targets + extra) + [LAMP] * task.type.needs_lamp
     yield from needed
@@ -62,7 +62,7 @@ def _draw_kinds(task: HouseholdTask, room: Room, bounds: tuple[int, int, int], r
 
 
 def _homes(kind: str, room: Room, excluded: str) -> dict[str, int]:
-    """The kinds of receptacles in ``room`` where ``kind`` is found, with their weights."""
+    """Return the kinds of receptacles in ``room`` where ``kind`` is found, with weights."""
     found = OBJECT_KINDS[kind].found.items()
     return {place: weight for place, weight in found if place != excluded and place in room.receptacles}
 

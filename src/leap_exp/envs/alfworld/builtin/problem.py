@@ -1,19 +1,19 @@
-"""A household as a PDDL problem."""
+"""The PDDL problem of a household."""
 
 from collections.abc import Iterator, Sequence
 
-from leap_exp.envs.alfworld.builtin.catalogue import OBJECT_KINDS, OPENABLE
+from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS, OPENABLE
 from leap_exp.envs.alfworld.builtin.placement import PlacedObject
 from leap_exp.envs.alfworld.builtin.rooms import Receptacle, Room
-from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask, goal_condition
+from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask
 
 _DOMAIN_OBJECT_KINDS = frozenset({"Knife", "ButterKnife"})
 _DOMAIN_RECEPTACLE_KINDS = frozenset({"SinkBasin", "Microwave", "Fridge"})
-"""Kinds that the domain's actions name: a problem must declare them even where the room has none."""
+"""Kinds in the rules of the domain: every problem must declare them."""
 
 
 def render_problem(name: str, task: HouseholdTask, room: Room, objects: Sequence[PlacedObject]) -> str:
-    """The problem ``name``: ``objects`` in ``room``, and the goal of ``task``."""
+    """Return the problem called ``name``."""
     receptacles = [receptacle for alike in room.receptacles.values() for receptacle in alike]
     return "\n".join(
         [
@@ -25,7 +25,7 @@ def render_problem(name: str, task: HouseholdTask, room: Room, objects: Sequence
             "(:init",
             *(f"    ({fact})" for fact in _facts(room, receptacles, objects)),
             ")",
-            f"(:goal {goal_condition(task)})",
+            f"(:goal {_goal(task)})",
             ")",
             "",
         ]
@@ -59,3 +59,28 @@ def _facts(room: Room, receptacles: Sequence[Receptacle], objects: Sequence[Plac
         yield f"objectAtLocation {item.id} {item.receptacle.location}"
         for trait in OBJECT_KINDS[item.kind].traits:
             yield f"{trait} {item.id}"
+
+
+def _goal(task: HouseholdTask) -> str:
+    """Return the goal in PDDL."""
+    target = f"{task.target}Type"
+    if task.type.needs_lamp:
+        return (
+            "(and (exists (?ot - object ?r - receptacle ?a - agent ?l - location)"
+            f" (and (objectType ?ot {LAMP}Type) (toggleable ?ot) (isToggled ?ot)"
+            " (receptacleAtLocation ?r ?l) (atLocation ?a ?l) (inReceptacle ?ot ?r)))"
+            f" (exists (?o - object ?a - agent) (and (objectType ?o {target}) (holds ?a ?o))))"
+        )
+    goal = f"(receptacleType ?r {task.goal}Type)"
+    if task.type.targets == 2:
+        return (
+            "(and (exists (?r - receptacle) (exists (?o1 - object)"
+            f" (and (objectType ?o1 {target}) {goal} (inReceptacle ?o1 ?r)"
+            " (exists (?o2 - object) (and (not (= ?o1 ?o2))"
+            f" (objectType ?o2 {target}) {goal} (inReceptacle ?o2 ?r)))))))"
+        )
+    treated = f"({task.type.trait} ?o) ({task.type.state} ?o) " if task.type.state else ""
+    return (
+        "(and (exists (?r - receptacle) (exists (?o - object)"
+        f" (and {treated}(objectType ?o {target}) {goal} (inReceptacle ?o ?r)))))"
+    )

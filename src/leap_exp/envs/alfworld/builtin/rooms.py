@@ -1,4 +1,4 @@
-"""Rooms: which receptacles stand where, fixed by seed, household, room kind and room number."""
+"""Rooms with their receptacles, determined by seed, household, kind and number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from leap_exp.envs.alfworld.builtin.catalogue import BASINS, ROOM_KINDS
 from leap_exp.envs.alfworld.builtin.naming import entity_id, location_id, shown_names
 
 TRAIN_ROOMS = range(30)
-"""Room numbers of the splits train and valid_seen, for each room kind."""
+"""Room numbers of the splits train and valid_seen, for each kind of room."""
 
 UNSEEN_ROOMS = range(30, 60)
-"""Room numbers of the split valid_unseen, for each room kind: rooms that training never shows."""
+"""Room numbers of the split valid_unseen, for each kind of room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receptacle:
-    """A receptacle of a room: its id, the name shown, the location to use it from, and where it stands (metres)."""
+    """A receptacle: its id, the name that players see, the location it is used from, and its position (metres)."""
 
     kind: str
     id: str
@@ -29,7 +29,7 @@ class Receptacle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A furnished room without objects; ``start`` is the location where an agent begins."""
+    """A room without objects; the agent starts at the location ``start``."""
 
     kind: str
     number: int
@@ -38,14 +38,14 @@ class Room:
 
 
 def draw_size(rng: Random, bounds: tuple[int, int, int]) -> int:
-    """A whole number between the first and the last of ``bounds``, most often near the middle one."""
+    """Draw an integer between the first and the last of ``bounds``, most often near the middle one."""
     least, most_frequent, largest = bounds
     return round(rng.triangular(least, largest, most_frequent))
 
 
 @lru_cache(maxsize=1024)
 def make_room(seed: int, household: str, kind: str, number: int) -> Room:
-    """Room ``number`` of ``kind``: always the same for the same arguments."""
+    """Return room ``number`` of ``kind``; the same arguments always give the same room."""
     furnishing = ROOM_KINDS[kind].furnishing[household]
     rng = Random(derive_seed(seed, "alfworld", "room", household, kind, number))
     inventory = _inventories(seed, household, kind)[number]
@@ -75,7 +75,7 @@ def make_room(seed: int, household: str, kind: str, number: int) -> Room:
 
 @lru_cache(maxsize=64)
 def _inventories(seed: int, household: str, kind: str) -> tuple[tuple[str, ...], ...]:
-    """The kinds of receptacles in each room, no two rooms alike: an unseen room is then visibly another one."""
+    """Return the kinds of receptacles in each room. No two rooms have the same, so unseen rooms look different."""
     furnishing = ROOM_KINDS[kind].furnishing[household]
     rng = Random(derive_seed(seed, "alfworld", "inventories", household, kind))
     inventories: dict[tuple[str, ...], None] = {}

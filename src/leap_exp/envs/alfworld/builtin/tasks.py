@@ -1,19 +1,26 @@
-"""The six task types: which task fits a room, its sentence and its goal."""
+"""The six task types, and tasks drawn for a room."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from leap_exp.envs.alfworld.builtin.catalogue import LAMP, OBJECT_KINDS, ROOM_KINDS
+from leap_exp.envs.alfworld.builtin.catalogue import OBJECT_KINDS, ROOM_KINDS
 from leap_exp.envs.alfworld.builtin.rooms import Room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskType:
-    """What the tasks of a type have in common.
+    """A type of task.
 
-    ``rooms`` gives a weight to each room kind that has such tasks. Where the target must be treated first, ``trait``
-    says what it must allow, ``appliance`` the receptacle that does it, ``verb`` the command and ``state`` the result.
+    Attributes:
+        name: ALFWorld's name of the type.
+        sentences: Templates of the task sentence.
+        rooms: The kinds of rooms that have such tasks, with weights.
+        targets: How many target objects are needed.
+        trait: The predicate that target objects must satisfy.
+        appliance: The kind of receptacle that changes the target object; empty if it is not changed.
+        verb: The command that changes it.
+        state: The predicate that then holds.
     """
 
     name: str
@@ -27,7 +34,7 @@ class TaskType:
 
     @property
     def needs_lamp(self) -> bool:
-        """Whether the target is to be looked at under a lamp instead of put somewhere."""
+        """Whether the target object must be looked at under a lamp, instead of put somewhere."""
         return self.name == "look_at_obj_in_light"
 
 
@@ -78,12 +85,12 @@ TASK_TYPES = (
         targets=2,
     ),
 )
-"""In the order in which games take turns."""
+"""In the order in which they alternate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HouseholdTask:
-    """A task in a room: the kind of the target, and the kind of receptacle it goes to ("" under a lamp)."""
+    """A task: the kinds of the target objects and of the goal receptacle ("" for a lamp task), and the sentence."""
 
     type: TaskType
     target: str
@@ -92,7 +99,7 @@ class HouseholdTask:
 
 
 def draw_task(task_type: TaskType, room: Room, rng: Random) -> HouseholdTask:
-    """A task of ``task_type`` that can be done in ``room``, each kind of target equally likely."""
+    """Draw a task that can be solved in ``room``; all kinds of target objects are equally likely."""
     goals = {target: _goals(task_type, target, room) for target in ROOM_KINDS[room.kind].objects}
     target = rng.choice([target for target, kinds in goals.items() if kinds])
     goal = rng.choice(goals[target])
@@ -101,7 +108,7 @@ def draw_task(task_type: TaskType, room: Room, rng: Random) -> HouseholdTask:
 
 
 def _goals(task_type: TaskType, target: str, room: Room) -> list[str]:
-    """The kinds of receptacles in ``room`` that a ``target`` can be asked to go to, and come to from elsewhere."""
+    """Return the kinds of receptacles that a ``target`` can be brought to from another kind of receptacle."""
     kind = OBJECT_KINDS[target]
     if task_type.trait not in kind.traits:
         return []
@@ -110,28 +117,3 @@ def _goals(task_type: TaskType, target: str, room: Room) -> list[str]:
         return [""] if homes else []
     goals = [place for place in kind.fits if place in room.receptacles and place != task_type.appliance]
     return [place for place in goals if homes - {place}]
-
-
-def goal_condition(task: HouseholdTask) -> str:
-    """The goal of ``task`` in PDDL."""
-    target = f"{task.target}Type"
-    if task.type.needs_lamp:
-        return (
-            "(and (exists (?ot - object ?r - receptacle ?a - agent ?l - location)"
-            f" (and (objectType ?ot {LAMP}Type) (toggleable ?ot) (isToggled ?ot)"
-            " (receptacleAtLocation ?r ?l) (atLocation ?a ?l) (inReceptacle ?ot ?r)))"
-            f" (exists (?o - object ?a - agent) (and (objectType ?o {target}) (holds ?a ?o))))"
-        )
-    goal = f"(receptacleType ?r {task.goal}Type)"
-    if task.type.targets == 2:
-        return (
-            "(and (exists (?r - receptacle) (exists (?o1 - object)"
-            f" (and (objectType ?o1 {target}) {goal} (inReceptacle ?o1 ?r)"
-            " (exists (?o2 - object) (and (not (= ?o1 ?o2))"
-            f" (objectType ?o2 {target}) {goal} (inReceptacle ?o2 ?r)))))))"
-        )
-    treated = f"({task.type.trait} ?o) ({task.type.state} ?o) " if task.type.state else ""
-    return (
-        "(and (exists (?r - receptacle) (exists (?o - object)"
-        f" (and {treated}(objectType ?o {target}) {goal} (inReceptacle ?o ?r)))))"
-    )

@@ -1,4 +1,4 @@
-"""A shortest solution of a game, built from what the generator has placed."""
+"""Shortest solutions of generated games."""
 
 from collections.abc import Iterator, Sequence
 from itertools import permutations
@@ -10,7 +10,7 @@ from leap_exp.envs.alfworld.builtin.tasks import HouseholdTask
 
 
 class _Walk:
-    """Commands with what they change that later commands depend on: the agent's location and what is open."""
+    """A list of commands, with the agent's location and the open receptacles after them."""
 
     def __init__(self) -> None:
         self.commands: list[str] = []
@@ -18,28 +18,28 @@ class _Walk:
         self._opened: set[str] = set()
 
     def go(self, receptacle: Receptacle) -> None:
-        """Walk to ``receptacle``, unless it can be reached from here."""
+        """Go to ``receptacle`` unless it is at the current location."""
         if receptacle.location != self._location:
             self.commands.append(f"go to {receptacle.name}")
             self._location = receptacle.location
 
     def take(self, item: PlacedObject) -> None:
-        """Go to ``item`` and take it, opening where it is if need be."""
+        """Go to ``item``, open its receptacle if necessary and take it."""
         self._open(item.receptacle)
         self.commands.append(f"take {item.name} from {item.receptacle.name}")
 
     def put(self, item: PlacedObject, receptacle: Receptacle) -> None:
-        """Bring ``item``, held, to ``receptacle``, opening it if need be."""
+        """Bring the held ``item`` to ``receptacle``, open it if necessary and put the item down."""
         self._open(receptacle)
         self.commands.append(f"move {item.name} to {receptacle.name}")
 
     def treat(self, verb: str, item: PlacedObject, appliance: Receptacle) -> None:
-        """Heat, cool or clean ``item``, held; the appliance may stay closed."""
+        """Heat, cool or clean the held ``item``; the appliance may stay closed."""
         self.go(appliance)
         self.commands.append(f"{verb} {item.name} with {appliance.name}")
 
     def switch_on(self, lamp: PlacedObject) -> None:
-        """Go to ``lamp`` and use it."""
+        """Go to ``lamp`` and turn it on."""
         self.go(lamp.receptacle)
         self.commands.append(f"use {lamp.name}")
 
@@ -51,7 +51,7 @@ class _Walk:
 
 
 def shortest_walkthrough(task: HouseholdTask, room: Room, objects: Sequence[PlacedObject]) -> list[str]:
-    """The commands of a shortest solution: the first of the shortest over all choices of target and place."""
+    """Return the commands of a shortest solution, the first over all choices of objects and receptacles."""
     return min(_walkthroughs(task, room, objects), key=len)
 
 
@@ -67,11 +67,11 @@ def _walkthroughs(task: HouseholdTask, room: Room, objects: Sequence[PlacedObjec
                 yield walk.commands
         return
     appliances: Sequence[Receptacle | None] = room.receptacles[task.type.appliance] if task.type.appliance else (None,)
-    for chosen in permutations(targets, task.type.targets):
+    for selected in permutations(targets, task.type.targets):
         for appliance in appliances:
-            for goal in _distinct_goals(room.receptacles[task.goal], chosen, appliance):
+            for goal in _distinct_goals(room.receptacles[task.goal], selected, appliance):
                 walk = _Walk()
-                for target in chosen:
+                for target in selected:
                     walk.take(target)
                     if appliance:
                         walk.treat(task.type.verb, target, appliance)
@@ -82,7 +82,7 @@ def _walkthroughs(task: HouseholdTask, room: Room, objects: Sequence[PlacedObjec
 def _distinct_goals(
     goals: Sequence[Receptacle], targets: Sequence[PlacedObject], appliance: Receptacle | None
 ) -> list[Receptacle]:
-    """The goals that can differ in length of walk: one of those away from all else, and any that share a spot."""
+    """Return the goals that can differ in walking distance: one away from all else, and those that share a location."""
     spots = {target.receptacle.location for target in targets} | ({appliance.location} if appliance else set())
     apart = [goal for goal in goals if goal.location not in spots]
     return apart[:1] + [goal for goal in goals if goal.location in spots]

@@ -1,22 +1,21 @@
-"""The built-in requests: file trees, requests about them and gold commands, from a seed."""
-
-from __future__ import annotations
+"""The built-in queries: file trees, queries about them and gold commands, generated from a seed."""
 
 from random import Random
 
 from leap_exp.core.seeding import derive_seed
-from leap_exp.envs.intercode_bash.builtin.asking import ask
-from leap_exp.envs.intercode_bash.builtin.planting import plant
+from leap_exp.envs.intercode_bash.builtin.queries import generate_queries
 from leap_exp.envs.intercode_bash.builtin.themes import THEMES
-from leap_exp.envs.intercode_bash.requests import Collection
+from leap_exp.envs.intercode_bash.builtin.trees import generate_tree
+from leap_exp.envs.intercode_bash.engine.queries import Collection
 
 
 def generate(seed: int = 0) -> Collection:
-    """The built-in requests: one of every family for every tree, in an order drawn at random.
+    """Return the built-in queries, one of each family for each tree, in random order.
 
-    The same seed gives the same requests and trees on every machine. Trees for training and for testing share no name.
+    The same seed gives the same queries and trees on every machine. No file name occurs in both the training and the
+    test trees.
     """
-    groves = [plant(theme, seed) for theme in THEMES]
-    requests = [request for grove in groves for request in ask(grove, seed)]
-    Random(derive_seed(seed, "intercode", "order")).shuffle(requests)
-    return Collection(tuple(requests), {grove.tree.name: grove.tree for grove in groves})
+    built = [generate_tree(theme, seed) for theme in THEMES]
+    queries = [query for each in built for query in generate_queries(each, seed)]
+    Random(derive_seed(seed, "intercode", "order")).shuffle(queries)
+    return Collection(tuple(queries), {each.tree.name: each.tree for each in built})

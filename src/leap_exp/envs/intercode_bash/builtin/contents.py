@@ -1,6 +1,4 @@
-"""What stands in the files of a built-in tree, by the ending of their names."""
-
-from __future__ import annotations
+"""Contents of the files in a built-in tree, by file extension."""
 
 import io
 import struct
@@ -11,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from leap_exp.envs.intercode_bash.builtin.themes import Theme
-from leap_exp.envs.intercode_bash.trees import USUAL_TIME
+from leap_exp.envs.intercode_bash.engine.trees import USUAL_TIME
 
 _START = datetime(2023, 1, 9, 6, tzinfo=UTC)
 _BLOCK = 512
@@ -30,13 +28,13 @@ _SCRIPT = (
 )  # fmt: skip
 
 
-def contents(ending: str, theme: Theme, rng: Random) -> bytes:
-    """The contents of a file whose name has ``ending``: text, and an archive or a compressed text for tar and gz."""
-    if ending == "tar":
+def contents(extension: str, theme: Theme, rng: Random) -> bytes:
+    """Return the contents of a file with this extension: an archive for tar, compressed text for gz, else text."""
+    if extension == "tar":
         return _archive(theme, rng)
-    if ending == "gz":
+    if extension == "gz":
         return _compressed(_log(theme, rng).encode())
-    return _WRITERS.get(ending, _note)(theme, rng).encode()
+    return _WRITERS.get(extension, _note)(theme, rng).encode()
 
 
 def _log(theme: Theme, rng: Random) -> str:
@@ -71,12 +69,12 @@ def _outline(theme: Theme, rng: Random) -> str:
 
 
 def _settings(theme: Theme, rng: Random) -> str:
-    chosen = rng.sample(_SETTINGS, rng.randint(6, len(_SETTINGS)))
-    return _joined(["# settings", *(f"{name} = {theme.sentence(value, rng)}" for name, value in chosen)])
+    lines = rng.sample(_SETTINGS, rng.randint(6, len(_SETTINGS)))
+    return _joined(["# settings", *(f"{name} = {theme.sentence(value, rng)}" for name, value in lines)])
 
 
 def _script(theme: Theme, rng: Random) -> str:
-    # Its lines are in order, so that it would run.
+    # The lines are in a fixed order, so that the script would run.
     return _joined(["#!/bin/bash", *(theme.sentence(line, rng) for line in _SCRIPT)])
 
 
@@ -94,7 +92,7 @@ _WRITERS: Mapping[str, Callable[[Theme, Random], str]] = {
 
 
 def _archive(theme: Theme, rng: Random) -> bytes:
-    """A tar archive of a few notes, the same bytes everywhere."""
+    """Return a tar archive of a few notes; its bytes are the same on every machine."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for number, stem in enumerate(rng.sample(theme.stems, rng.randint(3, 6))):
@@ -102,13 +100,13 @@ def _archive(theme: Theme, rng: Random) -> bytes:
             member = tarfile.TarInfo(f"{stem}_{rng.randint(100, 999)}.txt")
             member.size, member.mode, member.mtime = len(text), 0o644, USUAL_TIME - 86_400 * number
             archive.addfile(member, io.BytesIO(text))
-    # Two empty blocks are the end; Python's padding to 10 KiB would make every archive the largest file.
+    # Two empty blocks end an archive. Python pads it to 10 KiB, which would make it the largest file of every tree.
     used = -(-len(packed.getvalue().rstrip(b"\0")) // _BLOCK) * _BLOCK
     return packed.getvalue()[:used] + bytes(2 * _BLOCK)
 
 
 def _compressed(text: bytes) -> bytes:
-    """``text`` as a gzip file, stored as it is: what zlib makes of it depends on its version."""
+    """Return ``text`` as a gzip file without compression, because the compressed bytes depend on zlib's version."""
     header = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
     block = b"\x01" + struct.pack("<HH", len(text), 0xFFFF ^ len(text)) + text
     return header + block + struct.pack("<II", zlib.crc32(text), len(text))

@@ -1,6 +1,4 @@
-"""Families of requests: one command in several wordings, and the way back from a wording to its family and slots."""
-
-from __future__ import annotations
+"""Families of queries: one command in several wordings, and parsing a query back into its family and slots."""
 
 import re
 import tomllib
@@ -13,7 +11,10 @@ from typing import Any
 
 _SLOT = re.compile(r"<([a-z_]+)>")
 LOCATED = ("file", "folder")
-"""Slots for something that lies somewhere: a request may name it without saying where."""
+"""Slots for files and folders: a query may name them without their path."""
+
+WITHOUT_PLACE = "/ -xdev"
+"""Where to search for a name if the query mentions no folder: everywhere except on mounted file systems."""
 
 _TOP = re.compile(r"(?<![\w.])/\w+")
 _NAMED = r"(?:the (?:file|folder|directory) (?:named )?)?(?P<{slot}>/?\w[\w./-]*)"
@@ -31,7 +32,7 @@ _PLACE = r"/[\w./-]*\w"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One kind of request. The fields are those of ``families.toml``."""
+    """One kind of query. ``families.toml`` describes the fields."""
 
     name: str
     kind: str
@@ -44,15 +45,18 @@ class Family:
 
     @property
     def slots(self) -> frozenset[str]:
-        """What has to be filled in in its wordings."""
+        """The names of the slots in its wordings."""
         return frozenset(_SLOT.findall(self.wordings[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recognised:
-    """A request read back: its family, what stands in its slots, and the folder that it says everything lies in.
+class ParsedQuery:
+    """A parsed query.
 
-    The values are as in the request, so that a file may be a name or a path. ``top`` is "" if no place is mentioned.
+    Attributes:
+        family: Its family.
+        slots: Values of the slots as in the text, so a file may be a name or a path.
+        top: The top folder that the query mentions, or "".
     """
 
     family: Family
@@ -61,7 +65,7 @@ class Recognised:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with its slots filled from ``values``.
+    """Return ``template`` with the ``values`` in its slots.
 
     Raises:
         KeyError: A slot has no value.
@@ -70,13 +74,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def command_slots(slots: Mapping[str, str]) -> dict[str, str]:
-    """``slots`` as they stand in commands: words such as "third" become what the command needs."""
+    """Return the values of ``slots`` for commands: words such as "third" become what the command needs."""
     return {name: CHOICES[name][value] if name in CHOICES else value for name, value in slots.items()}
 
 
 @lru_cache(maxsize=4096)
-def recognise(query: str) -> Recognised | None:
-    """The family and slots of ``query``; None if it is worded in no way that is known here."""
+def parse_query(query: str) -> ParsedQuery | None:
+    """Return the family and slots of a built-in query; None for any other text."""
     text = query.strip()
     for hint in _hint_patterns():
         text = hint.sub("", text)
@@ -84,13 +88,13 @@ def recognise(query: str) -> Recognised | None:
         if found := pattern.fullmatch(text):
             mentioned = _TOP.search(query)
             top = mentioned[0] if mentioned else ""
-            return Recognised(family=family, slots=MappingProxyType(found.groupdict()), top=top)
+            return ParsedQuery(family=family, slots=MappingProxyType(found.groupdict()), top=top)
     return None
 
 
 @cache
 def read_table(name: str) -> Mapping[str, Any]:
-    """The contents of file ``name`` of this package."""
+    """Return the contents of a TOML file of this package."""
     return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -105,7 +109,7 @@ def _wording_patterns() -> tuple[tuple[Family, re.Pattern[str]], ...]:
 
 
 def _pattern(wording: str) -> re.Pattern[str]:
-    """What the wording looks like with its slots filled."""
+    """Return a pattern that matches the wording with any values in its slots."""
     parts = _SLOT.split(wording)
     pieces = [_slot_pattern(part) if index % 2 else re.escape(part) for index, part in enumerate(parts)]
     return re.compile("".join(pieces))

@@ -1,6 +1,4 @@
-"""What the built-in file trees are about, read from ``themes.toml``."""
-
-from __future__ import annotations
+"""Themes of the built-in file trees, read from ``themes.toml``."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +12,7 @@ _SLOT = re.compile(r"<(\w+)>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theme:
-    """The words of one tree. The fields are those of ``themes.toml``."""
+    """The words of one tree. ``themes.toml`` describes the fields."""
 
     name: str
     split: str
@@ -29,16 +27,16 @@ class Theme:
 
     @property
     def top(self) -> str:
-        """The folder with everything in it."""
+        """The folder in / that contains the whole tree."""
         return f"/{self.name}"
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Words that its texts are full of."""
+        """Words that occur often in its texts."""
         return (*self.items, *self.places, *self.people)
 
     def sentence(self, template: str, rng: Random) -> str:
-        """``template`` with words of the theme in its slots."""
+        """Return ``template`` with random words of the theme in its slots."""
         words = {
             "item": rng.choice(self.items),
             "place": rng.choice(self.places),

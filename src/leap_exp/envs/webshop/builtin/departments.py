@@ -1,4 +1,4 @@
-"""What the shop sells: its departments, kinds of products and their attributes, read from this package's TOML files."""
+"""The built-in shop's departments, kinds of products and attributes, read from the TOML files of this package."""
 
 import tomllib
 from collections.abc import Mapping
@@ -8,15 +8,18 @@ from importlib.resources import files
 from typing import Any
 
 CATEGORIES = ("beauty", "garden", "fashion", "grocery", "electronics")
-"""The shop's top categories, each with a TOML file of its name."""
+"""The top categories, each with a TOML file of the same name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """Two words that are true of some products of a kind.
+    """An attribute of products.
 
-    ``place`` is where they stand beside a product's noun: ``before`` it, after ``with`` or after ``for``. ``asked``
-    is how a shopper puts them, ``says`` the sentence in which a product's page states them.
+    Attributes:
+        words: The two words that name it.
+        place: Where the words go in a product's name: ``before`` the noun, after ``with`` or after ``for``.
+        asked: How a shopper asks for it.
+        says: The sentence with which a product's page states it.
     """
 
     words: str
@@ -27,11 +30,21 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductKind:
-    """What holds for all products of a kind.
+    """A kind of products.
 
-    ``query`` is the shop's name of the kind, ``noun`` what a single product is called, ``article`` the words before
-    the noun, ``path`` the shelves from the department down. ``price`` holds the least and the highest price in
-    dollars, ``options`` the values that each option can have, ``facts`` sentences that say nothing of any attribute.
+    Attributes:
+        category: The top category.
+        query: The shop's name of the kind.
+        noun: The word for a single product.
+        article: The words before the noun.
+        plural: Whether the noun is plural.
+        path: The categories, from the department down.
+        brands: The brands.
+        styles: The styles.
+        price: The lowest and the highest price, in dollars.
+        attributes: The possible attributes.
+        options: The possible values of each option.
+        facts: Sentences that state no attribute.
     """
 
     category: str
@@ -50,7 +63,7 @@ class ProductKind:
 
 @cache
 def read_table(name: str) -> Mapping[str, Any]:
-    """The contents of file ``name`` of this package."""
+    """Return the contents of the TOML file ``name`` of this package."""
     return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -84,6 +97,6 @@ def _read_kinds(category: str) -> list[ProductKind]:
 
 ATTRIBUTES: Mapping[str, Attribute] = _read_attributes()
 EXCLUSIVE = tuple(frozenset(words) for words in read_table("attributes.toml")["exclusive"])
-"""Sets of attributes of which a product has at most one."""
+"""Sets of attributes of which a product can have at most one."""
 
 KINDS: tuple[ProductKind, ...] = tuple(kind for category in CATEGORIES for kind in _read_kinds(category))

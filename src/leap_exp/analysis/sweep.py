@@ -1,0 +1,201 @@
+"""The runs of a sweep as tables, grouped by the settings that differ besides the seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+from leap_exp.analysis.run import Run, is_run, natural_key, read_run
+from leap_exp.analysis.statistics import Comparison, compare, mean_interval
+from leap_exp.core.errors import StoreError
+
+BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker")
+"""Settings that do not distinguish experiments."""
+
+MEASURES = (
+    "realizability/heldout_epsilon",
+    "realizability/heldout_gain_nats",
+    "realizability/changed_share",
+    "leakage/share",
+)
+"""Metrics of the last round that are averaged over seeds, besides success."""
+
+CSV_COLUMNS = ("success_rate", "score_mean", "steps_mean", "invalid_action_rate", "n", "unscored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundSummary:
+    """Means of one round over the seeds of a group, and the sum of the unscored episodes."""
+
+    label: str
+    round: int
+    success_mean: float
+    success_ci95: tuple[float, float]
+    success_by_seed: Sequence[float]
+    score_mean: float
+    steps_mean: float
+    invalid_action_rate: float
+    unscored: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Runs of one experiment with different seeds; ``settings`` distinguish it from other groups."""
+
+    label: str
+    settings: Mapping[str, object]
+    runs: Sequence[Run]
+    rounds: Sequence[RoundSummary]
+    comparison: Comparison | None
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Groups in natural order, the settings that distinguish them, and warnings about comparing them."""
+
+    name: str
+    keys: Sequence[str]
+    groups: Sequence[Group]
+    notes: Sequence[str]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, group by group."""
+        return [run for group in self.groups for run in group.runs]
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Read all runs below ``folder``; raises StoreError if there are none."""
+    runs = [read_run(path.parent) for path in sorted(folder.rglob("summary.json"))]
+    if not runs:
+        raise StoreError(f"{folder} holds no run with a finished round. Give the folder of a run or of a sweep.")
+    keys = _distinguishing(runs)
+    members: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        members.setdefault(tuple(str(run.config.get(key)) for key in keys), []).append(run)
+    groups = [
+        _group(dict(zip(keys, values, strict=True)), sorted(members[values], key=lambda run: run.seed))
+        for values in sorted(members, key=lambda values: [natural_key(value) for value in values])
+    ]
+    unfinished = sorted(path.parent for path in folder.rglob("provenance.json") if not is_run(path.parent))
+    notes = _notes(groups, [str(path.relative_to(folder)) for path in unfinished])
+    return Sweep(name=folder.resolve().name, keys=keys, groups=groups, notes=notes)
+
+
+def _distinguishing(runs: Sequence[Run]) -> list[str]:
+    """Return the settings that differ among ``runs``; the first of those that split the runs in the same way."""
+    names = list(dict.fromkeys(key for run in runs for key in run.config))
+    found: dict[tuple[int, ...], str] = {}
+    for key in names:
+        values = [str(run.config.get(key)) for run in runs]
+        if key.split(".")[0] in BOOKKEEPING or len(set(values)) == 1:
+            continue
+        first_seen = list(dict.fromkeys(values))
+        found.setdefault(tuple(first_seen.index(value) for value in values), key)
+    return list(found.values())
+
+
+def _group(settings: Mapping[str, str], runs: Sequence[Run]) -> Group:
+    values = list(settings.values())
+    names = [key.removesuffix(".name") for key in settings]
+    label = values[0] if len(values) == 1 else ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True))
+    count = min(len(run.rounds) for run in runs)
+    last = count - 1
+    comparison = compare([run.scores[last] for run in runs], [run.scores[0] for run in runs]) if last else None
+    return Group(
+        label=label or "all runs",
+        settings=settings,
+        runs=runs,
+        rounds=[_round(runs, place) for place in range(count)],
+        comparison=comparison,
+        measures=_measures(runs, last),
+    )
+
+
+def _round(runs: Sequence[Run], place: int) -> RoundSummary:
+    entries = [run.rounds[place] for run in runs]
+    rates = [entry["success_rate"] for entry in entries]
+    low, high = entries[0]["success_ci95"] if len(runs) == 1 else mean_interval(rates)
+    return RoundSummary(
+        label=runs[0].round_labels[place],
+        round=entries[0]["round"],
+        success_mean=fmean(rates),
+        success_ci95=(max(0.0, low), min(1.0, high)),
+        success_by_seed=rates,
+        score_mean=fmean(entry["score_mean"] for entry in entries),
+        steps_mean=fmean(entry["steps_mean"] for entry in entries),
+        invalid_action_rate=fmean(entry["invalid_action_rate"] for entry in entries),
+        unscored=sum(entry["unscored"] for entry in entries),
+    )
+
+
+def _measures(runs: Sequence[Run], place: int) -> dict[str, float]:
+    """Return the means over seeds of those MEASURES that every seed has."""
+    values = {name: [dict(run.series(name)).get(place) for run in runs] for name in MEASURES}
+    return {
+        name: fmean(value for value in column if value is not None)
+        for name, column in values.items()
+        if all(value is not None for value in column)
+    }
+
+
+def _notes(groups: Sequence[Group], unfinished: Sequence[str]) -> list[str]:
+    """Return warnings about anything that makes a comparison of ``groups`` unfair."""
+    notes = []
+    if unfinished:
+        notes.append(f"Left out because no round is finished: {', '.join(unfinished)}.")
+    runs = [run for group in groups for run in group.runs]
+    if len({entry["panel_hash"] for run in runs for entry in run.rounds}) > 1:
+        notes.append("The runs were not all evaluated on the same panel: compare them with care.")
+    for group in groups:
+        lengths = [len(run.rounds) for run in group.runs]
+        if len(set(lengths)) > 1:
+            notes.append(
+                f"{group.label}: the runs have {min(lengths)} to {max(lengths)} rounds; only rounds that all of them "
+                "have are used."
+            )
+        seeds = [run.seed for run in group.runs]
+        if len(set(seeds)) < len(seeds):
+            notes.append(f"{group.label}: several runs have the same seed, so the interval is too narrow.")
+    return notes
+
+
+def results(sweep: Sweep) -> dict[str, object]:
+    """Return the sweep's figures as JSON data."""
+    return {"keys": list(sweep.keys), "notes": list(sweep.notes), "groups": [_group_results(g) for g in sweep.groups]}
+
+
+def _group_results(group: Group) -> dict[str, object]:
+    versus = group.comparison
+    return {
+        "label": group.label,
+        "settings": dict(group.settings),
+        "seeds": [run.seed for run in group.runs],
+        "panel_hash": group.runs[0].rounds[0]["panel_hash"],
+        "split": group.runs[0].rounds[0]["split"],
+        "rounds": [{name: value for name, value in asdict(entry).items() if name != "label"} for entry in group.rounds],
+        "last_round_vs_behaviour_cloning": None
+        if versus is None
+        else {
+            "tasks": versus.tasks,
+            "difference": versus.difference,
+            "difference_ci95": [versus.low, versus.high],
+            "permutation_p": versus.p,
+        },
+        "last_round_measures": dict(group.measures),
+    }
+
+
+def table(sweep: Sweep, folder: Path) -> list[list[object]]:
+    """Return a header and one row per run and round, with the settings that distinguish the runs."""
+    rows: list[list[object]] = [
+        ["run", *sweep.keys, "seed", "round", *CSV_COLUMNS, "success_ci95_low", "success_ci95_high"]
+    ]
+    for group in sweep.groups:
+        for run in group.runs:
+            name = run.folder.relative_to(folder).as_posix()
+            for entry in run.rounds:
+                values = [entry[column] for column in CSV_COLUMNS]
+                rows.append([name, *group.settings.values(), run.seed, entry["round"], *values, *entry["success_ci95"]])
+    return rows

@@ -1,0 +1,1 @@
+"""The command lines: ``leap`` and ``python -m leap_exp``."""

@@ -1,0 +1,43 @@
+"""Settings of ALFWorld."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from leap_exp.core.components import EnvironmentConfig
+from leap_exp.core.errors import ConfigError
+from leap_exp.core.settings import setting, settings
+from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS
+from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
+from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+
+
+@dataclass
+class AlfworldConfig(EnvironmentConfig):
+    """Household tasks in a text world."""
+
+    builds: ClassVar[str] = "leap_exp.envs.alfworld.environment:AlfworldEnvironment"
+    commands: ClassVar[str] = "leap_exp.envs.alfworld.commands"
+
+    engine: str = setting(
+        "fast",
+        "fast (plain Python) or textworld (the reference; needs the extra alfworld).",
+        choices=("fast", "textworld"),
+    )
+    games: str = setting("builtin", "builtin (generated), official (leap data install alfworld) or a folder.")
+    household: str = setting("small", "Size of built-in households.", choices=HOUSEHOLDS)
+    builtin_seed: int = setting(0, "Seed of the built-in games.")
+    builtin_counts: dict[str, int] | None = setting(None, "Built-in games per split; null for the default numbers.")
+    task_types: list[str] = settings(list, "Task types to keep; empty for all.")
+    select: str = setting("", "Games to keep: an index range such as 0:50, or ids separated by commas; empty for all.")
+
+    def check_together(self) -> None:
+        """Check the names of task types and splits."""
+        for field, names, choices in (
+            ("task_types", self.task_types, TASK_TYPES),
+            ("builtin_counts", self.builtin_counts or {}, SPLIT_ROOMS),
+        ):
+            if unknown := [name for name in names if name not in choices]:
+                raise ConfigError(
+                    f"{self.setting_name(field)} contains {unknown[0]!r}, which is unknown: "
+                    f"choose from {', '.join(choices)}."
+                )

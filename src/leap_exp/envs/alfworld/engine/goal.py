@@ -1,0 +1,195 @@
+"""The goal of a game: its PDDL formula compiled to queries, and a summary of what must be achieved."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, typed_names
+from leap_exp.envs.alfworld.engine.query import Atom, Query, Relation, relation
+from leap_exp.envs.alfworld.engine.state import State
+
+TASK_TYPES = (
+    "pick_and_place_simple",
+    "look_at_obj_in_light",
+    "pick_clean_then_place_in_recep",
+    "pick_heat_then_place_in_recep",
+    "pick_cool_then_place_in_recep",
+    "pick_two_obj_and_place",
+)
+"""The six task types, in ALFWorld's order."""
+
+_CHANGED = {
+    "clean": "pick_clean_then_place_in_recep",
+    "hot": "pick_heat_then_place_in_recep",
+    "cool": "pick_cool_then_place_in_recep",
+}
+_PROPERTY_FACTS = {"isclean": "clean", "ishot": "hot", "iscool": "cool"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalCondition:
+    """What wins a game.
+
+    Attributes:
+        task_type: One of ``TASK_TYPES``.
+        otype: Type of the target objects in the game file, such as "mugtype".
+        rtype: Type of the receptacle that they must be in; empty for look_at_obj_in_light.
+        lamp_otype: Type of the lamp that must be on where the object is held; empty for other task types.
+        needs: The property that the objects must have: "clean", "hot", "cool" or "".
+        count: How many target objects are needed.
+        sliced: Whether they must be sliced.
+        parts: Queries that must all hold.
+    """
+
+    task_type: str
+    otype: str
+    rtype: str
+    lamp_otype: str
+    needs: str
+    count: int
+    sliced: bool
+    parts: tuple[Query, ...]
+
+    @property
+    def object_kind(self) -> str:
+        """The target objects' kind as players see it, such as "mug"."""
+        return self.otype.removesuffix("type")
+
+    @property
+    def receptacle_kind(self) -> str:
+        """The target receptacle's kind as players see it; empty if there is none."""
+        return self.rtype.removesuffix("type")
+
+    @property
+    def lamp_kind(self) -> str:
+        """The lamp's kind as players see it; empty if there is none."""
+        return self.lamp_otype.removesuffix("type")
+
+    def satisfied(self, state: State) -> bool:
+        """Return whether ``state`` is a winning state."""
+        return all(part.holds(state, {}) for part in self.parts)
+
+
+@dataclass
+class _Formula:
+    """A flat conjunction: the types of its variables, its facts, and the pairs of variables that must differ."""
+
+    types: dict[str, str]
+    facts: list[tuple[str, tuple[str, ...]]]
+    different: list[tuple[str, str]]
+
+
+def read_goal(expression: Expression, members: Mapping[tuple[str, str], frozenset[int]]) -> GoalCondition:
+    """Compile a goal formula of conjunctions, "exists", facts and inequalities.
+
+    ``members`` holds the objects of each ("objecttype", otype) and the receptacles of each ("receptacletype", rtype).
+
+    Raises:
+        DataError: The formula has other parts, or belongs to none of the six task types.
+    """
+    formula = _Formula({}, [], [])
+    _flatten(expression, formula, {})
+    parts = tuple(_query(component, formula, members) for component in _components(formula))
+    return _summary(formula, parts)
+
+
+def _flatten(expression: Expression, formula: _Formula, scope: Mapping[str, str]) -> None:
+    """Add ``expression`` to ``formula``; ``scope`` maps its variables to unique names."""
+    match expression:
+        case ["and", *parts]:
+            for part in parts:
+                _flatten(part, formula, scope)
+        case ["exists", variables, body]:
+            inner = dict(scope)
+            for name, kind in typed_names(flat_list(variables)).items():
+                inner[name] = f"{name}.{len(formula.types)}"
+                formula.types[inner[name]] = kind
+            _flatten(body, formula, inner)
+        case ["not", ["=", str(first), str(second)]]:
+            formula.different.append((scope.get(first, first), scope.get(second, second)))
+        case [str(predicate), *arguments] if predicate not in ("or", "not", "forall", "imply", "="):
+            names = [str(argument) for argument in arguments]
+            formula.facts.append((predicate, tuple(scope.get(name, name) for name in names)))
+        case _:
+            raise DataError(
+                f"The goal of the game has a part that the fast engine does not support: {expression!r}; "
+                f"use engine=textworld."
+            )
+
+
+def _components(formula: _Formula) -> list[list[str]]:
+    """Group the variables so that no fact links two groups. Each group becomes a separate query."""
+    groups = [{name} for name in formula.types]
+    links = [tuple(name for name in arguments if name in formula.types) for _, arguments in formula.facts]
+    for link in [*links, *formula.different]:
+        touched = [group for group in groups if group & set(link)]
+        groups = [group for group in groups if not group & set(link)]
+        if touched:
+            groups.append(set().union(*touched))
+    return [sorted(group) for group in groups]
+
+
+def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Query:
+    atoms = []
+    for predicate, arguments in formula.facts:
+        if arguments[0] not in component:
+            continue
+        if predicate in ("objecttype", "receptacletype"):
+            atoms.append(_type_atom(arguments[0], formula.types, members.get((predicate, arguments[1]), frozenset())))
+        else:
+            atoms.append(Atom(relation(predicate, [formula.types.get(name, name) for name in arguments]), arguments))
+    different = tuple(pair for pair in formula.different if pair[0] in component)
+    return Query(tuple(_ordered(atoms)), formula.types, distinct=False, different=different)
+
+
+def _type_atom(variable: str, types: Mapping[str, str], allowed: frozenset[int]) -> Atom:
+    ascending = [(index,) for index in sorted(allowed)]
+
+    def facts(_state: State, x: int | None) -> Iterable[tuple[int, ...]]:
+        if x is None:
+            return ascending
+        return ((x,),) if x in allowed else ()
+
+    return Atom(Relation((types[variable],), facts), (variable,))
+
+
+def _ordered(atoms: Sequence[Atom]) -> list[Atom]:
+    """Sort the atoms so that as many variables as possible are bound when an atom is evaluated."""
+    waiting, bound = list(atoms), set[str]()
+    ordered = []
+    while waiting:
+        best = min(waiting, key=lambda atom: (len(set(atom.variables) - bound), -len(set(atom.variables) & bound)))
+        waiting.remove(best)
+        ordered.append(best)
+        bound.update(best.variables)
+    return ordered
+
+
+def _summary(formula: _Formula, parts: tuple[Query, ...]) -> GoalCondition:
+    """Summarize the goal; raises DataError if it belongs to none of the six task types."""
+    facts = formula.facts
+    otypes = {arguments[0]: arguments[1] for predicate, arguments in facts if predicate == "objecttype"}
+    rtypes = {arguments[1] for predicate, arguments in facts if predicate == "receptacletype"}
+    toggled = {arguments[0] for predicate, arguments in facts if predicate == "istoggled"}
+    needed = {_PROPERTY_FACTS[predicate] for predicate, _ in facts if predicate in _PROPERTY_FACTS}
+    wanted = [otype for variable, otype in otypes.items() if variable not in toggled]
+    placed = sum(predicate == "inreceptacle" for predicate, _ in facts)
+    if len(set(wanted)) != 1 or len(rtypes) > 1 or len(needed) > 1 or bool(rtypes) == bool(toggled):
+        raise DataError("The goal of the game belongs to none of ALFWorld's six task types.")
+    needs = next(iter(needed), "")
+    if toggled:
+        task_type = "look_at_obj_in_light"
+    elif needs:
+        task_type = _CHANGED[needs]
+    else:
+        task_type = "pick_two_obj_and_place" if placed > 1 else "pick_and_place_simple"
+    return GoalCondition(
+        task_type=task_type,
+        otype=wanted[0],
+        rtype=next(iter(rtypes), ""),
+        lamp_otype=next((otypes[name] for name in toggled if name in otypes), ""),
+        needs=needs,
+        count=len(wanted),
+        sliced=any(predicate == "issliced" for predicate, _ in facts),
+        parts=parts,
+    )

@@ -1,0 +1,357 @@
+"""Sandboxes made with bubblewrap: they need no container engine and no service, and leave nothing behind.
+
+Each episode has a mount namespace with an overlay file system. Its lower layers are the base and the prepared file
+tree; its upper layer is a tmpfs of limited size that receives all writes. The episode also has a process namespace.
+The first process there waits on a pipe from this process. When the pipe closes, even because this process is killed,
+the kernel ends everything in the episode. A command enters both namespaces and is run by bubblewrap with process,
+network, IPC and host name namespaces of its own, so its background processes end with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from leap_exp.core.errors import EnvError
+from leap_exp.envs.datasets import data_folder
+from leap_exp.envs.intercode_bash.engine.bases import Base, open_base
+from leap_exp.envs.intercode_bash.engine.processes import capture, process_tree
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, CommandResult, Limits, Sandbox, SandboxEngine
+from leap_exp.envs.intercode_bash.engine.shell import SHELL
+from leap_exp.envs.intercode_bash.engine.trees import GIT_IGNORE, PREPARE, FileTree
+
+_VERSION = 1
+_PROGRAMS = ("bwrap", "unshare", "nsenter", "prlimit", "mount")
+_NOT_FOUND, _NOT_STARTED = 127, 126
+_PREPARING_SECONDS = 120.0
+
+# For these files, root in a sandbox is root on the machine, whatever the namespaces. The lists are Docker's.
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MASKED = ("/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/timer_list")
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOSTNAME": "sandbox",
+    "HOME": "/root",
+}
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_RAW", "SETGID", "SETUID")
+"""What root may do in a sandbox: change files and users and ping itself, nothing that affects the machine."""
+
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+_SHARED = re.compile(r"(host|tree)-[0-9a-f]+|mounted")
+"""Names in the cache folder that belong to no process: bases, layers and the (empty) mount point."""
+
+# $1 mount point, $2 lower folders, $3 options, $4 size of the upper layer in MiB or a folder to use as it.
+_MOUNT = """
+case $4 in
+/*) upper=$4 ;;
+*) mount -t tmpfs -o "size=$4m,nr_inodes=16k,mode=755" tmpfs "$1" && mkdir "$1/upper" && upper=$1/upper ;;
+esac &&
+work=${upper%/*}/work && mkdir -p "$work" "${upper%/*}/root" &&
+mount -t overlay -o "lowerdir=$2,upperdir=$upper,workdir=$work$3" overlay "${upper%/*}/root" &&
+mount --bind "${upper%/*}/root" "$1" && echo mounted && read -r _
+"""
+
+
+class BubblewrapEngine(SandboxEngine):
+    """Makes sandboxes with bubblewrap.
+
+    Args:
+        base: What is below the file trees.
+        limits: The limits of each command.
+        resident: Behave like the original's containers: each sandbox has its own host name, writes go to the disk
+            without a limit, and background processes run, without limits, until the sandbox is closed.
+
+    Raises:
+        DataError: The base is not installed.
+        EnvError: bubblewrap or another program is missing, or the cache folder is not writable.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, *, base: BaseKind, limits: Limits, resident: bool = False) -> None:
+        if missing := [program for program in _PROGRAMS if not shutil.which(program)]:
+            raise EnvError(
+                f"{missing[0]} is not installed: install the packages bubblewrap and util-linux (apt-get install "
+                "bubblewrap), or use env.sandbox=docker."
+            )
+        self._cache = data_folder() / "intercode" / "sandboxes"
+        self._mount_point = self._cache / "mounted"
+        try:
+            self._mount_point.mkdir(parents=True, exist_ok=True)
+            self._base = open_base(base, self._cache)
+        except OSError as error:
+            raise EnvError(
+                f"Cannot write to {self._cache} ({error.strerror}): set LEAP_DATA to a writable folder."
+            ) from error
+        self._limits = limits
+        self._resident = resident
+        self._numbers = count(1)
+        self._started = time.time()
+        _remove_orphan_files(self._cache)
+        weakref.finalize(self, _remove_own_files, self._cache, self._started)
+
+    @contextmanager
+    def open(self, tree: FileTree) -> Iterator[Sandbox]:
+        """Start a new sandbox with ``tree``. The first use of a tree prepares it: it becomes a git repository."""
+        lower = [self._layer(tree), self._base.folder]
+        variables = dict(tree.variables)
+        if not self._resident:
+            with self._machine(lower, str(self._limits.disk_mib), self._limits, variables) as machine:
+                yield machine
+            return
+        name = hashlib.sha256(f"sandbox {next(self._numbers)}".encode()).hexdigest()[:12]
+        folder = self._cache / f"{_own_prefix(self._started)}{name}"
+        (folder / "upper").mkdir(parents=True)
+        try:
+            with (
+                self._machine(lower, str(folder / "upper"), self._limits, {**variables, "HOSTNAME": name}) as machine,
+                machine.first_process(),
+            ):
+                yield machine
+        finally:
+            _remove(folder)
+
+    def orphans(self) -> Mapping[str, Sequence[str]]:
+        """List processes, mounts, namespaces and files of sandboxes on this machine. Open sandboxes are listed too.
+
+        A process belongs to a sandbox if it sees a mount made from the cache folder, or if its command line names the
+        mount point.
+        """
+        # mountinfo writes blanks in octal.
+        cache = os.fsencode(self._cache).replace(b" ", rb"\040")
+        mounts: set[str] = set()
+        processes: list[str] = []
+        namespaces = set(_open_namespaces(Path("/proc/self")))
+        for process in sorted(Path("/proc").glob("[0-9]*")):
+            seen = [line for line in _read(process / "mountinfo").splitlines() if cache in line]
+            command = _read(process / "cmdline")
+            mounts |= {os.fsdecode(line) for line in seen}
+            if process.name != str(os.getpid()) and (seen or os.fsencode(self._mount_point) in command):
+                processes.append(f"{process.name} {os.fsdecode(command).replace(chr(0), ' ').strip()}")
+                namespaces |= {*_namespaces(process), *_open_namespaces(process)}
+        files = [path.name for path in sorted(self._cache.iterdir()) if not _is_in_use(path.name)]
+        files += [f"{self._mount_point.name}/{path.name}" for path in sorted(self._mount_point.iterdir())]
+        return {
+            "processes": processes,
+            "mounts": sorted(mounts),
+            "namespaces": sorted(namespaces - set(_namespaces(Path("/proc/self")))),
+            "files": files,
+        }
+
+    @contextmanager
+    def _machine(
+        self, lower: Sequence[Path], upper: str, limits: Limits, environment: Mapping[str, str]
+    ) -> Iterator[_Machine]:
+        """Start a sandbox over the ``lower`` folders, topmost first; ``upper`` is the last argument of ``_MOUNT``."""
+        with _mounted(self._mount_point, lower, upper) as namespaces:
+            yield _Machine(self._mount_point, namespaces, self._base, limits, {**ENVIRONMENT, **environment})
+
+    def _layer(self, tree: FileTree) -> Path:
+        """Return the folder with ``tree`` as at the start of an episode, the layer above the base."""
+        contents = repr((_VERSION, _is_root(), self._base.identity, PREPARE, GIT_IGNORE, tree.digest))
+        name = hashlib.sha256(contents.encode()).hexdigest()[:16]
+        # The files of a recorded tree must have the right age, so every process makes the tree again.
+        folder = self._cache / (f"tree-{name}" if tree.made is None else f"{_own_prefix(self._started)}{name}")
+        layer = folder / "layer"
+        if not layer.is_dir():
+            fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+            _remove(fresh)
+            (fresh / "layer").mkdir(parents=True)
+            tree.write(fresh / "layer", now=self._started)
+            (fresh / "layer" / ".gitignore").write_text(GIT_IGNORE)
+            limits = Limits(seconds=_PREPARING_SECONDS)
+            with self._machine([self._base.folder], str(fresh / "layer"), limits, {}) as machine:
+                result = machine.run(["/bin/bash", "-c", PREPARE], workdir="/")
+            if result.exit_code != 0:
+                text = result.output.decode(errors="replace").strip()
+                raise EnvError(f"The file tree {tree.name!r} could not be made a git repository: {text}")
+            try:
+                fresh.rename(folder)
+            except OSError:
+                # Another process was faster.
+                _remove(fresh)
+        return layer
+
+
+class _Machine(Sandbox):
+    """A mounted overlay in which commands are run."""
+
+    def __init__(
+        self, root: Path, namespaces: Mapping[str, int], base: Base, limits: Limits, environment: Mapping[str, str]
+    ) -> None:
+        self._limits = limits
+        self._descriptors = tuple(namespaces.values())
+        self._prefix = [
+            *("nsenter", *(f"--{kind}=/proc/self/fd/{number}" for kind, number in namespaces.items())),
+            *(() if _is_root() else ("--preserve-credentials",)),
+            *("prlimit", f"--as={limits.memory_mib << 20}", f"--fsize={limits.disk_mib << 20}", "--core=0"),
+            *("bwrap", "--bind", str(root), "/"),
+            *(word for path in base.read_only for word in ("--ro-bind", path, path)),
+            *("--dev", "/dev", "--proc", "/proc"),
+            *(word for path in _READ_ONLY for word in ("--ro-bind-try", path, path)),
+            *(word for path in _MASKED if Path(path).exists() for word in ("--ro-bind", "/dev/null", path)),
+            *("--unshare-net", "--unshare-ipc", "--unshare-uts", "--hostname", environment["HOSTNAME"]),
+            *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+            *(word for name in CAPABILITIES for word in ("--cap-add", f"CAP_{name}")),
+            *("--clearenv", *(word for name, value in environment.items() for word in ("--setenv", name, value))),
+        ]
+        self._processes = ["--unshare-pid"]
+
+    @contextmanager
+    def first_process(self) -> Iterator[None]:
+        """Start a shell that waits, and run all commands in its process namespace while the context is open."""
+        reading, writing = os.pipe()
+        command = [*self._prefix, "--unshare-pid", "--as-pid-1", "--info-fd", str(writing), "--", SHELL]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(*self._descriptors, writing),
+        ) as shell:
+            os.close(writing)
+            with os.fdopen(reading, encoding="utf-8") as information:
+                # bubblewrap writes this JSON once the shell has started. It keeps the pipe open.
+                next((line for line in information if "}" in line), None)
+            *_, first = process_tree(shell.pid)
+            try:
+                namespace = os.open(f"/proc/{first}/ns/pid_for_children", os.O_RDONLY)
+            except OSError as error:
+                shell.kill()
+                raise EnvError(f"The first process of a sandbox could not be started ({error}).") from error
+            self._descriptors = (*self._descriptors, namespace)
+            self._processes = ["--pidns", str(namespace)]
+            try:
+                yield
+            finally:
+                os.close(namespace)
+                shell.kill()
+
+    def run(self, arguments: Sequence[str], *, workdir: str) -> CommandResult:
+        """Run a program until it ends or exceeds a limit."""
+        command = [*self._prefix, *self._processes, "--chdir", workdir, "--", *arguments]
+        result = capture(command, limits=self._limits, descriptors=self._descriptors)
+        return _as_docker(result, arguments[0], workdir)
+
+
+@contextmanager
+def _mounted(mount_point: Path, lower: Sequence[Path], upper: str) -> Iterator[dict[str, int]]:
+    """Mount the overlay on ``mount_point`` in new namespaces; yields their file descriptors by kind."""
+    new = ["--mount", "--pid"] if _is_root() else ["--user", "--map-root-user", "--mount", "--pid"]
+    options = "" if _is_root() else ",userxattr"
+    folders = ":".join(str(folder) for folder in lower)
+    command = ["sh", "-c", _MOUNT, "sh", str(mount_point), folders, options, upper]
+    with subprocess.Popen(
+        ["unshare", *new, "--fork", "--propagation", "private", "--mount-proc", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout and process.stderr  # noqa: S101 - they are pipes
+        if process.stdout.readline() != b"mounted\n":
+            error = process.stderr.read().decode(errors="replace").strip()
+            raise EnvError(
+                f"Cannot mount a sandbox ({error or 'no error output'}). bubblewrap needs root, or Linux 6.6 with user "
+                "namespaces, which containers often forbid. Otherwise use env.sandbox=docker."
+            )
+        kinds = {"mount": "mnt", "pid": "pid_for_children"} | ({} if _is_root() else {"user": "user"})
+        with ExitStack() as stack:
+            descriptors = {}
+            for kind, name in kinds.items():
+                descriptors[kind] = os.open(f"/proc/{process.pid}/ns/{name}", os.O_RDONLY)
+                stack.callback(os.close, descriptors[kind])
+            yield descriptors
+
+
+def _as_docker(result: CommandResult, program: str, workdir: str) -> CommandResult:
+    """Replace the message with Docker's if bubblewrap could not start the program."""
+    failed = "OCI runtime exec failed: exec failed: unable to start container process: "
+    if re.fullmatch(rb"bwrap: Can't chdir to .*: (.*)\n", result.output, re.DOTALL):
+        cause = "not a directory" if b"Not a directory" in result.output else "no such file or directory"
+        text = f'{failed}chdir to cwd ("{workdir}") set in config.json failed: {cause}: unknown\r\n'
+        return CommandResult(output=text.encode(), exit_code=_NOT_STARTED)
+    if re.fullmatch(rb"bwrap: execvp .*: No such file or directory\n", result.output, re.DOTALL):
+        text = f'{failed}exec: "{program}": executable file not found in $PATH: unknown\r\n'
+        return CommandResult(output=text.encode(), exit_code=_NOT_FOUND)
+    return result
+
+
+def _own_prefix(started: float) -> str:
+    """Return the prefix of the folders that only one engine of this process uses."""
+    return f"fresh-{os.getpid()}-{started}-"
+
+
+def _remove_own_files(cache_folder: Path, started: float) -> None:
+    """Remove the engine's own folders. The name has the process id, so a forked process keeps its parent's folders."""
+    for path in sorted(cache_folder.glob(f"{_own_prefix(started)}*")):
+        _remove(path)
+
+
+def _remove_orphan_files(cache_folder: Path) -> None:
+    """Remove the unfinished and private folders of processes that have ended."""
+    for path in sorted(cache_folder.iterdir()):
+        owner = re.fullmatch(r"fresh-(\d+)-.*|.*\.(\d+)\.part", path.name)
+        if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
+            _remove(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove ``folder`` whatever its modes: an overlay leaves folders that only root can read."""
+    for parent, names, _ in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            # Another process may be removing the same folder.
+            with suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _is_in_use(name: str) -> bool:
+    """Return whether this file of the cache folder is shared, or belongs to this process."""
+    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{os.getpid()}-")
+
+
+def _namespaces(process: Path) -> Iterator[str]:
+    """Yield the namespaces of a process."""
+    return _targets(process / "ns" / kind for kind in _NAMESPACES)
+
+
+def _open_namespaces(process: Path) -> Iterator[str]:
+    """Yield the namespaces that a process has open file descriptors of."""
+    try:
+        descriptors = sorted((process / "fd").iterdir())
+    except OSError:
+        return
+    yield from (target for target in _targets(iter(descriptors)) if target.partition(":[")[0] in _NAMESPACES)
+
+
+def _targets(links: Iterator[Path]) -> Iterator[str]:
+    """Yield the targets of the links that exist and can be read."""
+    for link in links:
+        try:
+            yield str(link.readlink())
+        except OSError:
+            continue
+
+
+def _read(path: Path) -> bytes:
+    """Return the contents; empty if the process has ended or belongs to another user."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

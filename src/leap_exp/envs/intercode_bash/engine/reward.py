@@ -1,0 +1,146 @@
+"""The reward: file changes and the last output, compared with those of the gold command.
+
+It follows the original's ``bash_env.py`` (Yang et al., InterCode, NeurIPS 2023): 0.01, plus up to 0.33 each for the
+list of changed files, the contents of new files, and the output.
+"""
+
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leap_exp.core.errors import EnvError
+from leap_exp.envs.intercode_bash.engine.sandbox import Sandbox
+from leap_exp.envs.intercode_bash.engine.shell import Quoting, read_output
+from leap_exp.envs.intercode_bash.engine.trees import STATUS
+
+_BASE = 0.01
+_PART = 0.33
+_NEW = ("A", "??", "C")
+"""The git states of new files."""
+_WORD = re.compile(r"\b\w\w+\b")
+
+Change = tuple[str, str]
+"""A path and its git state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldResult:
+    """What the gold command does to a new file tree.
+
+    Attributes:
+        output: Its output; None if it cannot be run or its output is not UTF-8.
+        changes: The changes it makes to files.
+        hashes: Hashes of the new files, by path.
+    """
+
+    output: str | None
+    changes: frozenset[Change]
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """The parts of a reward, each rounded as in the original, and the changes that are missing or unwanted."""
+
+    file_diff: float
+    file_changes: float
+    answer_similarity: float
+    missing: frozenset[Change]
+    extra: frozenset[Change]
+
+    @property
+    def total(self) -> float:
+        """The sum, in [0, 1] up to rounding, in the original's order of addition."""
+        return _BASE + self.file_diff + self.file_changes + self.answer_similarity
+
+
+def run_gold(sandbox: Sandbox, command: str, quoting: Quoting) -> GoldResult:
+    """Run the gold command in a new sandbox and return what it does.
+
+    Raises:
+        EnvError: Git fails.
+    """
+    output = _gold_output(sandbox, command, quoting)
+    changes = _changes(sandbox)
+    hashes = {path: _hash(sandbox, path) for path, state in sorted(changes) if state in _NEW}
+    return GoldResult(output=output, changes=changes, hashes=hashes)
+
+
+def _gold_output(sandbox: Sandbox, command: str, quoting: Quoting) -> str | None:
+    try:
+        return sandbox.run(quoting.arguments(command), workdir="/").output.decode()
+    except ValueError:
+        return None
+
+
+def compute_reward(sandbox: Sandbox, output: str, gold: GoldResult) -> Reward:
+    """Return the reward for the files in ``sandbox`` and the last ``output``.
+
+    Raises:
+        EnvError: Git fails.
+    """
+    changes = _changes(sandbox)
+    missing, extra = gold.changes - changes, changes - gold.changes
+    common = [path for path, state in sorted(changes & gold.changes) if state in _NEW]
+    share = sum(_hash(sandbox, path) == gold.hashes[path] for path in common) / len(common) if common else 1.0
+    similar = similarity(output, gold.output) if gold.output is not None else 0.0
+    return Reward(
+        file_diff=round(_PART * (1 - math.erf(len(missing) + len(extra))), 2),
+        file_changes=round(_PART * share, 2),
+        answer_similarity=round(_PART * similar, 2),
+        missing=missing,
+        extra=extra,
+    )
+
+
+def similarity(first: str, second: str) -> float:
+    """Return the cosine similarity of the TF-IDF vectors of two texts, in [0, 1] up to rounding.
+
+    Computes what scikit-learn's ``TfidfVectorizer`` gives with its defaults, fitted on the two texts: words are runs of
+    two or more letters, digits or underscores in lower case, the weight of a word in n of the texts is its count times
+    1 + ln(3 / (1 + n)), and vectors have length 1. Without any words, equal texts give 1 and others 0.
+    """
+    counts = [Counter(_WORD.findall(text.lower())) for text in (first, second)]
+    if not any(counts):
+        return float(first == second)
+    one, other = (_unit_vector(own, counts) for own in counts)
+    return sum(value * other[word] for word, value in one.items() if word in other)
+
+
+def _unit_vector(own: Mapping[str, int], counts: Sequence[Counter[str]]) -> dict[str, float]:
+    weights = {
+        word: count * (1 + math.log((1 + len(counts)) / (1 + sum(word in each for each in counts))))
+        for word, count in own.items()
+    }
+    length = math.sqrt(sum(weight * weight for weight in weights.values()))
+    return {word: weight / length for word, weight in weights.items()}
+
+
+def _changes(sandbox: Sandbox) -> frozenset[Change]:
+    result = sandbox.run(Quoting.ORIGINAL.arguments(STATUS), workdir="/")
+    output = read_output(lambda: result)
+    if result.exceeded:
+        raise EnvError(f"git status failed in a sandbox: {output.text[-200:].strip()}")
+    return parse_status(output.text)
+
+
+def parse_status(status: str) -> frozenset[Change]:
+    """Return the changes in the output of ``git status --short``.
+
+    Like the original, it takes every two words for a change, so names with blanks are read wrongly. The original
+    crashes on an odd number of words; here the last word is dropped.
+    """
+    words = status.split()
+    return frozenset(zip(words[1::2], words[::2], strict=False))
+
+
+def _hash(sandbox: Sandbox, path: str) -> str:
+    """Return what the original takes for a file's hash. Its image lacks md5deep, so folders all have the same one."""
+    program = "md5sum" if "." in path else "md5deep -r"
+    try:
+        return read_output(lambda: sandbox.run(shlex.split(f"{program} {path}"), workdir="/")).text
+    except ValueError:
+        return ""

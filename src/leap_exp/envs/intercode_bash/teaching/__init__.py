@@ -1,0 +1,1 @@
+"""The scripted experts of InterCode-Bash, and the reasons that they give."""

@@ -1,1 +1,0 @@
-"""One renderer and one parser for acting, training and evaluating."""

@@ -1,0 +1,35 @@
+"""Run folders: versioned records, atomic writes, and stages that run once."""
+
+from leap_exp.runs.documents import (
+    LineLog,
+    encode_metrics,
+    read_config,
+    read_document,
+    read_lines,
+    read_metrics,
+    write_document,
+)
+from leap_exp.runs.files import cache_folder, locked, storing, write_whole
+from leap_exp.runs.journal import Journal, RoundJournal, round_name
+from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
+
+__all__ = [
+    "Journal",
+    "LineLog",
+    "Record",
+    "RoundJournal",
+    "StoredRecords",
+    "cache_folder",
+    "encode_metrics",
+    "locked",
+    "read_config",
+    "read_document",
+    "read_lines",
+    "read_metrics",
+    "read_records",
+    "round_name",
+    "storing",
+    "write_document",
+    "write_records",
+    "write_whole",
+]

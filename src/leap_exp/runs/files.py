@@ -1,0 +1,73 @@
+"""Atomic file writes, folder locks and the cache folder."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from leap_exp.core.errors import StoreError
+
+LOCK_NAME = ".lock"
+
+
+def cache_folder() -> Path:
+    """Return the folder for converted weights and cached replies: ``LEAP_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("LEAP_CACHE") or user_cache_path("leap_exp"))
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Report an operating system error while writing ``path``, such as a full disk, as a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # Raised by a library, not by the operating system.
+            raise
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror}. Free disk space or fix the folder's permissions, then run the "
+            "same command again; finished stages are kept."
+        ) from error
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Write ``lines`` to ``path`` atomically: on any error the old file, if there is one, stays as it was."""
+    part = path.with_name(path.name + ".part")
+    with storing(path):
+        with part.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Lock ``folder`` against other processes; the lock is released when the process ends, even if it is killed.
+
+    Uses ``flock`` directly, not filelock, so that the lock file itself can hold the id of the process that locked it.
+
+    Raises:
+        StoreError: Another process holds the lock, and ``wait`` is false.
+    """
+    path = folder / LOCK_NAME
+    with storing(path):
+        file = path.open("a+")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            file.seek(0)
+            raise StoreError(
+                f"{folder} is in use by process {file.read().strip() or 'unknown'}. Wait until it ends, stop it, or "
+                "choose another run_dir."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,1 @@
+"""The verbs of the loop: roll out, correct, aggregate, train, evaluate, probe."""

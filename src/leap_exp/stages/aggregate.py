@@ -1,0 +1,51 @@
+"""Aggregate: select the corrections that a round trains on (DAgger's D_i)."""
+
+import random
+from collections.abc import Sequence
+from enum import StrEnum
+
+from leap_exp.core.seeding import derive_seed
+from leap_exp.core.types import Correction, Example
+
+
+class Aggregation(StrEnum):
+    """How the corrections of all rounds so far become a training set."""
+
+    ALL = "all"
+    """All of them."""
+    BALANCED = "balanced"
+    """The same number from each round that has any: a random sample as large as the smallest (as in the paper)."""
+    LATEST = "latest"
+    """Those of the last round that has any."""
+
+
+def aggregate(rounds: Sequence[Sequence[Correction]], how: Aggregation, *, seed: int) -> list[Example]:
+    """Return the examples to train on, in the order of rounds; ``rounds[i]`` holds the corrections of round i."""
+    sizes = [len(corrections) for corrections in rounds if corrections]
+    examples: list[Example] = []
+    for index, corrections in enumerate(rounds):
+        positions = list(range(len(corrections)))
+        if how is Aggregation.BALANCED and corrections:
+            positions = sorted(random.Random(derive_seed(seed, "balance", index)).sample(positions, min(sizes)))
+        selected = [
+            Example(round_index=index, position=position, task_id=corrections[position].trajectory.task.id)
+            for position in positions
+        ]
+        if how is Aggregation.LATEST:
+            examples = selected or examples
+        else:
+            examples += selected
+    return examples
+
+
+def select(rounds: Sequence[Sequence[Correction]], examples: Sequence[Example]) -> list[Correction]:
+    """Return the corrections that ``examples`` refer to."""
+    return [rounds[example.round_index][example.position] for example in examples]
+
+
+def aggregation_metrics(dataset: Sequence[Correction]) -> dict[str, float]:
+    """Return the size of a training set in corrections and in steps."""
+    return {
+        "aggregate/corrections_count": len(dataset),
+        "aggregate/steps_count": sum(len(correction.decisions) for correction in dataset),
+    }

@@ -1,0 +1,159 @@
+"""Evaluate: run a policy on a fixed panel of held-out tasks, without any privileged facts."""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from statistics import fmean
+from typing import ClassVar
+
+from leap_exp.analysis.statistics import wilson_interval
+from leap_exp.core.errors import DataError
+from leap_exp.core.protocols import Environment, Policy, ProgressCallback
+from leap_exp.core.seeding import derive_seed
+from leap_exp.core.settings import Settings, setting
+from leap_exp.core.types import Task, Trajectory
+from leap_exp.stages.rollout import rollout
+
+
+@dataclass
+class EvaluationConfig(Settings):
+    """The panel on which every round is evaluated."""
+
+    place: ClassVar[str] = "evaluation"
+
+    split: str = setting("valid_unseen", "Split that the panel is drawn from.")
+    tasks: int | None = setting(None, "Number of tasks in the panel; null for the whole split.", minimum=1)
+    panel_seed: int = setting(0, "Seed of the panel; the run's seed does not change it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A fixed, ordered list of evaluation tasks of one split, and the seed of their episodes."""
+
+    split: str
+    seed: int
+    tasks: tuple[Task, ...]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over ids and instructions in order; equal hashes mean equal panels."""
+        listing = json.dumps([[task.id, task.instruction] for task in self.tasks])
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int) -> Panel:
+    """Return a panel of ``size`` tasks, balanced over task kinds as far as possible; None takes all.
+
+    Raises:
+        DataError: There are no tasks, or fewer than ``size``.
+    """
+    if not tasks or size == 0:
+        raise DataError(
+            f"The evaluation panel is empty: split {split!r} has {len(tasks)} tasks, evaluation.tasks={size}."
+        )
+    if size is None:
+        return Panel(split=split, seed=seed, tasks=tuple(tasks))
+    if size > len(tasks):
+        raise DataError(f"evaluation.tasks={size}, but split {split!r} has only {len(tasks)} tasks.")
+    by_kind: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_kind.setdefault(task.kind, []).append(task)
+    for kind, members in by_kind.items():
+        random.Random(derive_seed(seed, "panel", kind)).shuffle(members)
+    turns = zip_longest(*(by_kind[kind] for kind in sorted(by_kind)))
+    drawn = [task for turn in turns for task in turn if task is not None]
+    return Panel(split=split, seed=seed, tasks=tuple(drawn[:size]))
+
+
+def evaluate(
+    policy: Policy,
+    environment: Environment,
+    panel: Panel,
+    *,
+    max_steps: int,
+    batch: int,
+    on_progress: ProgressCallback,
+) -> list[Trajectory]:
+    """Run ``policy`` once on each task of ``panel``, in every round and run with the same episode seeds."""
+    return rollout(
+        environment,
+        policy,
+        panel.tasks,
+        seed=panel.seed,
+        max_steps=max_steps,
+        batch=batch,
+        on_progress=on_progress,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindResult:
+    """Success on the scored tasks of one kind."""
+
+    n: int
+    success_rate: float
+    success_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``."""
+
+    n: int
+    unscored: int
+    success_rate: float
+    success_ci95: tuple[float, float]
+    score_mean: float
+    steps_mean: float
+    invalid_action_rate: float
+    per_task_type: Mapping[str, KindResult]
+
+
+def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
+    """Return the results of ``trajectories``; the invalid-action rate is over all their steps."""
+    scored = [trajectory for trajectory in trajectories if trajectory.score is not None]
+    kinds = sorted({trajectory.task.kind for trajectory in scored})
+    overall = _success(scored)
+    steps = [step for trajectory in scored for step in trajectory.steps]
+    return Evaluation(
+        n=overall.n,
+        unscored=len(trajectories) - overall.n,
+        success_rate=overall.success_rate,
+        success_ci95=overall.success_ci95,
+        score_mean=_mean([trajectory.score or 0.0 for trajectory in scored]),
+        steps_mean=_mean([len(trajectory.steps) for trajectory in scored]),
+        invalid_action_rate=_mean([not step.is_valid for step in steps]),
+        per_task_type={kind: _success([t for t in scored if t.task.kind == kind]) for kind in kinds},
+    )
+
+
+def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
+    """Return an evaluation as metrics named ``STAGE/...``."""
+    low, high = evaluation.success_ci95
+    return {
+        f"{stage}/n_count": evaluation.n,
+        f"{stage}/unscored_count": evaluation.unscored,
+        f"{stage}/success_rate": evaluation.success_rate,
+        f"{stage}/success_ci95_low": low,
+        f"{stage}/success_ci95_high": high,
+        f"{stage}/score_mean": evaluation.score_mean,
+        f"{stage}/steps_mean": evaluation.steps_mean,
+        f"{stage}/invalid_action_rate": evaluation.invalid_action_rate,
+        **{f"{stage}/success_rate/{kind}": result.success_rate for kind, result in evaluation.per_task_type.items()},
+    }
+
+
+def _success(scored: Sequence[Trajectory]) -> KindResult:
+    successes = sum(trajectory.succeeded for trajectory in scored)
+    return KindResult(
+        n=len(scored),
+        success_rate=successes / len(scored) if scored else 0.0,
+        success_ci95=wilson_interval(successes, len(scored)),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fmean(values) if values else 0.0

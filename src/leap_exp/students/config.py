@@ -1,0 +1,147 @@
+"""Settings of students."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from leap_exp.core.components import StudentConfig
+from leap_exp.core.errors import ConfigError
+from leap_exp.core.protocols import Environment, Policy
+from leap_exp.core.settings import MISSING, Settings, setting, settings
+from leap_exp.llm.endpoint import Endpoint
+from leap_exp.students.scripted import ExpertPolicy, RandomPolicy
+from leap_exp.tokens.renderer import PromptConfig
+
+RESUMABLE_SETTINGS = ("student.serve", "student.memory_share")
+"""Settings that do not change what a student does, so a run may be resumed with other values."""
+
+
+@dataclass
+class ExpertConfig(StudentConfig):
+    """The environment's scripted expert, acting on the history alone; for evaluation (rounds=0)."""
+
+    def build(self, environment: Environment) -> Policy:
+        """Return the expert."""
+        return ExpertPolicy(environment)
+
+
+@dataclass
+class RandomConfig(StudentConfig):
+    """Random admissible actions; for evaluation (rounds=0)."""
+
+    def build(self, environment: Environment) -> Policy:  # noqa: ARG002 - it is the same in every environment
+        """Return the random policy."""
+        return RandomPolicy()
+
+
+@dataclass
+class ApiStudentConfig(StudentConfig, PromptConfig):
+    """A model behind an OpenAI-compatible server; for evaluation (rounds=0)."""
+
+    builds: ClassVar[str] = "leap_exp.students.api:ApiStudent"
+
+    endpoint: Endpoint = settings(Endpoint, "The model and its server.")
+    context_length: int = setting(
+        32_768, "Maximum tokens of prompt and answer, at four characters each; longer histories lose old turns."
+    )
+
+    def check_together(self) -> None:
+        """Check that there is room for a prompt."""
+        if self.context_length < 2 * self.endpoint.max_tokens:
+            raise ConfigError(
+                f"student.context_length={self.context_length} is not valid: it must be at least "
+                f"{2 * self.endpoint.max_tokens}, twice student.endpoint.max_tokens."
+            )
+
+    def provenance(self) -> Mapping[str, object]:
+        """Return the model's name and its server."""
+        return {"model": self.endpoint.model, "server": self.endpoint.base_url}
+
+
+@dataclass
+class AdapterConfig(Settings):
+    """The LoRA adapter that is trained. The defaults are the paper's."""
+
+    place: ClassVar[str] = "student.lora"
+
+    r: int = setting(128, "Rank.", minimum=1)
+    alpha: int = setting(64, "Scale: updates are multiplied by alpha / r.")
+    dropout: float = setting(0.05, "Dropout on the adapter's input during training.", minimum=0, maximum=1)
+    top_layers: int | None = setting(None, "Number of layers with an adapter, counted from the head; null for all.")
+
+
+@dataclass
+class HfStudentConfig(StudentConfig, PromptConfig):
+    """A Hugging Face language model with a LoRA adapter."""
+
+    builds: ClassVar[str] = "leap_exp.students.hf:HfStudent"
+    trainable: ClassVar[bool] = True
+
+    model: str = setting(MISSING, "Hub id, folder with weights, smollm2_135m, or tiny (random weights).")
+    adapter: str | None = setting(
+        None, "Folder of a LoRA adapter to start from, such as round_003/student of a run; null for none."
+    )
+    format: str = setting(
+        "chat", "Form of prompts: chat (the tokenizer's template) or plain.", choices=("chat", "plain")
+    )
+    decoding: str = setting(
+        "free", "free text, or admissible (one of the admissible actions).", choices=("free", "admissible")
+    )
+    avoid_repeats: bool = setting(
+        False, "With admissible decoding: no loops of one action on one observation while there is an alternative."
+    )
+    context_length: int = setting(4096, "Maximum tokens of prompt and response; longer histories lose old turns.")
+    max_new_tokens: int = setting(128, "Maximum tokens of a response.", minimum=1)
+    dtype: str = setting(
+        "auto",
+        "float32, bfloat16, or auto (bfloat16 where the hardware supports it).",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    device: str = setting("auto", "cpu, cuda, or auto (cuda if available).")
+    lora: AdapterConfig = settings(AdapterConfig, "The adapter.")
+
+    def check_together(self) -> None:
+        """Check that there is room for a prompt, and that the adapter exists."""
+        if self.context_length < 2 * self.max_new_tokens:
+            raise ConfigError(
+                f"student.context_length={self.context_length} is not valid: it must be at least "
+                f"{2 * self.max_new_tokens}, twice student.max_new_tokens."
+            )
+        if self.adapter is not None and not (Path(self.adapter) / "adapter_config.json").is_file():
+            raise ConfigError(f"student.adapter={self.adapter} is not a folder with a LoRA adapter.")
+
+    def provenance(self) -> Mapping[str, object]:
+        """Return hashes of the weights, and the accelerators."""
+        import torch
+
+        from leap_exp.students.weights import resolve_weights, weights_digest
+
+        return {
+            "model": self.model,
+            "weights_sha256": weights_digest(resolve_weights(self.model)),
+            "adapter_sha256": weights_digest(self.adapter) if self.adapter else None,
+            "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        }
+
+
+@dataclass
+class VllmStudentConfig(HfStudentConfig):
+    """A Hugging Face language model that is trained in this process and acts through a vLLM server."""
+
+    builds: ClassVar[str] = "leap_exp.students.hf:vllm_student"
+
+    endpoint: Endpoint = settings(Endpoint, "The server; endpoint.model is the name of the base model there.")
+    serve: bool = setting(True, "Whether to start `vllm serve` if no server answers at the address.")
+    memory_share: float = setting(
+        0.45, "Share of the accelerator's memory for a server started here.", minimum=0, maximum=1
+    )
+
+    def check_together(self) -> None:
+        """Check that actions are decoded freely."""
+        super().check_together()
+        if self.decoding != "free":
+            raise ConfigError(
+                f"student.decoding={self.decoding} does not work with student=vllm, because the server would write "
+                "actions in other tokens than training scores; set student.decoding=free."
+            )

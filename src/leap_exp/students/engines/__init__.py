@@ -1,0 +1,1 @@
+"""Engines: what computes a student's tokens and probabilities."""

@@ -1,0 +1,209 @@
+"""The engine in this process: one base model, many conversations, greedy decoding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from leap_exp.students.engines.attention import ATTENTION, Continuation, ConversationCache, read, read_ahead
+from leap_exp.students.weights import load_model
+from leap_exp.tokens.engine import Adapters, Engine, Prompt
+from leap_exp.tokens.scoring import Score, collate, options_tensor, score_batch, split_by_span, target_logprobs
+from leap_exp.tokens.spans import Row
+from leap_exp.tokens.tree import ROOT, TokenTree
+
+
+class InProcessEngine(Engine):
+    """Computes with the weights of one student at a time; loading another student's adapter replaces them.
+
+    Args:
+        source: What ``load_model`` loads.
+        tokenizer: Decodes what is generated.
+        dtype: Type of the weights.
+        device: Where they are.
+        pad_id: Token id for padding.
+    """
+
+    def __init__(
+        self, source: str, tokenizer: PreTrainedTokenizerBase, *, dtype: torch.dtype, device: str, pad_id: int
+    ) -> None:
+        self._source = source
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+        self._device = device
+        self._pad_id = pad_id
+        self._adapters: Adapters = ()
+        self._loaded: PreTrainedModel | None = None
+        self._caches: dict[str, ConversationCache] = {}
+
+    def load_adapter(self, adapters: Adapters) -> None:
+        """Use the base model with ``adapters`` merged in; the weights are read when they are first needed."""
+        if adapters != self._adapters:
+            self.sleep()
+            self._adapters = adapters
+
+    def sleep(self) -> None:
+        """Free the weights and the conversations."""
+        self._loaded = None
+        self._caches = {}
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The base model with the loaded adapters merged in."""
+        if self._loaded is None:
+            model = load_model(self._source, dtype=self._dtype, device=self._device)
+            for folder, weight in self._adapters:
+                adapted = PeftModel.from_pretrained(model, str(folder))
+                for module in adapted.modules():
+                    if isinstance(module, LoraLayer):
+                        module.scale_layer(weight)
+                model = adapted.merge_and_unload()
+            model.set_attn_implementation(ATTENTION)
+            self._loaded = model
+        return self._loaded
+
+    def generate(self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int) -> list[str]:
+        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
+        writers = self._writers(prompts)
+        active = list(writers)
+        for _ in range(max_new_tokens):
+            best = self._next_logits(active).argmax(dim=-1).tolist()
+            for writer, token in zip(active, best, strict=True):
+                if token in stop_ids:
+                    writer.unread.clear()
+                else:
+                    writer.write(token)
+            active = [writer for writer in active if writer.unread]
+            if not active:
+                break
+        return [str(self._tokenizer.decode(writer.written)) for writer in writers]
+
+    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...]]:
+        """Continue each prompt along its tree, taking the likeliest token at every fork.
+
+        Only forks need a pass of the model. A token without an alternative is read together with the next fork, or with
+        the next prompt of its conversation.
+        """
+        writers = self._writers(prompts)
+        places = [ROOT] * len(writers)
+        while True:
+            for index, writer in enumerate(writers):
+                places[index] = _follow(trees[index], places[index], writer)
+            forks = [index for index, place in enumerate(places) if trees[index].children(place)]
+            if not forks:
+                return [tuple(writer.written) for writer in writers]
+            logits_BV = self._next_logits([writers[index] for index in forks])
+            for row, index in enumerate(forks):
+                children = trees[index].children(places[index])
+                options = list(children)
+                best = options[int(logits_BV[row, options].argmax())]
+                writers[index].write(best)
+                places[index] = children[best]
+
+    def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> list[Score]:
+        """Score ``rows``: each in one pass or, with ``conversations``, all together behind what their caches hold."""
+        if conversations is not None:
+            return self._score_after(rows, self._conversation_caches(conversations))
+        return [score for row in rows for score in self._score_alone(row)]
+
+    def _score_alone(self, row: Row) -> list[Score]:
+        model = self.model
+        batch = collate([row], pad_id=self._pad_id, dtype=self._dtype)
+        on_device = {name: value.to(model.device) for name, value in batch.items()}  # type: ignore[attr-defined]
+        with torch.inference_mode():
+            logprobs_N = score_batch(model, on_device)  # type: ignore[arg-type]
+        return split_by_span(logprobs_N, [row])
+
+    def _score_after(self, rows: Sequence[Row], caches: Sequence[ConversationCache]) -> list[Score]:
+        model = self.model
+        starts = [
+            1 + min(place for span in row.spans for place in span.places) if _is_scored(row) else 0 for row in rows
+        ]
+        scored = [index for index, start in enumerate(starts) if start]
+        unread = [caches[index].keep_common_prefix(rows[index].tree.tokens[: starts[index]]) for index in scored]
+        hidden = {}
+        if scored:
+            after_BD = read(model, [caches[index] for index in scored], unread)
+            hidden = {index: [after_D[None]] for index, after_D in zip(scored, after_BD, strict=True)}
+        branching = [index for index in scored if len(rows[index].tree) > starts[index]]
+        if branching:
+            trees = [_continuation(rows[index].tree, starts[index]) for index in branching]
+            ahead = read_ahead(model, [caches[index] for index in branching], trees)
+            for index, ahead_TD in zip(branching, ahead, strict=True):
+                hidden[index].append(ahead_TD)
+        scores = []
+        for index, row in enumerate(rows):
+            logprobs_N = torch.zeros(0)
+            if index in hidden:
+                with torch.inference_mode():
+                    logits_TV = model.get_output_embeddings()(torch.cat(hidden[index])).float().cpu()
+                places_N = torch.tensor([place - starts[index] + 1 for span in row.spans for place in span.places])
+                targets_N = torch.tensor([target for span in row.spans for target in span.targets])
+                logprobs_N = target_logprobs(logits_TV[places_N], targets_N, options_tensor(row.spans))
+            scores += split_by_span(logprobs_N, [row])
+        return scores
+
+    def retain(self, conversations: Sequence[str]) -> None:
+        """Forget all conversations but these."""
+        self._caches = {name: self._caches[name] for name in conversations if name in self._caches}
+
+    def _conversation_caches(self, conversations: Sequence[str]) -> list[ConversationCache]:
+        model = self.model
+        for name in conversations:
+            if name not in self._caches:
+                self._caches[name] = ConversationCache(model)
+        return [self._caches[name] for name in conversations]
+
+    def _writers(self, prompts: Sequence[Prompt]) -> list["_Writer"]:
+        caches = self._conversation_caches([prompt.conversation for prompt in prompts])
+        return [
+            _Writer(cache, cache.keep_common_prefix(prompt.ids)) for cache, prompt in zip(caches, prompts, strict=True)
+        ]
+
+    def _next_logits(self, writers: Sequence["_Writer"]) -> torch.Tensor:
+        """Return the logits of the next token of each conversation, of shape (B, V)."""
+        hidden_BD = read(self.model, [writer.cache for writer in writers], [writer.unread for writer in writers])
+        for writer in writers:
+            writer.unread = []
+        with torch.inference_mode():
+            logits_BV: torch.Tensor = self.model.get_output_embeddings()(hidden_BD)
+        return logits_BV
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A conversation that is being continued."""
+
+    cache: ConversationCache
+    unread: list[int]
+    written: list[int] = field(default_factory=list)
+
+    def write(self, token: int) -> None:
+        self.written.append(token)
+        self.unread.append(token)
+
+
+def _follow(tree: TokenTree, place: int, writer: _Writer) -> int:
+    """Write the tokens that have no alternative; return the place of the next fork or of the end."""
+    children = tree.children(place)
+    while len(children) == 1:
+        ((token, place),) = children.items()
+        writer.write(token)
+        children = tree.children(place)
+    return place
+
+
+def _is_scored(row: Row) -> bool:
+    return any(span.places for span in row.spans)
+
+
+def _continuation(tree: TokenTree, start: int) -> Continuation:
+    """Return the part of ``tree`` from the place ``start`` on."""
+    return Continuation(
+        tokens=tree.tokens[start:],
+        depths=[depth - start for depth in tree.depths[start:]],
+        ends=[end - start for end in tree.ends[start:]],
+    )

@@ -1,0 +1,96 @@
+"""The contract of engines: what computes the tokens and probabilities of a student."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from leap_exp.core.errors import ConfigError
+from leap_exp.core.protocols import Student
+from leap_exp.core.types import DecisionFailure
+from leap_exp.tokens.codec import PromptCodec
+from leap_exp.tokens.scoring import Score
+from leap_exp.tokens.spans import Row
+from leap_exp.tokens.tree import TokenTree
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+Adapters = tuple[tuple[Path, float], ...]
+"""Adapter folders with the weight at which each is merged; empty for the base weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """Tokens to continue.
+
+    Attributes:
+        ids: Token ids.
+        conversation: Name of the conversation. What a prompt shares with the previous one of its conversation need not
+            be computed again.
+        seed: Seed of this generation, for engines that sample.
+    """
+
+    ids: Sequence[int]
+    conversation: str
+    seed: int = 0
+
+
+class Engine(Protocol):
+    """Generates and scores tokens with a base model and its adapters."""
+
+    @abstractmethod
+    def load_adapter(self, adapters: Adapters) -> None:
+        """Use the base model with ``adapters`` merged in from now on; does nothing if they are loaded already."""
+
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
+    ) -> Sequence[str | DecisionFailure]:
+        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``, and return the texts."""
+
+    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> Sequence[tuple[int, ...]]:
+        """Continue each prompt greedily along its tree, and return the token ids of the chosen sequences.
+
+        Raises:
+            ConfigError: The engine cannot restrict what it generates.
+        """
+        raise ConfigError("This engine cannot choose among the admissible actions; set student.decoding=free.")
+
+    def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> Sequence[Score]:
+        """Score the spans of ``rows``.
+
+        With ``conversations``, one per row, what a row shares with its conversation is not computed again. Such rows
+        must not branch before their first scored token.
+
+        Raises:
+            ConfigError: The engine cannot score.
+        """
+        raise ConfigError("This engine cannot score tokens; use the student's local engine.")
+
+    def retain(self, conversations: Sequence[str]) -> None:
+        """Forget all conversations but these, because the others are over."""
+        return
+
+    def usage(self) -> Mapping[str, float]:
+        """Return what was used since the last call, as ``Policy.usage`` does."""
+        return {}
+
+    def sleep(self) -> None:
+        """Free the memory of the weights, if they are in this process; they are loaded again when needed."""
+        return
+
+
+@runtime_checkable
+class TrainableStudent(Student, Protocol):
+    """A student with local weights that can be trained."""
+
+    codec: PromptCodec
+
+    @property
+    def pad_id(self) -> int:
+        """Token id for padding."""
+
+    def trainable_model(self) -> "PeftModel":
+        """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none."""

@@ -1,0 +1,121 @@
+"""The renderer of prompts and responses: from records to the text that a student reads and writes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from leap_exp.core.settings import Settings, setting
+from leap_exp.core.types import Briefing, Decision, EnvironmentPrompts, Observation, Task, View
+from leap_exp.tokens.markup import Markup, Messages
+from leap_exp.tokens.templating import render, templates
+
+REASON_FIELD = "REASON:"
+ACTION_FIELD = "ACTION:"
+
+_PACKAGE = "leap_exp.tokens"
+
+
+@dataclass
+class PromptConfig(Settings):
+    """What a student's prompts contain."""
+
+    reasons: bool = setting(True, "Whether the student writes a reason before the action.")
+    list_actions: bool = setting(True, "Whether the prompt lists the admissible actions.")
+    condense: bool = setting(False, "Whether observations leave out what only repeats the action before them.")
+    remind: bool = setting(False, "Whether the prompt repeats the task under every observation.")
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders instructions, turns and responses.
+
+    Attributes:
+        prompts: How the environment describes itself.
+        markup: The text between the parts.
+        config: What prompts contain.
+        briefing: Privileged facts and the rule for using them, shown below the instructions; only set for a student
+            that teaches (see leap_exp.tokens.briefed). Without facts the prompt is the student's own.
+    """
+
+    prompts: EnvironmentPrompts
+    markup: Markup
+    config: PromptConfig
+    briefing: Briefing | None = None
+
+    @cached_property
+    def instructions(self) -> str:
+        """What the student is told about the environment and about the form of its answers."""
+        template = templates(_PACKAGE).from_string(self.prompts.student)
+        config = self.config
+        instructions = template.render(
+            reasons=config.reasons, list_actions=config.list_actions, brief=self._brief
+        ).strip()
+        if self.briefing is None or self.briefing.facts is None:
+            return instructions
+        facts = render(
+            _PACKAGE,
+            "briefing.j2",
+            facts=self.briefing.facts.text,
+            disclosure=self.briefing.disclosure.value,
+            reasons=config.reasons,
+            brief=self._brief,
+        )
+        return f"{instructions}\n{facts}"
+
+    @cached_property
+    def opening(self) -> str:
+        """Everything before the first observation."""
+        return f"{self.markup.before_instructions}{self.instructions}{self.markup.after_instructions}"
+
+    def turn(self, task: Task, observation: Observation) -> str:
+        """Return the environment's side of a step, up to where the response begins."""
+        return f"{self._shown(task, observation)}{self.markup.before_response}"
+
+    def response(self, decision: Decision) -> list[str]:
+        """Return the student's side of a step, split where the action begins."""
+        action_part = f" {decision.action}"
+        return [self.reason_part(decision.reason), action_part] if self.config.reasons else [action_part]
+
+    def reason_part(self, reason: str) -> str:
+        """Return a response with a reason, up to the action. A reason is one line."""
+        return f"{REASON_FIELD} {' '.join(reason.split())}\n{ACTION_FIELD}"
+
+    def segments(self, view: View, *, first_kept: int) -> list[str]:
+        """Return the prompt for a step, split between turns and responses.
+
+        Args:
+            view: What the student sees.
+            first_kept: The first turn kept after turn 0. Turn 0 always stays, because it holds the task.
+        """
+        pieces = [self.opening]
+        for index, step in enumerate(view.history):
+            if 0 < index < first_kept:
+                continue
+            turn = self.turn(view.task, step.observation)
+            pieces += [turn, *self.response(step.decision), self.markup.after_response]
+        pieces.append(self.turn(view.task, view.observation))
+        return pieces
+
+    def messages(self, view: View, *, first_kept: int) -> Messages:
+        """Return the prompt for a step as chat messages, for a server that applies its own markup."""
+        messages = [{"role": "system", "content": self.instructions}]
+        for index, step in enumerate(view.history):
+            if 0 < index < first_kept:
+                continue
+            response = "".join(self.response(step.decision)).strip()
+            messages.append({"role": "user", "content": self._shown(view.task, step.observation)})
+            messages.append({"role": "assistant", "content": response})
+        return [*messages, {"role": "user", "content": self._shown(view.task, view.observation)}]
+
+    def _shown(self, task: Task, observation: Observation) -> str:
+        text = self.prompts.condense(observation) if self.config.condense else observation.text.strip()
+        if self.config.list_actions and observation.admissible_actions is not None:
+            listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
+            text = f"{text}\nAdmissible actions:\n{listed}"
+        if self.config.remind:
+            text = f"{text}\n[{task.instruction}]"
+        return text
+
+    @property
+    def _brief(self) -> bool:
+        """Whether instructions are one line, as in a plain transcript."""
+        return self.markup.before_instructions == ""

@@ -1,1 +1,0 @@
-"""Turning corrections into a better student."""

@@ -1,0 +1,1 @@
+"""Trainers: one fit loop, and objectives that turn scores into a loss."""

@@ -1,0 +1,189 @@
+"""A server with vLLM's protocol for tokens and LoRA adapters, which uses transformers on the CPU.
+
+    with vllm_server("tiny") as server:
+        server.url        # the base_url; the model is named like its weights
+        server.adapters   # name -> folder of the loaded adapters
+        server.calls      # (path, body) of each request in the order of arrival
+
+``python -m tests.support.vllm_server serve MODEL --port N ...`` is the same as a command, with vLLM's options.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel
+
+from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
+
+
+class RequestError(Exception):
+    """An error that the server answers."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class VllmLikeServer:
+    """The server. ``takes_adapters`` is what the variable VLLM_ALLOW_RUNTIME_LORA_UPDATING sets."""
+
+    def __init__(
+        self, model: str, *, name: str | None = None, port: int = 0, rank: int = 16, takes_adapters: bool = True
+    ) -> None:
+        self.name = name or model
+        self.adapters: dict[str, str] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._source = resolve_weights(model)
+        self._rank = rank
+        self._takes_adapters = takes_adapters
+        self._tokenizer = load_tokenizer(self._source)
+        self._models = {self.name: self._base()}
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def called(self, path: str) -> list[dict[str, Any]]:
+        return [body for called, body in self.calls if called == path]
+
+    def serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.02)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _base(self):
+        return load_model(self._source, dtype=torch.float32, device="cpu")
+
+    def _answer(self, path: str, body: dict[str, Any]) -> object:
+        if path == "/v1/models":
+            names = [self.name, *self.adapters]
+            return {"object": "list", "data": [{"id": name, "object": "model", "created": 0} for name in names]}
+        if path == "/v1/completions":
+            return self._complete(body)
+        if path == "/v1/load_lora_adapter" and self._takes_adapters:
+            return self._load(body["lora_name"], body["lora_path"])
+        if path == "/v1/unload_lora_adapter" and self._takes_adapters:
+            return self._unload(body["lora_name"])
+        raise RequestError(404, "Not Found")
+
+    def _load(self, name: str, folder: str) -> str:
+        if name in self.adapters:
+            raise RequestError(400, f"The lora adapter '{name}' has already been loaded.")
+        if not Path(folder, "adapter_config.json").exists():
+            raise RequestError(404, f"No adapter found for {folder}")
+        if PeftConfig.from_pretrained(folder).r > self._rank:
+            raise RequestError(400, f"LoRA rank is greater than max_lora_rank {self._rank}.")
+        self._models[name] = PeftModel.from_pretrained(self._base(), folder).eval()
+        self.adapters[name] = folder
+        return f"Success: LoRA adapter '{name}' added successfully."
+
+    def _unload(self, name: str) -> str:
+        if name not in self.adapters:
+            raise RequestError(404, f"The lora adapter '{name}' cannot be found.")
+        del self.adapters[name], self._models[name]
+        return f"Success: LoRA adapter '{name}' removed successfully."
+
+    def _complete(self, body: dict[str, Any]) -> object:
+        if body["model"] not in self._models:
+            raise RequestError(404, f"The model `{body['model']}` does not exist.")
+        prompt, stops = body["prompt"], body["stop_token_ids"]
+        assert body["temperature"] == 0.0
+        with torch.inference_mode():
+            written = (
+                self._models[body["model"]]
+                .generate(
+                    input_ids=torch.tensor([prompt]),
+                    attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                    max_new_tokens=body["max_tokens"],
+                    do_sample=False,
+                    repetition_penalty=body["repetition_penalty"],
+                    eos_token_id=[*stops, self._tokenizer.eos_token_id],
+                    pad_token_id=stops[0],
+                )[0, len(prompt) :]
+                .tolist()
+            )
+        ended = bool(written) and written[-1] in (*stops, self._tokenizer.eos_token_id)
+        text = self._tokenizer.decode(written[: len(written) - ended], skip_special_tokens=body["skip_special_tokens"])
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": "stop" if ended else "length"}
+        usage = {"prompt_tokens": len(prompt), "completion_tokens": len(written)}
+        return {"id": "1", "object": "text_completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._do({})
+
+            def do_POST(self) -> None:
+                self._do(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def _do(self, body: dict[str, Any]) -> None:
+                status = 200
+                with server._lock:
+                    server.calls.append((self.path, body))
+                    try:
+                        answer = server._answer(self.path, body)
+                    except RequestError as error:
+                        status, answer = error.status, {"error": {"message": str(error), "code": error.status}}
+                # vLLM answers the loading of an adapter with plain text.
+                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain" if isinstance(answer, str) else "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        return Handler
+
+
+@contextlib.contextmanager
+def vllm_server(model: str, **how: Any) -> Iterator[VllmLikeServer]:
+    """Run a server on a free local port while the context lasts."""
+    server = VllmLikeServer(model, **how)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join()
+
+
+def main() -> None:
+    """The options of ``vllm serve`` that the framework uses."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("verb", choices=["serve"])
+    parser.add_argument("model")
+    for option in ("--served-model-name", "--host", "--dtype", "--max-model-len", "--gpu-memory-utilization"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--max-lora-rank", type=int, choices=[8, 16, 32, 64, 128, 256, 320, 512], required=True)
+    parser.add_argument("--enable-lora", action="store_true", required=True)
+    given = parser.parse_args()
+    may_load = os.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING") == "True"
+    VllmLikeServer(
+        given.model, name=given.served_model_name, port=given.port, rank=given.max_lora_rank, takes_adapters=may_load
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

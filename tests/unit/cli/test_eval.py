@@ -1,0 +1,62 @@
+"""From the arguments of ``leap eval`` to those of ``leap run``."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from leap_exp.cli.eval import evaluation_overrides
+
+CONFIG = {
+    "env": {"name": "alfworld", "games": "it's, a {folder}", "builtin_counts": {"train": 3}, "task_types": ["heat"]},
+    "student": {"name": "tiny", "reasons": False, "adapter": None, "lora": {"r": 4, "dropout": 0.05}},
+    "evaluation": {"split": "valid_unseen", "tasks": 1, "panel_seed": 0},
+    "batch": 1,
+    "teacher": {"name": "oracle"},
+}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    folder = tmp_path / "privilege=none,seed=0"
+    (folder / "round_001" / "student").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create(CONFIG), folder / "config.yaml")
+    return folder
+
+
+def values(overrides):
+    return {each.key_or_group: each.value() for each in OverridesParser.create().parse_overrides(overrides)}
+
+
+def test_a_checkpoint_is_evaluated_with_the_settings_of_its_run(run_dir):
+    folder = run_dir / "round_001"
+    assert values(evaluation_overrides([str(folder)])) == {
+        "rounds": 0,
+        "checkpoint": str(folder / "student"),
+        "env": "alfworld",
+        "env.games": "it's, a {folder}",
+        "env.builtin_counts": {"train": 3},
+        "env.task_types": ["heat"],
+        "student": "tiny",
+        "student.reasons": False,
+        "student.adapter": None,
+        "student.lora": {"r": 4, "dropout": 0.05},
+        "evaluation": CONFIG["evaluation"],
+        "batch": 1,
+    }
+
+
+def test_given_arguments_replace_those_of_the_run(run_dir):
+    found = values(evaluation_overrides([str(run_dir / "round_001"), "env=webshop", "evaluation.tasks=7"]))
+    assert found["env"] == "webshop"
+    assert "env.games" not in found
+    assert found["student"] == "tiny"
+    assert found["evaluation.tasks"] == 7
+
+
+def test_without_a_checkpoint_the_arguments_stay(run_dir):
+    assert evaluation_overrides(["student=random", "-m", "seed=0,1"]) == [
+        "rounds=0",
+        "student=random",
+        "-m",
+        "seed=0,1",
+    ]

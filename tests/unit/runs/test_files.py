@@ -1,0 +1,60 @@
+"""Atomic writes, full disks, locks and the cache folder."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from leap_exp.core.errors import StoreError
+from leap_exp.runs import cache_folder, locked, read_records, write_records, write_whole
+
+
+def test_a_full_disk_is_reported_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "records.jsonl"
+    write_records(path, [], {"a/b": 1.0})
+    (tmp_path / "records.jsonl.part").symlink_to("/dev/full")
+    with pytest.raises(StoreError, match=r"records\.jsonl: No space left on device.*same command again"):
+        write_records(path, [], {"a/b": 2.0})
+    assert read_records(path).metrics == {"a/b": 1.0}
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    write_whole(path, ["old"])
+
+    def lines():
+        yield "new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, lines())
+    assert path.read_text() == "old\n"
+
+
+def _hold(folder, ready):
+    with locked(folder, wait=False):
+        ready.set()
+        signal.pause()
+
+
+def test_lock_names_the_process_that_holds_it_and_is_released_when_it_is_killed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, ready))
+    holder.start()
+    assert ready.wait(10)
+    with pytest.raises(StoreError, match=f"in use by process {holder.pid}"), locked(tmp_path, wait=False):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    with locked(tmp_path, wait=False):
+        pass
+
+
+def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("LEAP_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "leap_exp"
+    monkeypatch.setenv("LEAP_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
