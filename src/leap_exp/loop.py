@@ -10,7 +10,7 @@ for i = 1..N:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,9 +24,9 @@ from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajecto
 from leap_exp.runs import Journal, RoundJournal, encode_metrics, read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, aggregation_metrics, select
 from leap_exp.stages.correct import CorrectConfig, PrivilegeConfig, correct, correction_metrics, imitate
-from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate
+from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
-from leap_exp.stages.rollout import RolloutsConfig, rollout, sample_tasks
+from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
 
 FROM_EXPERT = "expert"
@@ -110,6 +110,7 @@ class Leap:
         config = self.config.demonstrations
 
         def produce(on_progress: ProgressCallback) -> Produced:
+            self._require_rollout_tasks()
             if config.source != FROM_EXPERT:
                 return _measured("rollout", read_records(Path(config.source)).of(Trajectory), self.expert)
             # The expert repeats itself only for a reason, and half a demonstration would not show it.
@@ -124,6 +125,13 @@ class Leap:
                 "nothing to clone: use others (demonstrations.source) or allow more steps (env.max_steps_train)."
             )
         return journal.records("corrections", lambda _: (corrections, correction_metrics(corrections))).of(Correction)
+
+    def _require_rollout_tasks(self) -> None:
+        """Raise DataError if later rounds will need more tasks than there are, before anything is done."""
+        if self.config.rounds:
+            split = self.config.env.train_split
+            advice = self.environment.more_tasks(split)
+            require_tasks(self.environment.tasks(split), self.config.rollouts.tasks, advice=advice)
 
     def _rollout(self, student: Policy, journal: RoundJournal) -> list[Trajectory]:
         """π_{i-1} acts alone on sampled training tasks."""
@@ -202,7 +210,12 @@ class Leap:
         """Run ``policy`` on ``count`` sampled training tasks."""
         env = self.config.env
         seed = journal.seed_for("rollout")
-        tasks = sample_tasks(self.environment.tasks(env.train_split), count, seed=derive_seed(seed, "tasks"))
+        tasks = sample_tasks(
+            self.environment.tasks(env.train_split),
+            count,
+            seed=derive_seed(seed, "tasks"),
+            advice=self.environment.more_tasks(env.train_split),
+        )
         trajectories = rollout(
             self.environment,
             policy,
@@ -235,7 +248,7 @@ def evaluate_round(
     trajectories = journal.records("evaluation", produce).of(Trajectory)
     journal.tracker.log_trajectories("evaluate", trajectories, round_index=journal.index)
     entry = {"round": journal.index, "split": panel.split, "panel_hash": panel.hash}
-    return {**entry, **asdict(assess(trajectories))}
+    return {**entry, **summary_entry(assess(trajectories))}
 
 
 def _measured(stage: str, trajectories: list[Trajectory], policy: Policy) -> Produced:

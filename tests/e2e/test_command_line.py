@@ -190,6 +190,7 @@ def test_a_shared_round_0_with_other_settings_is_rejected(leap, tmp_path):
         ("correct.max_score=2", "correct.max_score=2.0 is not valid: it must lie in [0, 1]"),
         ("student=random", "rounds=3 trains the student, but this one cannot be trained; set rounds=0"),
         ("demonstrations.source=gone.jsonl", "demonstrations.source=gone.jsonl is neither 'expert' nor a file"),
+        ("seed=0,1", "seed=0,1 has several values: add -m to sweep over them"),
         ("seed", "'seed' is not of the form setting=value"),
     ],
 )
@@ -230,7 +231,7 @@ def test_groups_within_groups_are_explained(leap, arguments, complaint):
 def test_too_large_a_panel_gets_one_line_and_leaves_no_config(leap, tmp_path):
     code, _, err = leap(*TOY, "run_dir=here", "evaluation.tasks=100")
     assert code == 1
-    assert err == "error: evaluation.tasks=100, but split 'valid_unseen' has only 24 tasks.\n"
+    assert err == "error: evaluation.tasks=100, but split 'valid_unseen' has only 24 tasks: lower the number.\n"
     code, _, _ = leap(*TOY, "run_dir=here")
     assert code == 0
 

@@ -1,6 +1,8 @@
 """A killed run with real training is resumed to the same records, metrics and weights."""
 
+import datetime
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from transformers.utils import chat_template_utils
 
+from leap_exp.cli import run
+from leap_exp.students.weights import load_model, load_tokenizer
 from tests.e2e.test_resume import contents
 
 AWAITED = (
@@ -47,3 +53,31 @@ def test_killed_while_it_trains_a_run_ends_with_the_same_weights(tmp_path):
         process.wait()
     subprocess.run(command(tmp_path / "killed"), env=environment, check=True, stdout=subprocess.DEVNULL)
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_resumed_a_day_later_has_the_same_records_though_its_template_writes_the_date(
+    tmp_path, monkeypatch
+):
+    weights = str(tmp_path / "weights")
+    tokenizer = load_tokenizer("tiny")
+    tokenizer.chat_template = "<|im_start|>{{ strftime_now('%d %b %Y') }}<|im_end|>" + tokenizer.chat_template
+    tokenizer.save_pretrained(weights)
+    load_model("tiny", dtype=torch.float32, device="cpu").save_pretrained(weights)
+
+    def run_on(day, name):
+        class Pretended(datetime.datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return cls(2030, 1, day, tzinfo=tz)
+
+        monkeypatch.setattr(chat_template_utils, "datetime", Pretended)
+        changes = [f"student.model={weights}", "student.format=chat"]
+        assert run.main([*command(tmp_path / name)[3:], *changes]) == 0
+
+    run_on(1, "whole")
+    run_on(1, "resumed")
+    shutil.rmtree(tmp_path / "resumed/round_001")
+    (tmp_path / "resumed/round_000/evaluation.jsonl").unlink()
+    run_on(2, "resumed")
+    assert results(tmp_path / "resumed") == results(tmp_path / "whole")

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import wandb
 
 from leap_exp.core.errors import ConfigError
 from leap_exp.runs import read_lines
 from leap_exp.tracking.wandb import WandbTracker, wandb_mode
 from tests.e2e.test_command_line import ROOT, TOY
+from tests.support.records import trajectory
 from tests.support.toy import toy_leap
-from tests.support.wandb_file import OfflineRun
+from tests.support.wandb_file import OfflineRun, read_wandb_records
 
 CONFIG = {"rounds": 1, "env": {"name": "toy"}, "seed": 7}
 
@@ -106,10 +109,11 @@ def test_students_are_artifacts_with_their_parent(offline):
 def test_a_resumed_run_keeps_its_id_and_has_one_complete_file(tmp_path):
     logged(tmp_path)
     first = OfflineRun(tmp_path)
+    inode = first.files[0].stat().st_ino
     logged(tmp_path)
     second = OfflineRun(tmp_path)
     assert len(second.files) == 1
-    assert second.files != first.files
+    assert second.files[0].stat().st_ino != inode
     assert second.runs[0].run_id == first.runs[0].run_id
     assert metrics_of(second.history) == metrics_of(first.history)
 
@@ -130,6 +134,95 @@ def test_after_a_kill_a_resumed_run_completes_the_file(tmp_path):
     ]
     assert metrics_of(run.history) == expected
     assert run.exit_codes == [0]
+
+
+def log_and(end, run_dir, count):
+    """Log ``count`` metrics in a process of its own, which then ends in the way of the statement ``end``."""
+    code = (
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        "from leap_exp.tracking import wandb as module\n"
+        "module._WRITTEN_AFTER_SECONDS = 0.5\n"
+        f"settings = dict(mode='offline', project='p', entity=None, group=None, config={CONFIG!r})\n"
+        f"with module.WandbTracker.start(Path({str(run_dir)!r}), **settings) as tracker:\n"
+        f"    for value in range({count}):\n"
+        "        tracker.log({'a/b': float(value)}, round_index=0)\n"
+        "        time.sleep(0.6)\n"
+        f"    {end}\n"
+    )
+    environment = {**os.environ, "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "0.1"}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=subprocess.DEVNULL)
+
+
+KILLED, FAILED, ENDED = "os.kill(os.getpid(), signal.SIGKILL)", "raise KeyError", "pass"
+
+
+def values(run_dir):
+    """The logged values in each folder that would be synced."""
+    found = []
+    for file in sorted((run_dir / "wandb").glob("offline-run-*/run-*.wandb")):
+        rows = [record.history.item for record in read_wandb_records(file) if record.HasField("history")]
+        found.append([float(item.value_json) for row in rows for item in row if "a/b" in (item.key, *item.nested_key)])
+    return found
+
+
+def test_killed_or_failed_during_the_replay_the_longer_folder_is_the_one_to_sync(tmp_path):
+    log_and(KILLED, tmp_path, 3)
+    # The last row stays in W&B's memory until the next one.
+    assert values(tmp_path) == [[0.0, 1.0]]
+    for end, count in ((KILLED, 2), (FAILED, 1), (KILLED, 4)):
+        log_and(end, tmp_path, count)
+        assert values(tmp_path) == [[0.0, 1.0]]
+    log_and(FAILED, tmp_path, 5)
+    assert values(tmp_path) == [[0.0, 1.0, 2.0, 3.0, 4.0]]
+    log_and(KILLED, tmp_path, 7)
+    assert values(tmp_path) == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+    log_and(KILLED, tmp_path, 2)
+    assert values(tmp_path) == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+    log_and(ENDED, tmp_path, 7)
+    assert values(tmp_path) == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]
+    assert OfflineRun(tmp_path).exit_codes == [0]
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert not folder.is_symlink()
+    assert not (tmp_path / "wandb" / "repeating").exists()
+
+
+def test_names_of_w_and_b_are_short_and_differ(tmp_path):
+    long = [tmp_path / f"{'x' * 200}{number}" for number in (1, 2)]
+    infos = []
+    for run_dir in long:
+        run_dir.mkdir()
+        with WandbTracker.start(run_dir, mode="offline", project="p", entity=None, group="g" * 200, config=CONFIG):
+            pass
+        infos += OfflineRun(run_dir).runs[:1]
+    assert [len(info.display_name) for info in infos] == [128, 128]
+    assert infos[0].display_name != infos[1].display_name
+    assert len(infos[0].run_group) == 128
+
+
+def test_a_table_that_w_and_b_would_cut_is_a_sample_and_a_file_in_an_artifact(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(wandb.Table, "MAX_ROWS", 10)
+    trajectories = [trajectory("look", "look", "look", name=str(number)) for number in range(5)]
+    samples = []
+    for run_dir in (tmp_path / "one", tmp_path / "two"):
+        run_dir.mkdir()
+        settings = {"mode": "offline", "project": "p", "entity": None, "group": None, "config": CONFIG}
+        with caplog.at_level("INFO"), WandbTracker.start(run_dir, **settings) as tracker:
+            tracker.log_trajectories("rollout", trajectories, round_index=2)
+        run = OfflineRun(run_dir)
+        (path,) = (value for row in run.history for key, value in row.items() if key.endswith("trajectories/path"))
+        samples.append(json.loads((run.files[0].parent / "files" / path).read_text())["data"])
+        (artifact,) = (artifact for artifact in run.artifacts if artifact.type == "table")
+        assert "round_2" in artifact.aliases
+        (entry,) = artifact.manifest.contents
+        rows = [json.loads(line) for line in Path(entry.local_path).read_text().splitlines()]
+        assert [row["task"] for row in rows] == [f"alfworld/{number}" for number in range(5) for _ in range(3)]
+    assert samples[0] == samples[1]
+    assert len(samples[0]) == 9
+    assert [row[3] for row in samples[0]] == [0, 1, 2] * 3
+    lines = [record.message for record in caplog.records if "W&B shows" in record.message]
+    assert lines[0].startswith("W&B shows 9 of the 15 rows of rollout/trajectories (round 2): a sample. All are in the")
 
 
 def test_a_run_that_fails_is_marked_as_failed(tmp_path):

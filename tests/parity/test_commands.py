@@ -33,7 +33,9 @@ def test_check_names_a_missing_folder(tmp_path, capsys):
 def test_check_names_a_broken_game(games, capsys):
     (games / "train" / "trial_1" / "game.tw-pddl").write_text("{}")
     assert check.main(["alfworld", "--games", str(games), "--steps", "2"]) == 1
-    assert "train/trial_1" in capsys.readouterr().err
+    output = capsys.readouterr().out
+    assert "train/trial_1" in output
+    assert "1 differences in 2 games" in output
 
 
 def test_without_the_reference_engine_the_error_says_what_to_install(games, monkeypatch, capsys):

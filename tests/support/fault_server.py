@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 JSON = "application/json"
+LATIN = "application/json; charset=latin-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,11 @@ def answer(
     }
     data = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
     return Answer(body=json.dumps(data), **how)
+
+
+def of_message(message: object, *, finish_reason: str = "stop", **how: Any) -> Answer:
+    """An answer with this message, whatever it is; ``how`` is passed on to ``Answer``."""
+    return Answer(body=json.dumps({"choices": [{"message": message, "finish_reason": finish_reason}]}), **how)
 
 
 def error(status: int, message: str = "no", *, code: str | None = None, **how: Any) -> Answer:

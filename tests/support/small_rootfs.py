@@ -7,7 +7,24 @@ from pathlib import Path
 
 _PROGRAMS = (
     *("awk", "bash", "cat", "chmod", "cp", "cut", "date", "dd", "du", "find", "git", "grep", "gzip", "head", "id"),
-    *("ls", "md5sum", "mkdir", "mknod", "mount", "mv", "ps", "rm", "sed", "seq", "sh", "sleep", "sort", "stat", "tail"),
+    *(
+        "ln",
+        "ls",
+        "md5sum",
+        "mkdir",
+        "mknod",
+        "mount",
+        "mv",
+        "ps",
+        "rm",
+        "sed",
+        "seq",
+        "sh",
+        "sleep",
+        "sort",
+        "stat",
+        "tail",
+    ),
     *("tar", "tee", "touch", "tr", "uniq", "wc", "xargs", "yes"),
 )
 _TOP = ("bin", "lib", "lib64")

@@ -33,10 +33,28 @@ class RequestError(Exception):
 
 
 class VllmLikeServer:
-    """The server. ``takes_adapters`` is what the variable VLLM_ALLOW_RUNTIME_LORA_UPDATING sets."""
+    """The server.
+
+    Args:
+        model: Name of the weights.
+        name: Name of the base model; None for ``model``.
+        port: 0 for a free one.
+        rank: Maximum rank of adapters; None for a server without --enable-lora.
+        takes_adapters: What the variable VLLM_ALLOW_RUNTIME_LORA_UPDATING sets.
+        lists_adapters: Whether adapters are in its list of models.
+        dies_once: A file that this server writes before it ends, at its third completion; if it is there, it goes on.
+    """
 
     def __init__(
-        self, model: str, *, name: str | None = None, port: int = 0, rank: int = 16, takes_adapters: bool = True
+        self,
+        model: str,
+        *,
+        name: str | None = None,
+        port: int = 0,
+        rank: int | None = 16,
+        takes_adapters: bool = True,
+        lists_adapters: bool = True,
+        dies_once: Path | None = None,
     ) -> None:
         self.name = name or model
         self.adapters: dict[str, str] = {}
@@ -44,6 +62,8 @@ class VllmLikeServer:
         self._source = resolve_weights(model)
         self._rank = rank
         self._takes_adapters = takes_adapters
+        self._lists_adapters = lists_adapters
+        self._dies_once = dies_once
         self._tokenizer = load_tokenizer(self._source)
         self._models = {self.name: self._base()}
         self._lock = threading.Lock()
@@ -69,9 +89,10 @@ class VllmLikeServer:
 
     def _answer(self, path: str, body: dict[str, Any]) -> object:
         if path == "/v1/models":
-            names = [self.name, *self.adapters]
+            names = [self.name, *(self.adapters if self._lists_adapters else ())]
             return {"object": "list", "data": [{"id": name, "object": "model", "created": 0} for name in names]}
         if path == "/v1/completions":
+            self._die_once()
             return self._complete(body)
         if path == "/v1/load_lora_adapter" and self._takes_adapters:
             return self._load(body["lora_name"], body["lora_path"])
@@ -79,13 +100,21 @@ class VllmLikeServer:
             return self._unload(body["lora_name"])
         raise RequestError(404, "Not Found")
 
+    def _die_once(self) -> None:
+        if self._dies_once and len(self.called("/v1/completions")) == 3 and not self._dies_once.exists():
+            self._dies_once.touch()
+            print("EngineDeadError", flush=True)
+            os._exit(9)
+
     def _load(self, name: str, folder: str) -> str:
         if name in self.adapters:
             raise RequestError(400, f"The lora adapter '{name}' has already been loaded.")
+        if self._rank is None:
+            raise RequestError(500, "LoRA is not enabled. Use --enable-lora to enable LoRA.")
         if not Path(folder, "adapter_config.json").exists():
             raise RequestError(404, f"No adapter found for {folder}")
         if PeftConfig.from_pretrained(folder).r > self._rank:
-            raise RequestError(400, f"LoRA rank is greater than max_lora_rank {self._rank}.")
+            raise RequestError(500, f"LoRA rank is greater than max_lora_rank {self._rank}.")
         self._models[name] = PeftModel.from_pretrained(self._base(), folder).eval()
         self.adapters[name] = folder
         return f"Success: LoRA adapter '{name}' added successfully."
@@ -180,8 +209,14 @@ def main() -> None:
     parser.add_argument("--enable-lora", action="store_true", required=True)
     given = parser.parse_args()
     may_load = os.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING") == "True"
+    dies_once = os.environ.get("TEST_DIES_ONCE")
     VllmLikeServer(
-        given.model, name=given.served_model_name, port=given.port, rank=given.max_lora_rank, takes_adapters=may_load
+        given.model,
+        name=given.served_model_name,
+        port=given.port,
+        rank=given.max_lora_rank,
+        takes_adapters=may_load,
+        dies_once=Path(dies_once) if dies_once else None,
     ).serve()
 
 

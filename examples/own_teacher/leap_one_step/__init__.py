@@ -45,7 +45,7 @@ class OneStepTeacher(Teacher):
         for view, step in zip(views(trajectory), trajectory.steps, strict=True):
             decision = Decision(reason=self._config.reason, action=step.decision.action)
             if not corrected:
-                decision = oracle.decide(view, briefing.disclosure, seed=seed, taken=step.decision.action)
+                decision = oracle.decide(view, briefing.disclosure, seed=seed, taken=step.action)
                 corrected = decision.action != step.decision.action
             if not view.observation.admits(decision.action):
                 error = f"{decision.action!r} is not admissible."

@@ -62,7 +62,7 @@ def agreement(corrections: Sequence[Correction]) -> dict[str, float]:
     """
     marks = [mark for correction in corrections for mark in correction.changed]
     same = [
-        step.decision.action == decision.action
+        decision.action in (step.action, step.decision.action)
         for correction in corrections
         for step, decision in zip(correction.trajectory.steps, correction.decisions, strict=True)
     ]

@@ -26,6 +26,7 @@ UNCHANGED_LINE_EVERY_SECONDS = 30.0
 USAGE_FIGURES = {
     "replies_count": ("answered", "{:,.0f}"),
     "failures_count": ("failed", "{:,.0f}"),
+    "truncated_count": ("cut off", "{:,.0f}"),
     "cache_hits_count": ("from the cache", "{:,.0f}"),
     "retries_count": ("retries", "{:,.0f}"),
     "tokens_in_count": ("tokens in", "{:,.0f}"),
@@ -89,6 +90,10 @@ def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table
     title = f"{first['split']}, {first['n'] + first['unscored']} tasks, panel {first['panel_hash'][:12]}"
     table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("round", no_wrap=True)
+    cut_off = [f"{entry['cut_off_answers']} (round {entry['round']})" for entry in rounds if "cut_off_answers" in entry]
+    if cut_off:
+        table.caption = f"Answers cut off before their action was complete: {', '.join(cut_off)}"
+        table.caption_justify = "left"
     for column in ("success", "95 % interval", "score", "steps", "invalid", "unscored"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in rounds:

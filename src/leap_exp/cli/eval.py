@@ -5,6 +5,7 @@ from pathlib import Path
 
 from leap_exp.cli import run
 from leap_exp.cli.commands import EXIT_CONFIG, print_error
+from leap_exp.config.arguments import quote
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.runs import read_config
 
@@ -50,11 +51,18 @@ def evaluation_overrides(arguments: Sequence[str]) -> list[str]:
         raise ConfigError("leap eval does not train, so it takes no rounds; use leap run.")
     folder = next((argument.partition("=")[2] for argument in arguments if argument.startswith("round=")), None)
     others = [argument for argument in arguments if not argument.startswith("round=")]
-    if folder is None and others and (Path(others[0]).is_dir() or not (others[0].startswith("-") or "=" in others[0])):
+    if folder is None and others and _is_checkpoint(others[0]):
         folder = others.pop(0)
     if folder is None:
         return ["rounds=0", *others]
     return ["rounds=0", *_of_checkpoint(Path(folder), given), *others]
+
+
+def _is_checkpoint(argument: str) -> bool:
+    """Return whether an argument is a folder, not an option or a setting; a sweep's folders have a ``=`` too."""
+    name, is_setting, _ = argument.partition("=")
+    is_path = "/" in name and not name.startswith("hydra/")
+    return Path(argument).is_dir() or is_path or not (argument.startswith("-") or is_setting)
 
 
 def _of_checkpoint(folder: Path, given: set[str]) -> list[str]:
@@ -82,8 +90,7 @@ def _quoted(value: object) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_quoted, value)) + "]"
     if isinstance(value, str):
-        escaped = value.replace("'", "\\'")
-        return f"'{escaped}'"
+        return quote(value)
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)

@@ -4,8 +4,10 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
@@ -17,18 +19,32 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.logging import RichHandler
 
+import leap_exp.config.sweep  # noqa: F401 - conf/config.yaml uses its resolver
 from leap_exp.cli.commands import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from leap_exp.cli.console import ConsoleProgress, result_table, usage_table
+from leap_exp.config.arguments import check_swept_files, quote_values
 from leap_exp.config.build import Experiment, build
 from leap_exp.config.help import help_text
 from leap_exp.config.messages import explain, run_config
 from leap_exp.config.registry import conf_dir, register
 from leap_exp.config.resume import Round0, check_config, resolved, write_config
 from leap_exp.config.run import RunConfig
-from leap_exp.core.errors import ConfigError, LeapError
+from leap_exp.core.errors import ConfigError, LeapError, StoreError
 from leap_exp.report import write_report
 from leap_exp.runs import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
 from leap_exp.runs.provenance import provenance
+
+
+@dataclass
+class _Failures:
+    """What went wrong in the jobs of one command: the errors and, in a sweep, a line about each."""
+
+    errors: list[Exception] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+_failures = _Failures()
+"""A job is a function for Hydra, so it reports here."""
 
 
 def main(arguments: Sequence[str], *, command: str = "leap run") -> int:
@@ -39,20 +55,39 @@ def main(arguments: Sequence[str], *, command: str = "leap run") -> int:
     # Hydra passes its errors on instead of printing them its own way.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _silence_libraries()
-    former, sys.argv = sys.argv, [command, *arguments]
+    former = sys.argv
+    _failures.errors.clear()
+    _failures.lines.clear()
     try:
         register()
+        sys.argv = [command, *quote_values(arguments)]
+        check_swept_files(sys.argv[1:], _config_dirs(arguments))
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
-    except LeapError as error:
-        return _status(error)
-    except (HydraException, OmegaConfBaseException) as error:
-        return _status(ConfigError(explain(error)))
     except KeyboardInterrupt:
         print("\nInterrupted. To resume, give the same command with the same run_dir.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - raised again, unless it is an error of the user
+        return _status_of_sweep() if _failures.lines else _status(_explained(error))
     finally:
         sys.argv = former
     return 0
+
+
+def _explained(error: Exception) -> LeapError:
+    """Return an error that Hydra passes on as one for the user; raises it if it is not theirs."""
+    if isinstance(error, LeapError):
+        return error
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return ConfigError(explain(error))
+    if isinstance(error, OSError) and error not in _failures.errors:
+        return StoreError(f"Cannot make the folder {error.filename}: {error.strerror}. Choose another run_dir.")
+    raise error
+
+
+def _status_of_sweep() -> int:
+    """Print which runs failed, because Hydra only raises the first error; return the exit status."""
+    print("\nRuns of the sweep that failed:", *_failures.lines, sep="\n  ", file=sys.stderr)
+    return EXIT_CONFIG if all(isinstance(error, ConfigError) for error in _failures.errors) else EXIT_FAILED
 
 
 def _status(error: LeapError) -> int:
@@ -73,27 +108,49 @@ def _silence_libraries() -> None:
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # Hydra writes --info to a logger, which would complain about a reader that has gone.
+    logging.raiseExceptions = False
     for library in ("huggingface_hub", "transformers"):
         logging.getLogger(library).setLevel(logging.ERROR)
 
 
-def _job(cfg: DictConfig) -> None:
-    """Do one run: that of the command line, or one of a sweep."""
+def _job(cfg: DictConfig) -> float:
+    """Do one run, that of the command line or one of a sweep, and return the success rate of its last round.
+
+    Sweepers that optimise, such as Optuna's, maximise what is returned.
+    """
     job = HydraConfig.get()
-    sweep = Path(job.sweep.dir).name if job.mode is RunMode.MULTIRUN else None
+    run_dir = Path(job.runtime.output_dir)
+    sweep = Path(job.sweep.dir).absolute().name if job.mode is RunMode.MULTIRUN else None
     try:
         config = run_config(cfg)
-        _run(config, resolved(config, job.runtime.choices), Path(job.runtime.output_dir), sweep=sweep)
+        success_rate = _run(config, resolved(config, job.runtime.choices), run_dir, sweep=sweep)
         if sweep is not None:
             print(f"Report of the sweep so far: {write_report(Path(job.sweep.dir))}")
-    except LeapError as error:
+    except Exception as error:
+        _failures.errors.append(error)
         if sweep is not None:
+            _report_failure(run_dir.name, error)
             raise  # Hydra does the other runs first.
-        # Leaves Hydra without the lines that it prints about an exception.
-        raise SystemExit(_status(error)) from error
+        if isinstance(error, LeapError):
+            # Leaves Hydra without the lines that it prints about an exception.
+            raise SystemExit(_status(error)) from error
+        raise
+    return success_rate
 
 
-def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep: str | None) -> None:
+def _report_failure(run: str, error: Exception) -> None:
+    """Print at once that a run of a sweep failed, and keep the line for the end of the sweep."""
+    text = str(error)
+    if not isinstance(error, LeapError):
+        traceback.print_exception(error)
+        text = f"{type(error).__name__}: {error}"
+    _failures.lines.append(f"{run}: {text}")
+    print(f"error: {run}: {text}", file=sys.stderr)
+
+
+def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep: str | None) -> float:
+    """Do one run in ``run_dir`` and return the success rate of its last round."""
     console = Console()
     handler = RichHandler(console=console, show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
@@ -115,11 +172,13 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
             journal = Journal(run_dir, tracker=tracker, progress=progress, seed=config.seed, round_0_seed=round_0.seed)
             experiment.run(journal)
         report = write_report(run_dir)
-    console.print(result_table(read_document(run_dir / "summary.json")["rounds"], trained=config.rounds > 0))
+    rounds = read_document(run_dir / "summary.json")["rounds"]
+    console.print(result_table(rounds, trained=config.rounds > 0))
     usage = usage_table(read_metrics(run_dir), read_lines(run_dir / "timings.jsonl"))
     if usage is not None:
         console.print(usage)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    return float(rounds[-1]["success_rate"])
 
 
 def _note_provenance(path: Path, experiment: Experiment, round_0: Round0) -> None:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.messages import explain
-from leap_exp.config.registry import conf_dir, members
+from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
@@ -65,12 +65,14 @@ def build(config: RunConfig) -> Experiment:
     environment = config.env.build()
     if config.privilege.facts is not None:
         environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
+    environment.prepare()
     evaluation = config.evaluation
     panel = draw_panel(
         environment.tasks(evaluation.split),
         split=evaluation.split,
         size=evaluation.tasks,
         seed=evaluation.panel_seed,
+        advice=environment.more_tasks(evaluation.split),
     )
     return Experiment(
         config=config,
@@ -87,7 +89,8 @@ def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:
     Raises:
         ConfigError: There is no such endpoint or setting, or a value is not valid.
     """
-    if name not in members("endpoint"):
+    file = member_file("endpoint", name)
+    if file is None:
         raise ConfigError(f"There is no endpoint {name}; choose one of: {', '.join(members('endpoint'))}.")
     for change in changes:
         if "=" not in change:
@@ -95,7 +98,7 @@ def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:
     try:
         settings = OmegaConf.merge(
             OmegaConf.structured(Endpoint),
-            OmegaConf.load(conf_dir() / "endpoint" / f"{name}.yaml"),
+            OmegaConf.load(file),
             OmegaConf.from_dotlist(list(changes)),
         )
         endpoint = OmegaConf.to_object(settings)

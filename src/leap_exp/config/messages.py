@@ -1,5 +1,6 @@
 """Hydra's and OmegaConf's errors in one line each, with the valid choices."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import reduce
@@ -18,11 +19,23 @@ from leap_exp.runs.documents import RENAMED_SETTINGS
 def explain(error: Exception) -> str:
     """Return one line about what is wrong with a command line, and what is valid."""
     if isinstance(error, OverrideParseException):
+        name, _, value = str(error.override).partition("=")
+        if "," in value:
+            return (
+                f"{error.override!r} is not clear: in a sweep, quote each value with special characters, as in "
+                f"\"{name}='VALUE','VALUE'\" (the outer quotes are for the shell)."
+            )
         return f"{error.override!r} is not of the form setting=value; see leap run --help."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").lstrip("/").rpartition("/")
         options = [option for option in error.options if not option.startswith("schema_")]
         return f"There is no {group}={name}; choose one of: {', '.join(options)}."
+    if several := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
+        name, _, value = several[1].partition("=")
+        return (
+            f"{several[1]} has several values: add -m to sweep over them, write {name}=[{value}] for a list, or "
+            f"\"{name}='{value}'\" for a single one (the outer quotes are for the shell)."
+        )
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _explain_setting(cause)

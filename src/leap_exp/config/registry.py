@@ -85,7 +85,7 @@ def members(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
 
 def settings_class(group: str, member: str, config_dirs: Sequence[Path] = ()) -> type[Any] | None:
     """Return the settings class of a group's member, or None if it has none, as in the free groups."""
-    path = _file(group, member, config_dirs)
+    path = member_file(group, member, config_dirs)
     if path is None or group not in GROUPS:
         return settings_classes(group).get(member)
     tree = OmegaConf.to_container(OmegaConf.load(path))
@@ -100,12 +100,31 @@ def settings_class(group: str, member: str, config_dirs: Sequence[Path] = ()) ->
 
 def description(group: str, member: str, config_dirs: Sequence[Path] = ()) -> str:
     """Return one line about a member: the first comment of its file, or the docstring of its settings class."""
-    path = _file(group, member, config_dirs)
+    path = member_file(group, member, config_dirs)
     for line in path.read_text(encoding="utf-8").splitlines() if path else ():
         if line.startswith("# ") and not line.startswith("# @"):
             return line.removeprefix("# ")
     kind = settings_class(group, member, config_dirs)
     return ((kind.__doc__ if kind else "") or "").strip().partition("\n")[0]
+
+
+def member_file(group: str, member: str, config_dirs: Sequence[Path] = ()) -> Path | None:
+    """Return the configuration file of a member, or None if it has none."""
+    files = (folder / group / f"{member}.yaml" for folder in [*conf_folders(), *config_dirs])
+    return next((file for file in files if file.is_file()), None)
+
+
+def sweep_parameters(group: str, member: str, config_dirs: Sequence[Path] = ()) -> dict[str, str]:
+    """Return the settings that a member's file sweeps over (``hydra.sweeper.params``), its defaults included."""
+    path = member_file(group, member, config_dirs)
+    if path is None:
+        return {}
+    tree = OmegaConf.load(path)
+    found: dict[str, str] = {}
+    for entry in OmegaConf.select(tree, "defaults") or ():
+        if isinstance(entry, str):
+            found |= sweep_parameters(group, entry.partition("@")[0], config_dirs)
+    return found | dict(OmegaConf.select(tree, "hydra.sweeper.params") or {})
 
 
 def conf_dir() -> Path:
@@ -142,7 +161,7 @@ def _members_without_file(group: str) -> set[str]:
     """Return the components that need no configuration file, because all their settings have defaults."""
     if group not in COMPONENTS:
         return set()
-    return {n for n, kind in settings_classes(group).items() if not _file(group, n) and _has_defaults(kind)}
+    return {n for n, kind in settings_classes(group).items() if not member_file(group, n) and _has_defaults(kind)}
 
 
 def _has_defaults(kind: type[Any]) -> bool:
@@ -168,8 +187,3 @@ def _load(entry: EntryPoint, base: type[Settings]) -> type[Any]:
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise ConfigError(f"{origin} ({package}) is not a subclass of {base.__module__}.{base.__name__}.")
     return kind
-
-
-def _file(group: str, member: str, config_dirs: Sequence[Path] = ()) -> Path | None:
-    files = (folder / group / f"{member}.yaml" for folder in [*conf_folders(), *config_dirs])
-    return next((file for file in files if file.is_file()), None)

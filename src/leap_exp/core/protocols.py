@@ -41,7 +41,10 @@ class Episode(Protocol):
 
     @abstractmethod
     def step(self, action: str) -> Transition:
-        """Take ``action``. An inadmissible action gets an answer from the environment; it never raises."""
+        """Take ``action``. An inadmissible action gets an answer from the environment; it never raises.
+
+        If the environment takes it for an admissible action that is written otherwise, the result names that one.
+        """
 
     @abstractmethod
     def score(self) -> float:
@@ -87,9 +90,21 @@ class Environment(Protocol):
     max_repeats: int
     prompts: EnvironmentPrompts
 
+    def prepare(self) -> None:
+        """Check that this machine can run episodes; called once, before a run does anything else.
+
+        Raises:
+            LeapError: It cannot. The message says why, and the way out.
+        """
+        return
+
     @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of ``split``, always in the same order."""
+
+    def more_tasks(self, split: str) -> str:
+        """Return advice on how to get more tasks in ``split``, such as a setting; empty if there is none."""
+        return ""
 
     @abstractmethod
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:

@@ -1,7 +1,7 @@
 """The records of the framework: immutable, and checked when they are made."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from leap_exp.core.errors import ConfigError, DataError
@@ -10,8 +10,14 @@ from leap_exp.core.privilege import Disclosure
 QUERY_SLOT = "<query>"
 """In an admissible action, a place for any text of the agent's choice."""
 
+CUT_OFF, NO_ACTION = "(cut off)", "(no action)"
+"""How an action begins that stands for an answer without one. A quoted text follows, which no shell would run."""
+
 SUCCESS_SCORE = 1.0 - 1e-6
 """The lowest score that counts as success: 1, up to rounding."""
+
+OMITTED_IF_DEFAULT: Mapping[str, bool] = {"omitted_if_default": True}
+"""Metadata of a field that older record files do not have: it is only written if it differs from its default."""
 
 
 class StopReason(StrEnum):
@@ -50,7 +56,9 @@ class Observation:
     admissible_actions: tuple[str, ...] | None
 
     def admits(self, action: str) -> bool:
-        """Return whether ``action`` is admissible; true if the environment lists no actions."""
+        """Return whether ``action`` is admissible; if the environment lists no actions, every action is."""
+        if action.startswith((f"{CUT_OFF} ", f"{NO_ACTION} ")):
+            return False
         actions = self.admissible_actions
         return actions is None or action in actions or any(_fills(action, slot) for slot in actions)
 
@@ -86,6 +94,11 @@ class Decision:
     reason: str
     action: str
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the answer was cut off before its action was complete."""
+        return self.action.startswith(f"{CUT_OFF} ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionFailure:
@@ -96,25 +109,42 @@ class DecisionFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """An observation, the decision on it, and the reward."""
+    """An observation, the decision on it, and the reward.
+
+    Attributes:
+        listed_as: The admissible action that the environment took the written one for, such as ``click[buy now]`` for
+            ``click[Buy Now].``; empty if it was written as it is listed, or taken for none.
+    """
 
     observation: Observation
     decision: Decision
     reward: float
+    listed_as: str = field(default="", metadata=OMITTED_IF_DEFAULT)
+
+    @property
+    def action(self) -> str:
+        """The action as the environment lists it, or as written if that is how it is listed or if it is not."""
+        return self.listed_as or self.decision.action
+
+    @property
+    def listed_decision(self) -> Decision:
+        """The decision with the action as the environment lists it."""
+        return replace(self.decision, action=self.action)
 
     @property
     def is_valid(self) -> bool:
         """Whether the action was admissible when it was taken."""
-        return self.observation.admits(self.decision.action)
+        return self.observation.admits(self.action)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """An environment's answer to an action."""
+    """An environment's answer to an action; ``listed_as`` is that of the ``Step``."""
 
     observation: Observation
     reward: float
     done: bool
+    listed_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,12 +229,15 @@ class Correction:
     def of(
         cls, trajectory: Trajectory, decisions: Sequence[Decision], *, teacher_id: str, briefing: Briefing
     ) -> "Correction":
-        """Return the correction of ``trajectory`` by ``decisions``; a step is changed if its action differs."""
+        """Return the correction of ``trajectory`` by ``decisions``.
+
+        A step is changed if its action differs. Another way to write the same action is no difference.
+        """
         return cls(
             trajectory=trajectory,
             decisions=tuple(decisions),
             changed=tuple(
-                decision.action != step.decision.action
+                decision.action not in (step.action, step.decision.action)
                 for decision, step in zip(decisions, trajectory.steps, strict=True)
             ),
             teacher_id=teacher_id,

@@ -22,9 +22,17 @@ class EnvironmentWithFacts(Environment):
         self._file = file
         self._facts = {facts.task_id: facts for facts in read_records(file).of(PrivilegedFacts)}
 
+    def prepare(self) -> None:
+        """Check that this machine can run episodes."""
+        self._environment.prepare()
+
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of ``split``."""
         return self._environment.tasks(split)
+
+    def more_tasks(self, split: str) -> str:
+        """Return advice on how to get more tasks in ``split``."""
+        return self._environment.more_tasks(split)
 
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``."""

@@ -9,10 +9,11 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from leap_exp.core.text import map_texts, valid_text
 from leap_exp.llm.messages import ChatReply, TokenLogprob
 from leap_exp.runs import storing
 
@@ -29,24 +30,31 @@ def cache_key(url: str, body: Mapping[str, object], *, attempt: int) -> str:
 
 
 class ReplyCache:
-    """A folder with one file per reply, named by its key."""
+    """A folder with one file per reply, named by its key.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The folder, which need not exist.
+        redact: Removes parts of the API key from the texts of a request. Replies have none.
+    """
+
+    def __init__(self, folder: Path, *, redact: Callable[[str], str]) -> None:
         self._folder = folder
+        self._redact = redact
 
     def get(self, key: str) -> ChatReply | None:
-        """Return the reply to ``key``, marked as cached; None if there is none or its file is broken."""
+        """Return the reply to ``key``, marked as cached; None if there is none or its file cannot be used."""
         path = self._path(key)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))["reply"]
             logprobs = data.pop("logprobs")
             reply = ChatReply(**data, logprobs=logprobs and tuple(TokenLogprob(**token) for token in logprobs))
+            # Earlier versions stored lone surrogates.
+            return replace(reply, text=valid_text(reply.text), refusal=valid_text(reply.refusal), cached=True)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("Cannot read the cached reply %s (%s); the request is sent again.", path, error)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            logger.warning("Cannot use the cached reply %s (%s); the request is sent again.", path, error)
             return None
-        return replace(reply, cached=True)
 
     def put(self, key: str, body: Mapping[str, object], reply: ChatReply) -> None:
         """Store ``reply`` to ``body`` under ``key``. The file is complete or not there at all."""
@@ -56,7 +64,7 @@ class ReplyCache:
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8") as file:
-                json.dump({"body": body, "reply": asdict(reply)}, file)
+                json.dump({"body": map_texts(self._redact, dict(body)), "reply": asdict(reply)}, file)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)

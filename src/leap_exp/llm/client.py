@@ -41,21 +41,28 @@ class ChatClient:
         endpoint: The model and its server.
         place: Where these settings are in the configuration, for messages.
         wait: Replaces waiting between tries, for tests.
+        recover: Called before a request is tried again, by several threads at once. It may restart the server.
 
     Raises:
-        ProviderError: The API key is not set.
+        ProviderError: The API key, or another environment variable for connections, cannot be used.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, place: str = Endpoint.place, wait: Callable[[float], object] | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        place: str = Endpoint.place,
+        wait: Callable[[float], object] | None = None,
+        recover: Callable[[], object] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._place = place
         self._usage = Usage(endpoint)
         self._server = Server(endpoint, place=place)
-        self._cache = ReplyCache(cache_folder() / "replies")
+        self._cache = ReplyCache(cache_folder() / "replies", redact=self._server.redact)
         self._budget = Budget(endpoint, place=place)
         self._wait = wait
+        self._recover = recover
         self._lock = threading.Lock()
         self._has_answered = False
         self._failures_in_a_row = 0
@@ -167,6 +174,8 @@ class ChatClient:
                 if tried == endpoint.tries or stopping.is_set() or (requested or 0.0) > MAX_RETRY_AFTER_SECONDS:
                     raise TransientError(f"{error} (tries: {tried})", wait_seconds=requested) from error
                 self._usage.add_retry()
+                if self._recover is not None:
+                    self._recover()
                 wait(wait_before_retry(tried, key=key, requested_seconds=requested))
 
     def _check_outage(self, error: TransientError) -> None:

@@ -138,6 +138,7 @@ class Usage:
             self._replies += 1
             self._tokens_in += reply.tokens_in
             self._tokens_out += reply.tokens_out
+            self._truncated += reply.is_truncated
             if reply.cached:
                 self._hits += 1
             else:
@@ -166,6 +167,7 @@ class Usage:
             metrics: dict[str, float] = {
                 "replies_count": self._replies,
                 "failures_count": self._failures,
+                "truncated_count": self._truncated,
                 "tokens_in_count": self._tokens_in,
                 "tokens_out_count": self._tokens_out,
                 "cache_hits_count": self._hits,
@@ -183,7 +185,7 @@ class Usage:
             return metrics
 
     def _reset(self) -> None:
-        self._replies = self._hits = self._failures = self._retries = 0
+        self._replies = self._hits = self._failures = self._retries = self._truncated = 0
         self._tokens_in = self._tokens_out = 0
         self._paid = 0.0
         self._latencies: list[float] = []

@@ -20,6 +20,8 @@ FREE_ENDPOINT_SETTINGS = (
 """Settings that do not change the answers, so that a resumed run may change them."""
 
 _MILLION = 1_000_000
+_UNUSABLE_IN_KEY = re.compile(r"""[^!-~]|^["'`]|["'`]\Z""")
+"""What is not visible ASCII, and quotes around the key."""
 
 
 @dataclass
@@ -103,7 +105,7 @@ class Endpoint(Settings):
         """Return the API key, or None for a server without keys.
 
         Raises:
-            ProviderError: The environment variable is not set.
+            ProviderError: The environment variable is not set, or its value cannot be sent in a header.
         """
         if self.key_variable is None:
             return None
@@ -112,5 +114,13 @@ class Endpoint(Settings):
             raise ProviderError(
                 f"{self.name} needs a key, but the environment variable {self.key_variable} is not set. Set it, or "
                 f"name another one with {place}.key_variable."
+            )
+        unusable = _UNUSABLE_IN_KEY.search(key)
+        if unusable:
+            # Only this character is shown.
+            raise ProviderError(
+                f"The key in the environment variable {self.key_variable} cannot be sent to {self.name}, because it "
+                f"contains {unusable[0]!r}. Set {self.key_variable} to the key alone, without quotes, spaces or line "
+                "breaks."
             )
         return key

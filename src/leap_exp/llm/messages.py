@@ -75,6 +75,12 @@ class TokenLogprob:
     logprob: float
     top: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        """Check the types, because these values come from servers and files."""
+        numbers = (self.logprob, *self.top.values())
+        if not isinstance(self.token, str) or not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError(f"Not a token with log-probabilities: {self!r}.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatReply:
@@ -100,6 +106,17 @@ class ChatReply:
     cached: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """Check the types, because these values come from servers and files."""
+        for kind, names in (
+            (str, ("text", "finish_reason", "refusal")),
+            (int, ("tokens_in", "tokens_out")),
+            (int | float, ("latency_seconds",)),
+        ):
+            for name in names:
+                if not isinstance(getattr(self, name), kind):
+                    raise TypeError(f"The {name} of a reply cannot be {type(getattr(self, name)).__name__}.")
+
     @property
     def is_truncated(self) -> bool:
         """Whether the answer was cut off at the token limit."""
@@ -113,7 +130,7 @@ class ChatReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatFailure:
-    """A request without an answer, and why. The text never contains the key."""
+    """A request without an answer, and why. The text contains no part of the key."""
 
     error: str
 

@@ -1,20 +1,20 @@
 """One exchange with an OpenAI-compatible server: the request body, and what the answer or error means."""
 
-import json
-import re
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.core.seeding import derive_seed
-from leap_exp.llm.cost import CHARACTERS_PER_TOKEN, rough_tokens
+from leap_exp.core.text import map_texts, valid_text
 from leap_exp.llm.endpoint import Endpoint
-from leap_exp.llm.messages import ChatReply, ChatRequest, CompletionRequest, ModelRequest, TokenLogprob
+from leap_exp.llm.messages import ChatReply, ChatRequest, CompletionRequest, ModelRequest
+from leap_exp.llm.replies import model_names, read_reply
+from leap_exp.llm.secret import Redactor
 
 if TYPE_CHECKING:
     # Importing it takes half a second, so it is imported where it is used.
@@ -24,12 +24,14 @@ T = TypeVar("T")
 
 _TRANSIENT_STATUS = (408, 409, 425, 429)
 _KEY_REFUSED = (401, 403)
-_NO_CREDIT, _NOT_FOUND, _SERVER_ERROR = 402, 404, 500
+_NO_CREDIT, _NOT_FOUND, _NOT_ALLOWED, _SERVER_ERROR = 402, 404, 405, 500
 _MAX_SHOWN = 300
 _RETRY_TEMPERATURE = 0.7
 """Minimum temperature of a later attempt: at 0 a model would repeat its first answer."""
-_SHORTEST_SECRET = 8
-"""Shorter keys are placeholders such as EMPTY, which an answer may contain for other reasons."""
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+_PROBE = "leap-exp-probe"
+"""The name of an adapter that no server has."""
 
 
 class TransientError(Exception):
@@ -45,17 +47,26 @@ class RejectedError(Exception):
 
 
 class Server:
-    """The server of an endpoint. The API key leaves this class in requests only, never in an answer or an error.
+    """The server of an endpoint. No part of the API key leaves this class except in the header of requests.
 
     Args:
         endpoint: The server's address and settings.
         place: Where these settings are in the configuration, for messages.
+
+    Attributes:
+        redact: Removes parts of the key from a text.
+
+    Raises:
+        ProviderError: The key, or another environment variable for connections, cannot be used.
     """
 
     def __init__(self, endpoint: Endpoint, *, place: str = Endpoint.place) -> None:
         self._endpoint = endpoint
         self._place = place
-        self._key = endpoint.key(place)
+        key = endpoint.key(place)
+        self.redact = Redactor(key)
+        self._client = self._connect(key)
+        self.redact.hide_in_logs()
 
     def body(self, request: ModelRequest) -> dict[str, Any]:
         """Return the body to send for ``request``."""
@@ -73,7 +84,7 @@ class Server:
         endpoint = self._endpoint
         body: dict[str, Any] = {
             "model": endpoint.model,
-            "messages": [{"role": message.role, "content": message.text} for message in request.messages],
+            "messages": [{"role": message.role, "content": valid_text(message.text)} for message in request.messages],
             endpoint.max_tokens_name: request.max_tokens or endpoint.max_tokens,
         }
         if request.schema is not None and endpoint.structured_output != "no":
@@ -109,38 +120,85 @@ class Server:
         is_completion = isinstance(request, CompletionRequest)
         resource = self._client.completions if is_completion else self._client.chat.completions
         text = self._exchange(lambda: resource.with_raw_response.create(**body).text)
-        return self._reply(request, self._without_key(text), latency=time.monotonic() - start)
+        latency = time.monotonic() - start
+        return self._read(text, lambda: read_reply(request, text, redact=self.redact, latency=latency))
 
     def _exchange(self, send: Callable[[], T]) -> T:
         """Return the result of ``send``; raises the same errors as ``ask``."""
+        try:
+            return send()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this try only
+            failure = self._failure(error)
+        # Raised outside of the except clause, because the library's error, as its cause, could show the key.
+        raise failure
+
+    def _read(self, text: str, read: Callable[[], T]) -> T:
+        """Return the result of ``read``, which reads ``text``; raises TransientError if it raises ValueError."""
+        try:
+            return read()
+        except (ValueError, RecursionError) as error:
+            reason = self._shown(str(error)).rstrip(".")
+        # As in _exchange: JSONDecodeError holds the text.
+        raise TransientError(
+            f"{self._endpoint.name} sent an answer that cannot be read ({reason}): {self._shown(text) or 'nothing'}"
+        )
+
+    def _failure(self, error: Exception) -> Exception:
+        """Return the error of this module that describes ``error``."""
         import openai
 
         endpoint = self._endpoint
-        try:
-            return send()
-        except openai.APITimeoutError as error:
-            raise TransientError(f"{endpoint.name} did not answer within {endpoint.timeout_seconds:g} s") from error
-        except openai.APIStatusError as error:
-            raise self._status_error(error) from error
-        except openai.OpenAIError as error:
+        if isinstance(error, openai.APITimeoutError):
+            return TransientError(f"{endpoint.name} did not answer within {endpoint.timeout_seconds:g} s")
+        if isinstance(error, openai.APIStatusError):
+            return self._status_error(error)
+        if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__ or error
-            detail = self._shown(f"{type(cause).__name__}: {cause}")
-            raise TransientError(f"{endpoint.name} could not be reached: {detail}") from error
+            return TransientError(f"{endpoint.name} could not be reached: {self._described(cause)}")
+        return TransientError(f"The exchange with {endpoint.name} failed: {self._described(error)}")
 
-    @cached_property
-    def _client(self) -> "openai.OpenAI":
+    def _connect(self, key: str | None) -> "openai.OpenAI":
         import openai
 
-        return openai.OpenAI(
-            base_url=self._endpoint.url,
-            api_key=self._key or "none",
-            timeout=self._endpoint.timeout_seconds,
-            max_retries=0,  # ChatClient retries: it counts tries, keeps the budget and is deterministic.
+        try:
+            return openai.OpenAI(
+                base_url=self._endpoint.url,
+                api_key=key or "none",
+                timeout=self._endpoint.timeout_seconds,
+                max_retries=0,  # ChatClient retries: it counts tries, keeps the budget and is deterministic.
+            )
+        except Exception as error:  # noqa: BLE001 - the libraries raise errors of many types here
+            problem = self._connection_problem(error)
+        raise ProviderError(f"No connection to {self._endpoint.name} can be set up: {problem}")
+
+    def _connection_problem(self, error: Exception) -> str:
+        """Name the environment variable that caused ``error``. A proxy is not shown, because it may hold a password."""
+        names = _CERTIFICATES if isinstance(error, OSError) else _PROXIES
+        # Only an ImportError is surely about one scheme.
+        scheme = "socks" if isinstance(error, ImportError) else ""
+        listed = " or ".join(
+            name
+            for name, value in sorted(os.environ.items())
+            if name.upper() in names and value and value.lower().startswith(scheme)
+        )
+        if not listed:
+            return self._described(error)
+        if isinstance(error, OSError):
+            return f"{self._described(error)}. Check the file in the environment variable {listed}, or unset it."
+        if isinstance(error, ImportError):
+            return (
+                f"the SOCKS proxy in the environment variable {listed} needs another package: pip install socksio, or "
+                "unset it."
+            )
+        return (
+            f"the environment variable {listed} does not hold the address of a proxy such as http://HOST:PORT. Correct "
+            "or unset it."
         )
 
     def _status_error(self, error: "openai.APIStatusError") -> Exception:
         status, endpoint, place = error.status_code, self._endpoint, self._place
-        message = error.body.get("message", error.body) if isinstance(error.body, Mapping) else error.body
+        data = map_texts(self.redact, error.body)
+        message = data.get("message", data) if isinstance(data, dict) else data
         answered = f"{endpoint.name} answered {status}: {self._shown(str(message or 'nothing'))}"
         if status in _KEY_REFUSED:
             variable = endpoint.key_variable
@@ -155,57 +213,60 @@ class Server:
             return TransientError(answered, wait_seconds=retry_after(error.response.headers.get("retry-after")))
         return RejectedError(answered)
 
-    def _reply(self, request: ModelRequest, text: str, *, latency: float) -> ChatReply:
-        try:
-            data = json.loads(text)
-            choice = data["choices"][0]
-            message = {"content": choice["text"]} if isinstance(request, CompletionRequest) else choice["message"]
-            content = message.get("content") or ""
-            usage = data.get("usage") or {}
-            return ChatReply(
-                text=content,
-                finish_reason=choice.get("finish_reason") or "",
-                refusal=message.get("refusal") or "",
-                tokens_in=usage.get("prompt_tokens", rough_tokens(request)),
-                tokens_out=usage.get("completion_tokens", len(content) // CHARACTERS_PER_TOKEN),
-                latency_seconds=latency,
-                logprobs=None if isinstance(request, CompletionRequest) else _logprobs(request, choice),
-            )
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            shown = self._shown(text) or "nothing"
-            raise TransientError(f"{self._endpoint.name} sent an answer that cannot be read: {shown}") from error
-
-    def _without_key(self, text: str) -> str:
-        key = self._key
-        return text.replace(key, "[key]") if key and len(key) >= _SHORTEST_SECRET else text
+    def _described(self, error: BaseException) -> str:
+        return self._shown(f"{type(error).__name__}: {error}")
 
     def _shown(self, text: str) -> str:
-        """``text`` for a message: on one line, shortened, and without the key or parts of it."""
-        text = " ".join(self._without_key(text).split())
-        if self._key and len(self._key) >= 2 * _SHORTEST_SECRET:
-            # Servers quote the beginning of a wrong key, followed by stars or its end.
-            text = re.sub(re.escape(self._key[:_SHORTEST_SECRET]) + r"\S*", "[key]", text)
+        """Return ``text`` for a message: on one line, shortened, and without parts of the key."""
+        text = " ".join(self.redact(valid_text(text)).split())
         return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
+
+
+_ALREADY_LOADED = "already been loaded"
+_HOW_TO_SERVE = (
+    "The server must be vLLM, have access to the run's folder, and run with --enable-lora, --max-lora-rank (at least "
+    "student.lora.r) and the environment variable VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
+)
 
 
 class AdapterServer(Server):
     """A vLLM server, which loads and unloads LoRA adapters while it runs. An adapter is addressed like a model."""
 
-    def models(self) -> list[str] | None:
+    def models(self) -> Sequence[str] | None:
         """Return the names of the server's models and adapters, or None if no server answers.
 
         Raises:
             ProviderError: Something else answers, or the server rejects the key.
         """
         try:
-            return self._exchange(lambda: [model.id for model in self._client.models.list()])
+            text = self._exchange(lambda: self._client.models.with_raw_response.list().text)
         except TransientError:
             return None
         except RejectedError as error:
             raise ProviderError(f"{error} Is it a vLLM server?") from error
+        try:
+            return self._read(text, lambda: model_names(text))
+        except TransientError as error:
+            raise ProviderError(f"{error} Is it a vLLM server? Check {self._place}.base_url.") from error
+
+    def check_adapters(self) -> None:
+        """Check that the server can load adapters, with one that does not exist.
+
+        Raises:
+            ProviderError: It cannot.
+        """
+        # An absolute path: vLLM looks for others at the Hugging Face Hub.
+        body = {"lora_name": _PROBE, "lora_path": f"/nowhere/{_PROBE}"}
+        try:
+            self._post("/load_lora_adapter", body)
+        except (TransientError, RejectedError, ProviderError) as error:
+            if can_load_adapters(str(error)):
+                return
+            raise ProviderError(f"{self._endpoint.name} cannot load adapters: {error} {_HOW_TO_SERVE}") from error
+        self.unload(_PROBE)
 
     def load(self, name: str, folder: Path) -> None:
-        """Load the adapter in ``folder`` under ``name``.
+        """Load the adapter in ``folder`` under ``name``, unless the server has it already.
 
         Raises:
             ProviderError: The server does not load it.
@@ -213,11 +274,10 @@ class AdapterServer(Server):
         try:
             self._post("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder.resolve())})
         except (TransientError, RejectedError, ProviderError) as error:
-            raise ProviderError(
-                f"The adapter in {folder} could not be loaded: {error} The server must be vLLM, have access to that "
-                "folder, and run with --enable-lora, --max-lora-rank (at least student.lora.r) and the environment "
-                "variable VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
-            ) from error
+            # Some servers list only their base model. A name is made from the weights, so it is the same adapter.
+            if _ALREADY_LOADED in str(error):
+                return
+            raise ProviderError(f"The adapter in {folder} could not be loaded: {error} {_HOW_TO_SERVE}") from error
 
     def unload(self, name: str) -> bool:
         """Unload an adapter; returns whether the server did."""
@@ -231,6 +291,17 @@ class AdapterServer(Server):
         return self._exchange(lambda: self._client.post(path, body=body, cast_to=str))
 
 
+def can_load_adapters(error: str) -> bool:
+    """Return whether ``error``, vLLM's answer to loading an adapter that does not exist, is about the adapter.
+
+    Without VLLM_ALLOW_RUNTIME_LORA_UPDATING the answer is that of an unknown address; without --enable-lora it says
+    that LoRA is not enabled. Other answers pass, because a new version may word them differently.
+    """
+    if _PROBE in error:
+        return True
+    return not any(sign in error for sign in (f"answered {_NOT_FOUND}", f"answered {_NOT_ALLOWED}", "enable"))
+
+
 def retry_after(header: str | None) -> float | None:
     """Return the seconds of a ``Retry-After`` header (a number or a date), or None if it cannot be read."""
     if not header:
@@ -241,21 +312,6 @@ def retry_after(header: str | None) -> float | None:
         pass
     try:
         date = parsedate_to_datetime(header)
-    except ValueError:
+        return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _logprobs(request: ChatRequest, choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...] | None:
-    """Return one entry per token; None if none was requested or the server sent none."""
-    if request.top_logprobs is None:
-        return None
-    places = (choice.get("logprobs") or {}).get("content")
-    return places and tuple(
-        TokenLogprob(
-            token=place["token"],
-            logprob=place["logprob"],
-            top={other["token"]: other["logprob"] for other in place.get("top_logprobs") or ()},
-        )
-        for place in places
-    )

@@ -9,7 +9,7 @@ from leap_exp.runs.documents import (
     read_metrics,
     write_document,
 )
-from leap_exp.runs.files import cache_folder, locked, storing, write_whole
+from leap_exp.runs.files import cache_folder, locked, short_name, storing, write_whole
 from leap_exp.runs.journal import Journal, RoundJournal, round_name
 from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
 
@@ -28,6 +28,7 @@ __all__ = [
     "read_metrics",
     "read_records",
     "round_name",
+    "short_name",
     "storing",
     "write_document",
     "write_records",

@@ -121,7 +121,13 @@ def decode_metrics(data: Mapping[str, float | None]) -> dict[str, float]:
 def json_form(value: object) -> object:
     """Return ``value``, which ``json`` cannot write, in a form that it can; raises DataError for other types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {
+            field.name: content
+            for field in dataclasses.fields(value)
+            if not (
+                (content := getattr(value, field.name)) == field.default and field.metadata.get("omitted_if_default")
+            )
+        }
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):

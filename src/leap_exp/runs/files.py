@@ -1,7 +1,10 @@
-"""Atomic file writes, folder locks and the cache folder."""
+"""Atomic file writes, folder locks, names of folders and the cache folder."""
 
+import errno
 import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,15 @@ from platformdirs import user_cache_path
 from leap_exp.core.errors import StoreError
 
 LOCK_NAME = ".lock"
+LONGEST_NAME = 128
+"""In bytes. W&B takes no longer names of runs; most file systems take 255 bytes."""
+
+_AGAIN = "then run the same command again; finished stages are kept."
+_ELSEWHERE = "Choose another folder."
+_WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"Free disk space, {_AGAIN}"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), f"Fix the folder's permissions, {_AGAIN}"),
+}
 
 
 def cache_folder() -> Path:
@@ -28,10 +40,20 @@ def storing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # Raised by a library, not by the operating system.
             raise
-        raise StoreError(
-            f"Cannot write {path}: {error.strerror}. Free disk space or fix the folder's permissions, then run the "
-            "same command again; finished stages are kept."
-        ) from error
+        raise StoreError(f"Cannot write {path}: {error.strerror}. {_WAYS_OUT.get(error.errno, _ELSEWHERE)}") from error
+
+
+def short_name(name: str) -> str:
+    """Return ``name`` as the name of one folder: no slashes or control characters, and at most ``LONGEST_NAME`` bytes.
+
+    A name that had to be changed ends with a digest, so that different names stay different.
+    """
+    safe = re.sub(r"[/\x00-\x1f\x7f]", "_", name)
+    if safe == name and len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    start = safe.encode(errors="replace")[: LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
+    return f"{start}-{digest}"
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """Record files: JSON lines below a header with the schema version, the number of records and the stage's metrics.
 
 The decoder is our own because pydantic's TypeAdapter accepts a line without a field that has a default, while a record
-file must be refused when any field is missing.
+file must be refused when any field is missing, except those that were added later.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leap_exp.core.errors import DataError, StoreError
+from leap_exp.core.text import valid_text
 from leap_exp.core.types import Correction, CorrectionFailure, Example, PrivilegedFacts, Trajectory
 from leap_exp.runs.documents import (
     SCHEMA_VERSION,
@@ -55,7 +56,10 @@ class StoredRecords:
 
 
 def write_records(path: Path, records: Sequence[Record], metrics: Mapping[str, float]) -> None:
-    """Write ``records``, and the ``metrics`` of the stage that made them, to ``path`` atomically."""
+    """Write ``records``, and the ``metrics`` of the stage that made them, to ``path`` atomically.
+
+    Lone surrogates are replaced, so that a text from a model or an environment never costs the stage its records.
+    """
     write_whole(path, _lines(records, metrics))
 
 
@@ -64,7 +68,7 @@ def _lines(records: Sequence[Record], metrics: Mapping[str, float]) -> Iterator[
     yield json.dumps(header, allow_nan=False)
     for record in records:
         line = {"record": _NAMES[type(record)], **typing.cast("dict[str, object]", json_form(record))}
-        yield json.dumps(line, ensure_ascii=False, allow_nan=False, default=json_form)
+        yield valid_text(json.dumps(line, ensure_ascii=False, allow_nan=False, default=json_form))
 
 
 def read_records(path: Path) -> StoredRecords:
@@ -125,13 +129,13 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - type hints ha
 def _dataclass_decoder(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - a class known only at run time
     hints = typing.get_type_hints(kind)
     decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(kind)}
+    added = {field.name for field in dataclasses.fields(kind) if field.metadata.get("omitted_if_default")}
 
     def decode(data: Any) -> Any:  # noqa: ANN401 - JSON data
         fields = _expect(data, dict)
-        if fields.keys() != decoders.keys():
-            names = ", ".join(sorted(fields.keys() ^ decoders.keys()))
-            raise DataError(f"{kind.__name__} has missing or unknown fields: {names}")
-        return kind(**{name: decoder(fields[name]) for name, decoder in decoders.items()})
+        if wrong := (fields.keys() ^ decoders.keys()) - (added - fields.keys()):
+            raise DataError(f"{kind.__name__} has missing or unknown fields: {', '.join(sorted(wrong))}")
+        return kind(**{name: decoders[name](data) for name, data in fields.items()})
 
     return decode
 

@@ -94,11 +94,14 @@ def brief(environment: Environment, task: Task, disclosure: Disclosure) -> Brief
 
 
 def imitate(demonstrations: Sequence[Trajectory]) -> list[Correction]:
-    """Return demonstrations as corrections without changes: those that succeeded with admissible actions only."""
+    """Return demonstrations as corrections without changes: those that succeeded with admissible actions only.
+
+    Actions are imitated as the environment lists them.
+    """
     return [
         Correction(
             trajectory=trajectory,
-            decisions=tuple(step.decision for step in trajectory.steps),
+            decisions=tuple(step.listed_decision for step in trajectory.steps),
             changed=(False,) * len(trajectory.steps),
             teacher_id=trajectory.policy_id,
             briefing=Briefing(disclosure=Disclosure.NONE, facts=None),

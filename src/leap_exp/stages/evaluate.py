@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from statistics import fmean
 from typing import ClassVar
@@ -44,8 +44,10 @@ class Panel:
         return hashlib.sha256(listing.encode()).hexdigest()
 
 
-def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int) -> Panel:
+def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int, advice: str = "") -> Panel:
     """Return a panel of ``size`` tasks, balanced over task kinds as far as possible; None takes all.
+
+    ``advice`` says in an error message how to get more tasks.
 
     Raises:
         DataError: There are no tasks, or fewer than ``size``.
@@ -57,7 +59,10 @@ def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int
     if size is None:
         return Panel(split=split, seed=seed, tasks=tuple(tasks))
     if size > len(tasks):
-        raise DataError(f"evaluation.tasks={size}, but split {split!r} has only {len(tasks)} tasks.")
+        raise DataError(
+            f"evaluation.tasks={size}, but split {split!r} has only {len(tasks)} tasks: lower the number"
+            f"{f', or {advice}' if advice else ''}."
+        )
     by_kind: dict[str, list[Task]] = {}
     for task in tasks:
         by_kind.setdefault(task.kind, []).append(task)
@@ -100,7 +105,10 @@ class KindResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``."""
+    """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``.
+
+    ``cut_off_answers`` counts the steps of all episodes whose answer was cut off before its action was complete.
+    """
 
     n: int
     unscored: int
@@ -110,6 +118,7 @@ class Evaluation:
     steps_mean: float
     invalid_action_rate: float
     per_task_type: Mapping[str, KindResult]
+    cut_off_answers: int = 0
 
 
 def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
@@ -127,12 +136,22 @@ def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
         steps_mean=_mean([len(trajectory.steps) for trajectory in scored]),
         invalid_action_rate=_mean([not step.is_valid for step in steps]),
         per_task_type={kind: _success([t for t in scored if t.task.kind == kind]) for kind in kinds},
+        cut_off_answers=sum(step.decision.is_cut_off for each in trajectories for step in each.steps),
     )
 
 
+def summary_entry(evaluation: Evaluation) -> dict[str, object]:
+    """Return an evaluation as part of a round's entry in summary.json."""
+    entry = asdict(evaluation)
+    if not evaluation.cut_off_answers:
+        del entry["cut_off_answers"]
+    return entry
+
+
 def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
-    """Return an evaluation as metrics named ``STAGE/...``."""
+    """Return an evaluation as metrics named ``STAGE/...``; there is a count of cut-off answers if there are any."""
     low, high = evaluation.success_ci95
+    cut_off = {f"{stage}/cut_off_answers_count": evaluation.cut_off_answers} if evaluation.cut_off_answers else {}
     return {
         f"{stage}/n_count": evaluation.n,
         f"{stage}/unscored_count": evaluation.unscored,
@@ -142,6 +161,7 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
         f"{stage}/score_mean": evaluation.score_mean,
         f"{stage}/steps_mean": evaluation.steps_mean,
         f"{stage}/invalid_action_rate": evaluation.invalid_action_rate,
+        **cut_off,
         **{f"{stage}/success_rate/{kind}": result.success_rate for kind, result in evaluation.per_task_type.items()},
     }
 

@@ -26,11 +26,19 @@ class RolloutsConfig(Settings):
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
 
 
-def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int) -> list[Task]:
-    """Draw ``count`` different tasks uniformly; raises DataError if there are fewer."""
-    if count > len(tasks):
-        raise DataError(f"The run needs {count} tasks, but the split has only {len(tasks)}; lower the number.")
+def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int, advice: str = "") -> list[Task]:
+    """Draw ``count`` different tasks uniformly; see ``require_tasks``."""
+    require_tasks(tasks, count, advice=advice)
     return random.Random(seed).sample(list(tasks), count)
+
+
+def require_tasks(tasks: Sequence[Task], count: int, *, advice: str = "") -> None:
+    """Raise DataError if there are fewer than ``count`` tasks; ``advice`` says how to get more."""
+    if count > len(tasks):
+        raise DataError(
+            f"The run needs {count} tasks, but the split has only {len(tasks)}; lower the number"
+            f"{f', or {advice}' if advice else ''}."
+        )
 
 
 def rollout(
@@ -140,7 +148,14 @@ class _LiveEpisode:
         try:
             transition = self._episode.step(decision.action)
             is_stuck = self._max_repeats is not None and self._repeats(decision.action) > self._max_repeats
-            self._steps += (Step(observation=self._observation, decision=decision, reward=transition.reward),)
+            self._steps += (
+                Step(
+                    observation=self._observation,
+                    decision=decision,
+                    reward=transition.reward,
+                    listed_as=transition.listed_as,
+                ),
+            )
             self._observation = transition.observation
             if transition.done:
                 self._end(StopReason.DONE)

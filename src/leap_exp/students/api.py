@@ -28,7 +28,7 @@ class ApiStudent(Policy):
         self._renderer = Renderer(environment.prompts, MESSAGES_MARKUP, config)
         longest_prompt = config.context_length - config.endpoint.max_tokens
         self._codec = PromptCodec(self._renderer, _rough_tokens, context_length=longest_prompt)
-        self._shortened = 0
+        self._shortened = self._shortened_observations = 0
         self.id = self._client.endpoint.model
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision | DecisionFailure]:
@@ -37,10 +37,14 @@ class ApiStudent(Policy):
         return [_decision(result, reasons=self._renderer.config.reasons) for result in results]
 
     def usage(self) -> Mapping[str, float]:
-        """Return what was used since the last call, and how many prompts lost turns."""
-        shortened, self._shortened = self._shortened, 0
+        """Return what was used since the last call, and how many prompts lost turns, and observations their middle."""
+        shortened = {
+            "shortened_prompts_count": self._shortened,
+            "shortened_observations_count": self._shortened_observations,
+        }
+        self._shortened = self._shortened_observations = 0
         used = self._client.take_usage()
-        return {**used, "shortened_prompts_count": shortened} if used else {}
+        return {**used, **shortened} if used else {}
 
     def estimate(self, tasks: Sequence[Task], *, max_steps: int) -> str:
         """Describe what acting on ``tasks`` costs if every episode takes ``max_steps`` steps."""
@@ -60,7 +64,8 @@ class ApiStudent(Policy):
     def _request(self, view: View, seed: int) -> ChatRequest:
         first_kept = self._codec.first_kept(view)
         self._shortened += first_kept > 1
-        messages = self._renderer.messages(view, first_kept=first_kept)
+        self._shortened_observations += self._codec.is_observation_shortened(view)
+        messages = self._renderer.messages(view, first_kept=first_kept, limits=self._codec.limits(view))
         return ChatRequest(
             messages=tuple(Message(role=message["role"], text=message["content"]) for message in messages),
             seed=decision_seed(view, seed),
@@ -73,10 +78,10 @@ def decision_seed(view: View, seed: int) -> int:
 
 
 def _decision(result: ChatResult, *, reasons: bool) -> Decision | DecisionFailure:
-    """Return the decision in a model's answer; a refusal is an answer without an admissible action."""
+    """Return the decision in a model's answer; a refusal is an answer without an action."""
     if isinstance(result, ChatFailure):
         return DecisionFailure(error=result.error)
-    return read_decision(result.text or result.refusal, reasons=reasons)
+    return read_decision(result.text or result.refusal, reasons=reasons, cut_off=result.is_truncated)
 
 
 def _rough_tokens(text: str) -> range:

@@ -68,7 +68,9 @@ class AdapterConfig(Settings):
     r: int = setting(128, "Rank.", minimum=1)
     alpha: int = setting(64, "Scale: updates are multiplied by alpha / r.")
     dropout: float = setting(0.05, "Dropout on the adapter's input during training.", minimum=0, maximum=1)
-    top_layers: int | None = setting(None, "Number of layers with an adapter, counted from the head; null for all.")
+    top_layers: int | None = setting(
+        None, "Number of layers with an adapter, counted from the head; null for all.", minimum=1
+    )
 
 
 @dataclass
@@ -88,6 +90,11 @@ class HfStudentConfig(StudentConfig, PromptConfig):
     decoding: str = setting(
         "free", "free text, or admissible (one of the admissible actions).", choices=("free", "admissible")
     )
+    thinking: bool | None = setting(
+        None,
+        "Whether the model thinks before it answers, by its chat template's switch; null for the template's default. "
+        "Thoughts count as tokens of the response, but are neither kept in the history nor trained on.",
+    )
     avoid_repeats: bool = setting(
         False, "With admissible decoding: no loops of one action on one observation while there is an alternative."
     )
@@ -102,7 +109,12 @@ class HfStudentConfig(StudentConfig, PromptConfig):
     lora: AdapterConfig = settings(AdapterConfig, "The adapter.")
 
     def check_together(self) -> None:
-        """Check that there is room for a prompt, and that the adapter exists."""
+        """Check that there is room for a prompt, that thinking is possible, and that the adapter exists."""
+        if self.thinking and (self.decoding, self.format) != ("free", "chat"):
+            raise ConfigError(
+                f"student.thinking=true does not work with student.decoding={self.decoding} and "
+                f"student.format={self.format}; set student.decoding=free and student.format=chat."
+            )
         if self.context_length < 2 * self.max_new_tokens:
             raise ConfigError(
                 f"student.context_length={self.context_length} is not valid: it must be at least "

@@ -8,8 +8,8 @@ from leap_exp.core.errors import EnvError, ProviderError
 from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, View
 from leap_exp.students.config import HfStudentConfig
 from leap_exp.tokens.codec import PromptCodec
-from leap_exp.tokens.engine import Engine, Prompt
-from leap_exp.tokens.parser import EMPTY_ACTION, read_decision
+from leap_exp.tokens.engine import Engine, Generation, Prompt
+from leap_exp.tokens.parser import EMPTY_ACTION, THOUGHT_START, cut_off_action, is_unfinished, read_decision
 from leap_exp.tokens.renderer import REASON_FIELD
 
 
@@ -27,6 +27,11 @@ class Decoder:
         self._config = config
         self._max_repeats = max_repeats
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the student may think before it answers."""
+        return self._config.decoding == "free"
+
     def decide(
         self, engine: Engine, views: Sequence[View], prompts: Sequence[Prompt]
     ) -> list[Decision | DecisionFailure]:
@@ -35,8 +40,8 @@ class Decoder:
         reasons = self._config.reasons
         if self._config.decoding == "free":
             return [
-                text if isinstance(text, DecisionFailure) else read_decision(text, reasons=reasons)
-                for text in self._continue(engine, prompts)
+                result if isinstance(result, DecisionFailure) else self._read(result)
+                for result in self._continue(engine, prompts)
             ]
         written = [""] * len(views)
         if reasons:
@@ -52,26 +57,38 @@ class Decoder:
         """Return a prompt with the beginning of a response that gives ``reason``, up to the action."""
         return [*prompt_ids, *self._codec.text_ids(self._codec.renderer.reason_part(reason))]
 
-    def _continue(self, engine: Engine, prompts: Sequence[Prompt], *end_ids: int) -> Sequence[str | DecisionFailure]:
+    def _read(self, response: Generation) -> Decision:
+        """Return the decision in a freely written response."""
+        markup = self._codec.renderer.markup
+        text = f"{THOUGHT_START}{response.text}" if markup.opens_thoughts else response.text
+        # What ends a response after one line also ends a command of several lines.
+        cut_off = response.is_cut_off or (markup.ends_with_line and is_unfinished(response.text))
+        return read_decision(text, reasons=self._config.reasons, cut_off=cut_off)
+
+    def _continue(
+        self, engine: Engine, prompts: Sequence[Prompt], *end_ids: int
+    ) -> Sequence[Generation | DecisionFailure]:
         """Return what is generated after each prompt, up to the end of the response or one of ``end_ids``."""
-        stop_ids = frozenset({self._codec.stop_id, *end_ids})
+        stop_ids = self._codec.stop_ids | set(end_ids)
         return engine.generate(prompts, stop_ids=stop_ids, max_new_tokens=self._config.max_new_tokens)
 
-    def _texts(self, engine: Engine, prompts: Sequence[Prompt], opening: Sequence[int], *end_ids: int) -> list[str]:
+    def _written(
+        self, engine: Engine, prompts: Sequence[Prompt], opening: Sequence[int], *end_ids: int
+    ) -> list[Generation]:
         """Return what is generated after each prompt and ``opening``."""
         opened = [replace(prompt, ids=[*prompt.ids, *opening]) for prompt in prompts]
-        texts: list[str] = []
-        for text in self._continue(engine, opened, *end_ids):
-            if isinstance(text, DecisionFailure):
-                raise ProviderError(text.error)
-            texts.append(text)
-        return texts
+        written: list[Generation] = []
+        for result in self._continue(engine, opened, *end_ids):
+            if isinstance(result, DecisionFailure):
+                raise ProviderError(result.error)
+            written.append(result)
+        return written
 
     def _reasons(self, engine: Engine, prompts: Sequence[Prompt]) -> list[str]:
         """Return one reason per prompt: free text up to the end of the line."""
         line_end = self._codec.text_ids("\n")[-1]
-        texts = self._texts(engine, prompts, self._codec.text_ids(REASON_FIELD), line_end)
-        return [text.partition("\n")[0].strip() for text in texts]
+        written = self._written(engine, prompts, self._codec.text_ids(REASON_FIELD), line_end)
+        return [each.text.partition("\n")[0].strip() for each in written]
 
     def _restricted_actions(self, engine: Engine, views: Sequence[View], prompts: Sequence[Prompt]) -> list[str]:
         """Return one admissible action per view, or its query action with a free query where there is one."""
@@ -92,9 +109,17 @@ class Decoder:
         before, _, after = query_action.partition(QUERY_SLOT)
         # The space before an action belongs to its first token, so a query without a beginning starts freely.
         opening = self._codec.text_ids(f" {before}") if before else ()
-        texts = self._texts(engine, prompts, opening, *self._codec.text_ids(after)[:1])
-        queries = [(text.partition(after)[0] if after else text).strip().partition("\n")[0] for text in texts]
-        return [f"{before}{query or EMPTY_ACTION}{after}" for query in queries]
+        written = self._written(engine, prompts, opening, *self._codec.text_ids(after)[:1])
+        queries = [
+            (each.text.partition(after)[0] if after else each.text).strip().partition("\n")[0] for each in written
+        ]
+        return [
+            # Half a command must not be run; half a search does no harm.
+            cut_off_action(query)
+            if query_action == QUERY_SLOT and each.is_cut_off and "\n" not in each.text.strip()
+            else f"{before}{query or EMPTY_ACTION}{after}"
+            for query, each in zip(queries, written, strict=True)
+        ]
 
     def _admissible_actions(self, engine: Engine, views: Sequence[View], prompts: Sequence[Prompt]) -> list[str]:
         by_ids = [
@@ -114,5 +139,5 @@ class Decoder:
             )
         if self._max_repeats is None:
             return actions
-        taken = Counter(step.decision.action for step in view.history if step.observation == view.observation)
+        taken = Counter(step.action for step in view.history if step.observation == view.observation)
         return [action for action in actions if taken[action] <= self._max_repeats] or actions

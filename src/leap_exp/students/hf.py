@@ -6,23 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from peft import PeftModel, get_peft_model
 
 from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
+from leap_exp.students.adapters import check_adapter, lora_config
 from leap_exp.students.api import decision_seed
 from leap_exp.students.config import HfStudentConfig, VllmStudentConfig
 from leap_exp.students.decoder import Decoder
 from leap_exp.students.engines.in_process import InProcessEngine
 from leap_exp.students.engines.vllm import VllmEngine, serve_command
+from leap_exp.students.prompts import build_codec
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights, select_device, select_dtype
 from leap_exp.tokens.briefed import BriefedCodec
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import Adapters, Engine, Prompt, TrainableStudent
-from leap_exp.tokens.markup import PLAIN_MARKUP, chat_markup
-from leap_exp.tokens.renderer import Renderer
 from leap_exp.tokens.spans import choice_row, training_rows
 
 
@@ -47,20 +45,35 @@ class HfStudent(TrainableStudent):
         self.device = select_device(config.device)
         self.dtype = select_dtype(config.dtype, self.device)
         self.tokenizer = load_tokenizer(self.source)
-        self.codec = _codec(config, environment, self.tokenizer)
+        self.codec = build_codec(config, environment, self.tokenizer, source=self.source)
         self.id = Path(config.model).name
         max_repeats = environment.max_repeats if config.avoid_repeats else None
         self._decoder = Decoder(self.codec, config, max_repeats=max_repeats)
         self._adapters: Adapters = ((Path(config.adapter), 1.0),) if config.adapter else ()
         self._local = InProcessEngine(
-            self.source, self.tokenizer, dtype=self.dtype, device=self.device, pad_id=self.pad_id
+            self.source,
+            self.tokenizer,
+            dtype=self.dtype,
+            device=self.device,
+            pad_id=self.pad_id,
+            context_length=config.context_length,
         )
+        modules = self._local.facts.modules
+        if config.adapter:
+            check_adapter(Path(config.adapter), modules, model=config.model)
+        else:
+            lora_config(config.lora, modules)
         self._acting: Engine = self._local
 
     @property
     def pad_id(self) -> int:
         """A token for padding, which no other token attends to."""
         return self.codec.stop_id
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
+        return self._local.facts.method.one_pass
 
     @property
     def local(self) -> Self:
@@ -74,7 +87,12 @@ class HfStudent(TrainableStudent):
         return student
 
     def load(self, folder: Path, *, policy_id: str) -> Self:
-        """Return this student with the adapter in ``folder``."""
+        """Return this student with the adapter in ``folder``.
+
+        Raises:
+            ConfigError: There is no adapter, or it does not fit the model.
+        """
+        check_adapter(folder, self._local.facts.modules, model=self.config.model)
         return self._with_adapters(((folder, 1.0),), policy_id)
 
     def averaged(self, students: Sequence[Self], weights: Sequence[float], *, policy_id: str) -> Self:
@@ -101,29 +119,19 @@ class HfStudent(TrainableStudent):
         if self._adapters:
             ((folder, _),) = self._adapters
             return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-        lora = self.config.lora
-        layers = base.config.get_text_config().num_hidden_layers
-        adapter = LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=_linear_modules(base),
-            layers_to_transform=None if lora.top_layers is None else list(range(layers - lora.top_layers, layers)),
-            task_type="CAUSAL_LM",
-        )
-        return get_peft_model(base, adapter)
+        return get_peft_model(base, lora_config(self.config.lora, self._local.facts.modules))
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision | DecisionFailure]:
         """Return one decision per view.
 
-        A response without an action becomes, as a whole, an inadmissible action.
+        A response without an action, or one that was cut off, becomes an inadmissible action.
         """
-        prompts = [self.codec.prompt_ids(view) for view in views]
+        prompts = [self.codec.prompt_ids(view, thinking=self._decoder.thinks) for view in views]
         return self._decide(self._acting, views, prompts, seed=seed)
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
         """Return one decision per view, taken as ``act`` does but with a briefing in the prompt: for teaching only."""
-        prompts = self._briefed_prompts(views, briefings)
+        prompts = self._briefed_prompts(views, briefings, thinking=self._decoder.thinks)
         decisions = self._decide(self._local, views, prompts, seed=0)
         return [decision for decision in decisions if isinstance(decision, Decision)]
 
@@ -179,9 +187,14 @@ class HfStudent(TrainableStudent):
         """Return what the engine used since the last call."""
         return self._acting.usage()
 
-    def _briefed_prompts(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[list[int]]:
+    def _briefed_prompts(
+        self, views: Sequence[View], briefings: Sequence[Briefing], *, thinking: bool = False
+    ) -> list[list[int]]:
         briefed = BriefedCodec(self.codec)
-        return list(map(briefed.prompt_ids, views, briefings))
+        return [
+            briefed.prompt_ids(view, briefing, thinking=thinking)
+            for view, briefing in zip(views, briefings, strict=True)
+        ]
 
     def _decide(
         self, engine: Engine, views: Sequence[View], prompts: Sequence[Sequence[int]], *, seed: int
@@ -201,6 +214,7 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
         ProviderError: No server answers, and none can be started.
     """
     student = HfStudent(config, environment)
+    student._local.sleep()
     command = serve_command(
         student.source,
         config.endpoint,
@@ -212,23 +226,6 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
     return student.acting_through(VllmEngine(config.endpoint, command=command, may_start=config.serve))
 
 
-def _codec(config: HfStudentConfig, environment: Environment, tokenizer: PreTrainedTokenizerBase) -> PromptCodec:
-    if config.format == "plain":
-        markup = PLAIN_MARKUP
-    else:
-        markup = chat_markup(lambda messages: str(tokenizer.apply_chat_template(messages, tokenize=False)))
-
-    def encode(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return PromptCodec(
-        Renderer(environment.prompts, markup, config),
-        encode,
-        context_length=config.context_length - config.max_new_tokens,
-        restricted=config.decoding == "admissible",
-    )
-
-
 def conversations(views: Sequence[View]) -> list[str]:
     """Return a name for each view's conversation: its task, with a number where several views are of one task."""
     seen: Counter[str] = Counter()
@@ -237,9 +234,3 @@ def conversations(views: Sequence[View]) -> list[str]:
         names.append(f"{view.task.id}#{seen[view.task.id]}")
         seen[view.task.id] += 1
     return names
-
-
-def _linear_modules(model: PreTrainedModel) -> list[str]:
-    """Return the names of the linear modules within a model's layers."""
-    names = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    return sorted({name.rpartition(".")[2] for name in names if ".layers." in name})

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from random import Random
 
-from leap_exp.core.errors import EnvError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, Policy
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import QUERY_SLOT, Decision, View
+from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, View
 
 _LONGEST_QUERY = 6
 
@@ -20,9 +19,15 @@ class OraclePolicy(Policy):
         self._disclosure = disclosure
         self.id = f"oracle-{disclosure}"
 
-    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
-        """Return the oracle's decision for each view; ``seed`` only varies the wording of reasons."""
-        return [self._environment.oracle(view.task).decide(view, self._disclosure, seed=seed) for view in views]
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
+        """Return the oracle's decision for each view, or why it has none; ``seed`` varies the wording of reasons."""
+        return [self._decide(view, seed) for view in views]
+
+    def _decide(self, view: View, seed: int) -> Decision | DecisionFailure:
+        try:
+            return self._environment.oracle(view.task).decide(view, self._disclosure, seed=seed)
+        except Exception as error:  # noqa: BLE001 - a task that the oracle cannot do costs that episode, not the run
+            return DecisionFailure(error=f"{self.id}: {type(error).__name__}: {error}")
 
 
 class ExpertPolicy(OraclePolicy):
@@ -38,19 +43,18 @@ class RandomPolicy(Policy):
 
     id = "random"
 
-    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision]:
-        """Return one action per view, drawn by seed, task and step.
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
+        """Return one action per view, drawn by seed, task and step; a failure where none is admissible."""
+        return [self._decide(view, seed) for view in views]
 
-        Raises:
-            EnvError: A view lists no admissible action.
-        """
-        return [Decision(reason="", action=self._draw(view, seed)) for view in views]
-
-    def _draw(self, view: View, seed: int) -> str:
+    def _decide(self, view: View, seed: int) -> Decision | DecisionFailure:
         listed = view.observation.admissible_actions
         actions = (QUERY_SLOT,) if listed is None else listed
         if not actions:
-            raise EnvError(f"{view.task.id} lists no admissible action, so the random policy cannot act.")
+            return DecisionFailure(error=f"{view.task.id} lists no admissible action, so the random policy cannot act.")
+        return Decision(reason="", action=self._draw(view, actions, seed))
+
+    def _draw(self, view: View, actions: Sequence[str], seed: int) -> str:
         rng = Random(derive_seed(seed, "random", view.task.id, len(view.history)))
         action = rng.choice(actions)
         return action.replace(QUERY_SLOT, _excerpt(view.task.instruction, rng)) if QUERY_SLOT in action else action

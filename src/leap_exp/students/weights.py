@@ -67,15 +67,22 @@ def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedMod
     """Return the base model of a resolved source, in evaluation mode.
 
     Raises:
-        ProviderError: It cannot be loaded.
+        ProviderError: It cannot be loaded, or some of its weights are missing.
     """
     if source == TINY:
         model: PreTrainedModel = _tiny_model().to(dtype)
     else:
         try:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-        except (OSError, ValueError) as error:
+            model, loading = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True)
+        except Exception as error:  # folders that are incomplete, damaged or unknown raise errors of many classes
             raise _unavailable(source, error) from error
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            # transformers fills them with random numbers.
+            raise ProviderError(
+                f"The model {source!r} lacks {len(missing)} of its weights, such as {missing[0]}. Give a folder with "
+                "all weights of one model: student.model=/path/to/folder."
+            )
     return model.to(device).eval()
 
 

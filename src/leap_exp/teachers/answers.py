@@ -140,7 +140,7 @@ def kept_decision(step: Step) -> Decision:
     """
     if not step.is_valid:
         raise ParseError(f"There is no admissible action in place of {step.decision.action!r}, which was none either.")
-    return step.decision
+    return step.listed_decision
 
 
 def admissible_form(observation: Observation, action: str) -> str | None:

@@ -254,7 +254,7 @@ def _candidates(step: Step, privileged: Decision, unprivileged: Decision) -> dic
     admissible actions are added, with the reason of the unprivileged policy, after which they are scored.
     """
     observation = step.observation
-    proposed = [privileged, *(each for each in (step.decision, unprivileged) if observation.admits(each.action))]
+    proposed = [privileged, *(each for each in (step.listed_decision, unprivileged) if observation.admits(each.action))]
     if observation.query_action is None:
         listed = observation.admissible_actions or ()
         proposed += [Decision(reason=unprivileged.reason, action=action) for action in listed]

@@ -8,7 +8,7 @@ from leap_exp.core.types import PrivilegedFacts, Trajectory, views
 from leap_exp.llm import ChatClient
 from leap_exp.teachers.answers import Question, Unanswered, ask, object_schema
 from leap_exp.teachers.prompts import facts_prompt, reason_prompt
-from leap_exp.tokens.json_answers import is_text, read_object, text_field
+from leap_exp.tokens.json_answers import read_object, text_field
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 REASON_SCHEMA = object_schema({"reason": {"type": "string"}})
@@ -89,6 +89,6 @@ def _facts_question(trajectory: Trajectory) -> Question[PrivilegedFacts]:
 
 
 def _texts(value: object, key: str) -> list[str]:
-    if not isinstance(value, list) or not all(is_text(item) for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ParseError(f"{key!r} has to be a list of texts.")
     return [item.strip() for item in value if item.strip()]

@@ -49,7 +49,7 @@ class OracleTeacher(Teacher):
         oracle = self._environment.oracle(trajectory.task)
         seed = derive_seed(self._seed, "oracle", trajectory.policy_id, trajectory.seed)
         decisions = [
-            oracle.decide(view, briefing.disclosure, seed=seed, taken=step.decision.action)
+            oracle.decide(view, briefing.disclosure, seed=seed, taken=step.action)
             for view, step in zip(views(trajectory), trajectory.steps, strict=True)
         ]
         return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)

@@ -133,11 +133,11 @@ def views_by_step(trajectories: Sequence[Trajectory]) -> Iterator[tuple[list[int
 
 def _corrected(step: Step, advice: Decision) -> Decision:
     """Return the advice if its action is different and admissible, otherwise the student's own decision."""
-    if advice.action != step.decision.action and step.observation.admits(advice.action):
+    if advice.action != step.action and step.observation.admits(advice.action):
         return advice
     if not step.is_valid:
         raise DataError(
             f"Neither the student's action {step.decision.action!r} nor the one that it would take with the facts, "
             f"{advice.action!r}, is admissible."
         )
-    return step.decision
+    return step.listed_decision

@@ -15,11 +15,11 @@ class BriefedCodec:
     def __init__(self, codec: PromptCodec) -> None:
         self._codec = codec
 
-    def prompt_ids(self, view: View, briefing: Briefing) -> list[int]:
+    def prompt_ids(self, view: View, briefing: Briefing, *, thinking: bool = False) -> list[int]:
         """Return the token ids of the prompt for ``view`` with ``briefing``; old turns are dropped as usual.
 
         Raises:
             ConfigError: The briefing leaves no room for turn 0 and the current turn.
         """
         renderer = replace(self._codec.renderer, briefing=briefing)
-        return self._codec.with_renderer(renderer).prompt_ids(view)
+        return self._codec.with_renderer(renderer).prompt_ids(view, thinking=thinking)

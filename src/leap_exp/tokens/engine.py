@@ -37,6 +37,14 @@ class Prompt:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What was generated after a prompt, and whether it was cut off at the maximum number of tokens."""
+
+    text: str
+    is_cut_off: bool
+
+
 class Engine(Protocol):
     """Generates and scores tokens with a base model and its adapters."""
 
@@ -47,8 +55,8 @@ class Engine(Protocol):
     @abstractmethod
     def generate(
         self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
-    ) -> Sequence[str | DecisionFailure]:
-        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``, and return the texts."""
+    ) -> Sequence[Generation | DecisionFailure]:
+        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
 
     def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> Sequence[tuple[int, ...]]:
         """Continue each prompt greedily along its tree, and return the token ids of the chosen sequences.
@@ -91,6 +99,10 @@ class TrainableStudent(Student, Protocol):
     @property
     def pad_id(self) -> int:
         """Token id for padding."""
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
 
     def trainable_model(self) -> "PeftModel":
         """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none."""

@@ -1,17 +1,20 @@
 """The reader of JSON answers, which tolerates what models add to them.
 
-Code fences, surrounding text, thoughts, trailing commas and line breaks within strings are accepted.
+Code fences, surrounding text, thoughts, and the mistakes that ``lenient_json`` describes are accepted.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeGuard
 
 from leap_exp.core.errors import ParseError
+from leap_exp.core.text import map_texts, valid_text
+from leap_exp.tokens.lenient_json import read_lenient
 
 _SHOWN = 80
-_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
+MAX_LENIENT = 200
+"""Brackets that are tried as the start of almost-JSON, so that a model that repeats itself takes no minutes to read."""
+_DECODER = json.JSONDecoder(strict=False)
 _OPENING = re.compile(r"[{\[]")
 
 
@@ -65,29 +68,42 @@ def text_field(item: Mapping[str, object], key: str) -> str:
         ParseError: There is no text.
     """
     value = item.get(key)
-    if not is_text(value) or not value.strip():
+    if not isinstance(value, str) or not value.strip():
         raise ParseError(f"{key!r} has to be a text, not {json.dumps(value)}.")
     return value.strip()
 
 
-def is_text(value: object) -> TypeGuard[str]:
-    """Return whether ``value`` is a text that can be stored; JSON can also express lone surrogates, which cannot."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def _values(text: str) -> Iterator[object]:
     """Yield the outermost JSON objects and lists in ``text``, in order."""
-    # A comma before a closing bracket is the most common mistake. Commas within strings are kept.
-    text = _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
-    decoder = json.JSONDecoder(strict=False)
     place = 0
+    lenient = MAX_LENIENT
     while opening := _OPENING.search(text, place):
+        start, place = opening.span()
         try:
-            value, place = decoder.raw_decode(text, opening.start())
+            value, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
-            place = opening.end()
-        else:
-            yield value
+            if not lenient:
+                continue
+            lenient -= 1
+            try:
+                value, end = read_lenient(text, start)
+            except ValueError:
+                continue
+        if _is_cut_by_quote(text, start, end):
+            continue
+        place = end
+        yield map_texts(_meant, value)
+
+
+def _is_cut_by_quote(text: str, start: int, end: int) -> bool:
+    """Return whether a quote follows that opened nowhere: ``{"action": "echo "}"}`` is cut after its first ``}``."""
+    following = text[end : end + 1]
+    return following in ('"', "'") and following != text[:start][-1:]
+
+
+def _meant(text: str) -> str:
+    r"""Return ``text`` as it was meant: fit to be stored, and with ``\b`` and ``\f`` as in a regular expression."""
+    return valid_text(text).replace("\b", r"\b").replace("\f", r"\f")
 
 
 def _has(value: object, keys: Sequence[str]) -> bool:

@@ -1,17 +1,25 @@
 """The renderer of prompts and responses: from records to the text that a student reads and writes."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Briefing, Decision, EnvironmentPrompts, Observation, Task, View
 from leap_exp.tokens.markup import Markup, Messages
+from leap_exp.tokens.parser import written_action
 from leap_exp.tokens.templating import render, templates
 
 REASON_FIELD = "REASON:"
 ACTION_FIELD = "ACTION:"
 
+_LINE_BREAKS = re.compile(r"\s*[\r\n]\s*")
+
 _PACKAGE = "leap_exp.tokens"
+
+NO_LIMITS: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass
@@ -64,58 +72,83 @@ class Renderer:
     @cached_property
     def opening(self) -> str:
         """Everything before the first observation."""
-        return f"{self.markup.before_instructions}{self.instructions}{self.markup.after_instructions}"
+        instructions = self.markup.as_text(self.instructions)
+        return f"{self.markup.before_instructions}{instructions}{self.markup.after_instructions}"
 
-    def turn(self, task: Task, observation: Observation) -> str:
-        """Return the environment's side of a step, up to where the response begins."""
-        return f"{self._shown(task, observation)}{self.markup.before_response}"
+    def turn(self, task: Task, observation: Observation, *, characters: int | None = None) -> str:
+        """Return the environment's side of a step, up to where the response begins.
+
+        Of a longer text, ``characters`` are shown: see ``shortened``.
+        """
+        return f"{self.markup.as_text(self._shown(task, observation, characters))}{self.markup.before_response}"
 
     def response(self, decision: Decision) -> list[str]:
-        """Return the student's side of a step, split where the action begins."""
-        action_part = f" {decision.action}"
+        """Return the student's side of a step, split where the action begins.
+
+        The parser reads exactly this action back, except that its line breaks become spaces if a line break ends the
+        response.
+        """
+        action = decision.action
+        if self.markup.ends_with_line:
+            action = _LINE_BREAKS.sub(" ", action)
+        action_part = f" {self.markup.as_text(written_action(action))}"
         return [self.reason_part(decision.reason), action_part] if self.config.reasons else [action_part]
 
     def reason_part(self, reason: str) -> str:
         """Return a response with a reason, up to the action. A reason is one line."""
-        return f"{REASON_FIELD} {' '.join(reason.split())}\n{ACTION_FIELD}"
+        return f"{REASON_FIELD} {self.markup.as_text(' '.join(reason.split()))}\n{ACTION_FIELD}"
 
-    def segments(self, view: View, *, first_kept: int) -> list[str]:
+    def segments(
+        self, view: View, *, first_kept: int, limits: Mapping[int, int] = NO_LIMITS, thinking: bool = False
+    ) -> list[str]:
         """Return the prompt for a step, split between turns and responses.
 
         Args:
             view: What the student sees.
             first_kept: The first turn kept after turn 0. Turn 0 always stays, because it holds the task.
+            limits: The characters shown of each turn that is too long, by its index.
+            thinking: Whether the student may think before the response (``Markup.before_thoughts``).
         """
         pieces = [self.opening]
         for index, step in enumerate(view.history):
             if 0 < index < first_kept:
                 continue
-            turn = self.turn(view.task, step.observation)
+            turn = self.turn(view.task, step.observation, characters=limits.get(index))
             pieces += [turn, *self.response(step.decision), self.markup.after_response]
-        pieces.append(self.turn(view.task, view.observation))
-        return pieces
+        last = self.turn(view.task, view.observation, characters=limits.get(len(view.history)))
+        if thinking and self.markup.before_thoughts:
+            last = last.removesuffix(self.markup.before_response) + self.markup.before_thoughts
+        return [*pieces, last]
 
-    def messages(self, view: View, *, first_kept: int) -> Messages:
+    def messages(self, view: View, *, first_kept: int, limits: Mapping[int, int] = NO_LIMITS) -> Messages:
         """Return the prompt for a step as chat messages, for a server that applies its own markup."""
         messages = [{"role": "system", "content": self.instructions}]
         for index, step in enumerate(view.history):
             if 0 < index < first_kept:
                 continue
             response = "".join(self.response(step.decision)).strip()
-            messages.append({"role": "user", "content": self._shown(view.task, step.observation)})
+            messages.append({"role": "user", "content": self._shown(view.task, step.observation, limits.get(index))})
             messages.append({"role": "assistant", "content": response})
-        return [*messages, {"role": "user", "content": self._shown(view.task, view.observation)}]
+        last = self._shown(view.task, view.observation, limits.get(len(view.history)))
+        return [*messages, {"role": "user", "content": last}]
 
-    def _shown(self, task: Task, observation: Observation) -> str:
+    def _shown(self, task: Task, observation: Observation, characters: int | None) -> str:
         text = self.prompts.condense(observation) if self.config.condense else observation.text.strip()
         if self.config.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"
         if self.config.remind:
             text = f"{text}\n[{task.instruction}]"
-        return text
+        return text if characters is None else shortened(text, characters)
 
     @property
     def _brief(self) -> bool:
         """Whether instructions are one line, as in a plain transcript."""
-        return self.markup.before_instructions == ""
+        return self.markup.is_transcript
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return the first two thirds and the last third of ``characters`` of ``text``, with a note between them."""
+    tail = characters // 3
+    head = characters - tail
+    return f"{text[:head]}\n[{len(text) - characters} characters left out]\n{text[len(text) - tail :]}"

@@ -1,30 +1,43 @@
 """Scoring: the log-probabilities of the spans of rows, computed in one pass over each token tree."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from leap_exp.tokens.spans import Row, Span
+from leap_exp.tokens.tree import ROOT, TokenTree
 
 IGNORED = -100
 """Fills up lists of options of different lengths."""
 
 
-class Batch(TypedDict):
-    """Rows as tensors, padded at the end.
+class Inputs(TypedDict):
+    """Tokens, padded at the end, and where in them tokens are scored.
 
-    B rows of up to T tokens hold N scored tokens, each chosen from up to K options. ``labels`` and ``shift_labels`` are
-    two names for the targets: transformers counts the targets of an accumulated batch by them.
+    B rows of up to T tokens hold N scored tokens. The rows are token trees with positions and a mask, or plain
+    sequences with ``lengths``, to be read one by one.
     """
 
     input_ids: torch.Tensor  # (B, T)
-    position_ids: torch.Tensor  # (B, T)
-    attention_mask: torch.Tensor  # (B, 1, T, T), 0 where a token may attend and the lowest number elsewhere
+    position_ids: NotRequired[torch.Tensor]  # (B, T)
+    attention_mask: NotRequired[torch.Tensor]  # (B, 1, T, T), 0 where a token may attend, elsewhere the lowest number
+    lengths: NotRequired[torch.Tensor]  # (B,)
     rows: torch.Tensor  # (N,), the row of each scored token
     places: torch.Tensor  # (N,), the place after which it is predicted
+
+
+class Batch(Inputs):
+    """Rows as tensors, with the scored tokens, each chosen from up to K options.
+
+    ``labels`` and ``shift_labels`` are two names for the targets: transformers counts the targets of an accumulated
+    batch by them.
+    """
+
     labels: torch.Tensor  # (N,)
     shift_labels: torch.Tensor  # (N,)
     options: torch.Tensor  # (N, K), filled up with IGNORED; all IGNORED for the whole vocabulary
@@ -42,21 +55,25 @@ class Score:
         return sum(self.spans[index])
 
 
-def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype) -> Batch:
-    """Return ``rows`` as a batch; the attention mask has the type ``dtype``."""
-    length = max(len(row.tree) for row in rows)
-    spans = [(index, span) for index, row in enumerate(rows) for span in row.spans]
-    targets_N = _joined([span.targets for _, span in spans])
+def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype, one_pass: bool = True) -> Batch:
+    """Return ``rows`` as a batch.
+
+    Args:
+        rows: Token trees with the spans to score.
+        pad_id: Token id for padding.
+        dtype: Type of the attention mask.
+        one_pass: Whether the model scores all branches of a row in one pass, under a mask. Otherwise each branch
+            becomes a plain sequence.
+    """
+    spans = [span for row in rows for span in row.spans]
+    targets_N = _joined([span.targets for span in spans])
+    inputs = _trees(rows, pad_id=pad_id, dtype=dtype) if one_pass else _sequences(rows, pad_id=pad_id)
     return {
-        "input_ids": _padded([row.tree.tokens for row in rows], length, pad_id),
-        "position_ids": _padded([row.tree.depths for row in rows], length, 0),
-        "attention_mask": torch.stack([attention_mask(row.tree.ends, length, dtype) for row in rows]),
-        "rows": _joined([(index,) * len(span.places) for index, span in spans]),
-        "places": _joined([span.places for _, span in spans]),
+        **inputs,
         "labels": targets_N,
         "shift_labels": targets_N,
-        "options": options_tensor([span for _, span in spans]),
-        "weights": torch.tensor([span.weight for _, span in spans for _ in span.places]),
+        "options": options_tensor(spans),
+        "weights": torch.tensor([span.weight for span in spans for _ in span.places]),
     }
 
 
@@ -77,19 +94,55 @@ def attention_mask(ends: Sequence[int], length: int, dtype: torch.dtype) -> torc
 
 
 def score_batch(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """Return the log-probability (nats) of each scored token of ``batch``, of shape (N,).
+    """Return the log-probability (nats) of each scored token of ``batch``, of shape (N,)."""
+    return target_logprobs(batch_logits(model, batch), batch["labels"], batch["options"])
+
+
+def batch_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the logits at the place of each scored token of ``batch``, of shape (N, V).
 
     The head of the model computes logits only at places where a token is scored.
     """
+    if "lengths" in batch:
+        return _sequence_logits(model, batch)
     kept_T, index_N = torch.unique(batch["places"], return_inverse=True)
-    logits_BTV = model(
+    logits_BTV: torch.Tensor = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=batch["attention_mask"],
         use_cache=False,
         logits_to_keep=kept_T,
     ).logits
-    return target_logprobs(logits_BTV[batch["rows"], index_N], batch["labels"], batch["options"])
+    return logits_BTV[batch["rows"], index_N]
+
+
+def _sequence_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the logits (N, V) of a batch of plain sequences, each read alone in the model's own forward pass.
+
+    While training, a sequence is read again in the backward pass, so that a batch needs the memory of one sequence.
+    """
+    keeps = _keeps_logits(model)
+
+    def read(ids_T: torch.Tensor, places_N: torch.Tensor) -> torch.Tensor:
+        if keeps:
+            logits_NV: torch.Tensor = model(input_ids=ids_T[None], use_cache=False, logits_to_keep=places_N).logits[0]
+        else:
+            logits_NV = model(input_ids=ids_T[None], use_cache=False).logits[0, places_N]
+        return logits_NV
+
+    parts, order = [], []
+    for row, length in enumerate(batch["lengths"].tolist()):
+        own_N = torch.nonzero(batch["rows"] == row)[:, 0]
+        inputs = batch["input_ids"][row, :length], batch["places"][own_N]
+        parts.append(checkpoint(read, *inputs, use_reentrant=False) if torch.is_grad_enabled() else read(*inputs))
+        order.append(own_N)
+    return torch.cat(parts)[torch.cat(order).argsort()]
+
+
+def _keeps_logits(model: torch.nn.Module) -> bool:
+    """Return whether the model can compute logits at some places only."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def target_logprobs(logits_NV: torch.Tensor, targets_N: torch.Tensor, options_NK: torch.Tensor) -> torch.Tensor:
@@ -118,6 +171,57 @@ def options_tensor(spans: Sequence[Span]) -> torch.Tensor:
     width = max((len(choice) for choice in options), default=0) or 1
     filled = [[*choice, *[IGNORED] * (width - len(choice))] for choice in options]
     return torch.tensor(filled, dtype=torch.long).reshape(-1, width)
+
+
+def _trees(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype) -> Inputs:
+    """Return the token trees of ``rows`` with positions and a mask."""
+    length = max(len(row.tree) for row in rows)
+    spans = [(index, span) for index, row in enumerate(rows) for span in row.spans]
+    return {
+        "input_ids": _padded([row.tree.tokens for row in rows], length, pad_id),
+        "position_ids": _padded([row.tree.depths for row in rows], length, 0),
+        "attention_mask": torch.stack([attention_mask(row.tree.ends, length, dtype) for row in rows]),
+        "rows": _joined([(index,) * len(span.places) for index, span in spans]),
+        "places": _joined([span.places for _, span in spans]),
+    }
+
+
+def _sequences(rows: Sequence[Row], *, pad_id: int) -> Inputs:
+    """Return a plain sequence for each branch of each row.
+
+    A branch that only begins another one shares its sequence.
+    """
+    sequences: list[list[int]] = []
+    owners: list[int] = []
+    places: list[int] = []
+    for row in rows:
+        tree = row.tree
+        leaves: dict[int, int] = {}
+        of_place: dict[int, int] = {}
+        for place in sorted({place for span in row.spans for place in span.places}, reverse=True):
+            leaf = next((leaf for leaf in leaves if place <= leaf < tree.ends[place]), place)
+            if leaf == place:
+                leaves[leaf] = len(sequences)
+                sequences.append([tree.tokens[before] for before in _path(tree, leaf)])
+            of_place[place] = leaves[leaf]
+        owners += [of_place[place] for span in row.spans for place in span.places]
+        places += [tree.depths[place] for span in row.spans for place in span.places]
+    lengths = [len(sequence) for sequence in sequences]
+    return {
+        "input_ids": _padded(sequences, max(lengths), pad_id),
+        "lengths": torch.tensor(lengths),
+        "rows": torch.tensor(owners),
+        "places": torch.tensor(places),
+    }
+
+
+def _path(tree: TokenTree, place: int) -> list[int]:
+    """Return the places from the beginning of ``tree`` to ``place``."""
+    path = []
+    while place != ROOT:
+        path.append(place)
+        place = tree.parents[place]
+    return path[::-1]
 
 
 def _padded(sequences: Sequence[Sequence[int]], length: int, fill: int) -> torch.Tensor:

@@ -137,7 +137,7 @@ def _row(
     last_index = steps[-1][0]
     for index, view in steps:
         if index > steps[0][0]:
-            builder.extend_trunk(codec.text_ids(codec.renderer.turn(view.task, view.observation)))
+            builder.extend_trunk(codec.turn_ids(view))
         own, teachers = correction.trajectory.steps[index].decision, correction.decisions[index]
         own_ids, teacher_ids = codec.response_ids(own), codec.response_ids(teachers)
         same = own_ids == teacher_ids

@@ -1,10 +1,14 @@
 """Weights & Biases: online if the user has set it up, else offline files for ``wandb sync``."""
 
+import json
 import logging
+import math
 import netrc
 import os
+import random
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +18,18 @@ from urllib.parse import urlsplit
 import wandb
 
 from leap_exp.core.errors import ConfigError, ProviderError
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Trajectory
-from leap_exp.runs import read_document, write_document
+from leap_exp.runs import read_document, short_name, write_document
 from leap_exp.tracking.jsonl import JsonlTracker
 
 logger = logging.getLogger(__name__)
+
+_WRITTEN_AFTER_SECONDS = 60.0
+"""When a row is in an offline file for certain; W&B writes every 15 seconds."""
+
+Rows = list[list[object]]
+"""Rows of a table; those of one trajectory are a record."""
 
 WandbMode = Literal["online", "offline", "disabled"]
 
@@ -54,14 +65,17 @@ class WandbTracker(JsonlTracker):
     """metrics.jsonl and one W&B run per run folder: metrics by round, tables of records, students as artifacts.
 
     wandb.json in the run folder holds the id of the W&B run. A resumed run logs everything again from the start.
-    Online, rows that the server already has are skipped. Offline, complete new files replace those of the earlier
-    process, which may have been cut short.
+    Online, rows that the server already has are skipped. Offline, new files replace those of the earlier process, but
+    only once they hold more; see ``_OfflineFiles``.
     """
 
-    def __init__(self, run_dir: Path, run: wandb.Run) -> None:
+    def __init__(self, run_dir: Path, run: wandb.Run, offline: "_OfflineFiles | None" = None) -> None:
         super().__init__(run_dir)
         self._run = run
+        self._offline = offline
         self._step = 0
+        logged = run_dir / "metrics.jsonl"
+        self._to_repeat = logged.read_bytes().count(b"\n") if logged.exists() else 0
 
     @classmethod
     @contextmanager
@@ -83,19 +97,19 @@ class WandbTracker(JsonlTracker):
         id_path = run_dir / "wandb.json"
         if not id_path.exists():
             write_document(id_path, {"id": secrets.token_hex(4)})
-        earlier = sorted(run_dir.glob("wandb/offline-run-*"))
+        offline = _OfflineFiles(run_dir) if mode == "offline" else None
         # Offline, W&B collects the files to upload here; in the run folder they are kept until ``wandb sync``.
         os.environ["WANDB_DATA_DIR"] = str((run_dir / "wandb").resolve())
         try:
             run = wandb.init(
                 mode=mode,
-                dir=run_dir,
+                dir=offline.place if offline else run_dir,
                 id=read_document(id_path)["id"],
                 resume="allow" if mode == "online" else None,
                 project=project,
                 entity=entity,
-                group=group,
-                name=run_dir.name,
+                group=group and short_name(group),
+                name=short_name(run_dir.name),
                 job_type="train" if config["rounds"] else "evaluate",
                 config=dict(config),
                 reinit="finish_previous",
@@ -107,46 +121,54 @@ class WandbTracker(JsonlTracker):
         run.define_metric("*", step_metric="round")
         failed = True
         try:
-            yield cls(run_dir, run)
+            yield cls(run_dir, run, offline)
             failed = False
         finally:
             _warn_on_failure(lambda: run.finish(exit_code=int(failed)))
-        for folder in earlier:
-            shutil.rmtree(folder, ignore_errors=True)
+            if offline:
+                complete = not failed
+                _warn_on_failure(lambda: offline.finish(complete=complete))
 
     def log(self, metrics: Mapping[str, float], *, round_index: int) -> None:
         """Log metrics against the round."""
         super().log(metrics, round_index=round_index)
+        self._to_repeat -= 1
+        if self._offline and self._to_repeat < 0:
+            _warn_on_failure(self._offline.show_if_written)
         self._log_row({"round": round_index, **metrics})
 
     def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
         """Log trajectories as a table with one row per step."""
         columns = ["task", "kind", "score", "step", "observation", "reason", "action", "valid", "reward"]
-        rows = [
+        records: list[Rows] = [
             [
-                *(trajectory.task.id, trajectory.task.kind, trajectory.score),
-                *(number, step.observation.text, step.decision.reason, step.decision.action),
-                *(step.is_valid, step.reward),
+                [
+                    *(trajectory.task.id, trajectory.task.kind, trajectory.score),
+                    *(number, step.observation.text, step.decision.reason, step.decision.action),
+                    *(step.is_valid, step.reward),
+                ]
+                for number, step in enumerate(trajectory.steps)
             ]
             for trajectory in trajectories
-            for number, step in enumerate(trajectory.steps)
         ]
-        self._log_table(f"{name}/trajectories", columns, rows, round_index)
+        self._log_table(f"{name}/trajectories", columns, records, round_index)
 
     def log_corrections(self, corrections: Sequence[Correction], *, round_index: int) -> None:
         """Log corrections as a table with one row per step."""
         columns = ["task", "kind", "step", "observation", "student action", "action", "reason", "changed"]
-        rows = [
+        records: list[Rows] = [
             [
-                *(correction.trajectory.task.id, correction.trajectory.task.kind, number),
-                *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
+                [
+                    *(correction.trajectory.task.id, correction.trajectory.task.kind, number),
+                    *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
+                ]
+                for number, (step, decision, changed) in enumerate(
+                    zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
+                )
             ]
             for correction in corrections
-            for number, (step, decision, changed) in enumerate(
-                zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
-            )
         ]
-        self._log_table("correct/corrections", columns, rows, round_index)
+        self._log_table("correct/corrections", columns, records, round_index)
 
     def log_student(self, folder: Path, *, round_index: int) -> None:
         """Log a trained student as an artifact derived from that of the previous round."""
@@ -166,14 +188,108 @@ class WandbTracker(JsonlTracker):
 
         _warn_on_failure(upload)
 
-    def _log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]], round_index: int) -> None:
-        self._log_row({"round": round_index, name: wandb.Table(columns=[*columns], data=[*rows])})
+    def _log_table(self, name: str, columns: Sequence[str], records: Sequence[Rows], round_index: int) -> None:
+        """Log the rows of records as a table; if W&B would cut it, a sample of the records, and all in an artifact."""
+        rows = [row for record in records for row in record]
+        limit = wandb.Table.MAX_ROWS
+        if len(rows) > limit:
+            sample = sample_records(records, limit, seed=derive_seed(round_index, name))
+            file = f"{name.replace('/', '_')}-{self._run.id}"
+            logger.info(
+                "W&B shows %d of the %d rows of %s (round %d): a sample. All are in the artifact %s.",
+                *(len(sample), len(rows), name, round_index, file),
+            )
+            self._log_new(lambda: self._upload_rows(file, columns, rows, round_index))
+            rows = sample
+        self._log_row({"round": round_index, name: wandb.Table(columns=[*columns], data=rows)})
+
+    def _upload_rows(self, name: str, columns: Sequence[str], rows: Rows, round_index: int) -> None:
+        artifact = wandb.Artifact(name, type="table", metadata={"round": round_index, "rows": len(rows)})
+        with artifact.new_file("rows.jsonl", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
+        self._run.log_artifact(artifact, aliases=[f"round_{round_index}"])
 
     def _log_row(self, row: dict[str, object]) -> None:
-        """Log a row at the next step, unless the server has that step from an earlier process of this run."""
-        if self._step >= self._run.starting_step:
-            _warn_on_failure(lambda: self._run.log(row, step=self._step))
+        """Log a row at the next step."""
+        self._log_new(lambda: self._run.log(row, step=self._step))
         self._step += 1
+
+    def _log_new(self, action: Callable[[], None]) -> None:
+        """Log something with the next step, unless the server has that step from an earlier process of this run."""
+        if self._step >= self._run.starting_step:
+            _warn_on_failure(action)
+
+
+class _OfflineFiles:
+    """The folders of an offline W&B run, ``wandb/offline-run-*`` in the run folder, of which one is to be synced.
+
+    If an earlier process has left a folder, the new one is written elsewhere until it holds more. So a process that is
+    killed while it still repeats what was logged leaves only the longer folder to sync.
+
+    Attributes:
+        place: Where W&B makes its folder ``wandb``.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._folder = run_dir / "wandb"
+        self._elsewhere = self._folder / "repeating" / "wandb"
+        self._earlier = sorted(self._folder.glob("offline-run-*"))
+        for unfinished in self._written_elsewhere():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self.place = self._elsewhere.parent if self._earlier else run_dir
+        self.place.mkdir(parents=True, exist_ok=True)
+        self._first_new_row = math.inf
+
+    def show_if_written(self) -> None:
+        """Show the new folder once its file holds more than the earlier ones; called with every new row."""
+        now = time.monotonic()
+        if now - self._first_new_row > _WRITTEN_AFTER_SECONDS:
+            self.show()
+        self._first_new_row = min(now, self._first_new_row)
+
+    def show(self) -> None:
+        """Put a link to the new folder in the place of the earlier ones. W&B still writes to it, so it cannot move."""
+        if not self._earlier:
+            return
+        new = self._written_elsewhere()
+        replaced = []
+        for path in self._earlier:
+            replaced.append(path.resolve() if path.is_symlink() else path.rename(self._elsewhere / f"{path.name}.old"))
+            path.unlink(missing_ok=True)
+        for path in new:
+            (self._folder / path.name).symlink_to(path.relative_to(self._folder), target_is_directory=True)
+        for path in replaced:
+            shutil.rmtree(path, ignore_errors=True)
+        self._earlier = []
+
+    def finish(self, *, complete: bool) -> None:
+        """Leave the folder that holds more, after W&B has ended; ``complete`` if the run has logged everything."""
+        if complete or self._first_new_row < math.inf:
+            self.show()
+        for link in self._folder.glob("offline-run-*"):
+            if link.is_symlink():
+                folder = link.resolve()
+                link.unlink()
+                folder.rename(link)
+        shutil.rmtree(self._elsewhere.parent, ignore_errors=True)
+
+    def _written_elsewhere(self) -> list[Path]:
+        """Return the folders that no link leads to."""
+        shown = {path.resolve() for path in self._earlier}
+        return [path for path in self._elsewhere.glob("offline-run-*") if path.resolve() not in shown]
+
+
+def sample_records(records: Sequence[Rows], limit: int, *, seed: int) -> Rows:
+    """Return the rows of records drawn at random, at most ``limit`` rows, in the order of the records."""
+    places = list(range(len(records)))
+    random.Random(seed).shuffle(places)
+    drawn: list[int] = []
+    for place in places:
+        if len(records[place]) <= limit:
+            drawn.append(place)
+            limit -= len(records[place])
+    return [row for place in sorted(drawn) for row in records[place]]
 
 
 def _warn_on_failure(action: Callable[[], None]) -> None:

@@ -82,7 +82,8 @@ class FineTuner(protocols.Trainer):
             )
         torch.manual_seed(derive_seed(seed, "adapter") % _SEED_RANGE)
         model = student.trainable_model()
-        if model.device.type == "cpu" and median(len(row.tree) for row in train_rows) <= _LONGEST_EAGER_ROW:
+        short = median(len(row.tree) for row in train_rows) <= _LONGEST_EAGER_ROW
+        if student.one_pass and short and model.device.type == "cpu":
             model.get_base_model().set_attn_implementation("eager")
         checkpoints = out.with_name(f"{out.name}.checkpoints")
         trainer = _ObjectiveTrainer(
@@ -91,7 +92,9 @@ class FineTuner(protocols.Trainer):
             args=self._arguments(model, checkpoints, seed=seed, validate=bool(validation_rows)),
             train_dataset=train_rows,
             eval_dataset=validation_rows or None,
-            data_collator=lambda rows: collate(rows, pad_id=student.pad_id, dtype=model.dtype),
+            data_collator=lambda rows: collate(
+                rows, pad_id=student.pad_id, dtype=model.dtype, one_pass=student.one_pass
+            ),
             callbacks=[_ReportProgress(on_progress)],
         )
         # It prints raw dictionaries between the lines of our own progress.
@@ -99,12 +102,12 @@ class FineTuner(protocols.Trainer):
         trainer.train()
         trainer.model.save_pretrained(str(out))
         shutil.rmtree(checkpoints, ignore_errors=True)
-        shortened = sum(
-            student.codec.first_kept(view) > 1
-            for correction in (*train, *validation)
-            for view in views(correction.trajectory)
-        )
-        return {**_metrics(trainer, train_rows), "train/shortened_prompts_count": float(shortened)}
+        seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
+        return {
+            **_metrics(trainer, train_rows),
+            "train/shortened_prompts_count": float(sum(student.codec.first_kept(view) > 1 for view in seen)),
+            "train/shortened_observations_count": float(sum(map(student.codec.is_observation_shortened, seen))),
+        }
 
     def _rows(self, corrections: Sequence[Correction], codec: PromptCodec) -> list[Row]:
         return [

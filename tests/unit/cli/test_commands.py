@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from leap_exp.cli import bench, check, commands, play
+from leap_exp.cli.console import result_table
 from leap_exp.cli.main import COMMANDS, main
 from leap_exp.core.errors import DataError
 
@@ -116,3 +117,21 @@ def test_the_modules_are_commands_too(name):
         [sys.executable, "-m", f"leap_exp.{name}", "--help"], capture_output=True, text=True, check=False
     )
     assert f"Usage: leap {name}" in shown.stdout, shown.stderr
+
+
+def test_the_table_counts_cut_off_answers_only_if_there_are_any():
+    entry = {
+        "round": 0,
+        "split": "valid_unseen",
+        "panel_hash": "0" * 64,
+        "n": 2,
+        "unscored": 0,
+        "success_rate": 0.5,
+        "success_ci95": (0.1, 0.9),
+        "score_mean": 0.5,
+        "steps_mean": 3.0,
+        "invalid_action_rate": 0.2,
+    }
+    shown = [result_table([entry, {**entry, **cut}], trained=True) for cut in ({}, {"cut_off_answers": 7})]
+    assert shown[0].caption is None
+    assert shown[1].caption == "Answers cut off before their action was complete: 7 (round 0)"

@@ -200,6 +200,7 @@ def test_usage_adds_up(server, ask):
     usage = client.take_usage()
     assert usage["replies_count"] == 3
     assert usage["failures_count"] == 1
+    assert usage["truncated_count"] == 0
     assert usage["cache_hits_count"] == 1
     assert usage["tokens_in_count"] == 1_000 + 3_000 + 1_000
     assert usage["tokens_out_count"] == 1_000

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from leap_exp.core.errors import StoreError
-from leap_exp.runs import cache_folder, locked, read_records, write_records, write_whole
+from leap_exp.runs import cache_folder, locked, read_records, short_name, write_records, write_whole
 
 
 def test_a_full_disk_is_reported_and_keeps_the_old_file(tmp_path):
@@ -58,3 +58,23 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "leap_exp"
     monkeypatch.setenv("LEAP_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+def test_a_folder_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"Cannot write .*file/there: Not a directory\. Choose another folder\."):
+        write_whole(tmp_path / "file" / "there", ["text"])
+
+
+def test_a_short_name_stays_as_it_is():
+    for name in ("privilege=p25,seed=0", "env.task_types=[a,b]", "x" * 128):
+        assert short_name(name) == name
+
+
+@pytest.mark.parametrize("pair", [("a/b", "a_b"), ("x" * 200 + "1", "x" * 200 + "2"), ("é" * 100, "é" * 101)])
+def test_names_that_must_change_stay_different(pair):
+    short = [short_name(name) for name in pair]
+    assert short[0] != short[1]
+    for name in short:
+        assert "/" not in name
+        assert len(os.fsencode(name)) <= 128

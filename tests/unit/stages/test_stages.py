@@ -279,3 +279,9 @@ def test_a_demonstration_that_repeats_itself_is_not_stopped(tmp_path):
     leap.run()
     demonstrations = read_records(tmp_path / "round_000" / "trajectories.jsonl").of(Trajectory)
     assert {(each.stop, len(each.steps)) for each in demonstrations} == {(StopReason.DONE, 4)}
+
+
+def test_too_few_tasks_for_later_rounds_are_found_before_the_first_episode(tmp_path):
+    with pytest.raises(DataError, match="needs 99 tasks"):
+        toy_leap(tmp_path, rollouts=RolloutsConfig(tasks=99)).run()
+    assert not list(tmp_path.rglob("trajectories.jsonl"))

@@ -1,6 +1,7 @@
 """The student behind a chat server: what it is shown, what becomes of its answers, what is counted."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -96,7 +97,10 @@ def test_a_batch_is_asked_at_once_and_a_decision_does_not_depend_on_it(server, t
         (answer("I would rather not say."), "I would rather not say."),
         (answer(""), "(nothing)"),
         (REFUSED, "I cannot help with that."),
-        (answer("REASON: because it", finish_reason="length"), "REASON: because it"),
+        (answer("REASON: because it", finish_reason="length"), "(cut off) 'REASON: because it'"),
+        (answer("ACTION: go to", finish_reason="length"), "(cut off) 'go to'"),
+        (answer(None, finish_reason="length"), "(cut off) ''"),
+        (answer("I see.\nI would rather not say."), "(no action) 'I see.\\nI would rather not say.'"),
     ],
 )
 def test_an_answer_without_an_action_is_an_inadmissible_action(server, said, action):
@@ -135,6 +139,18 @@ def test_one_failure_stands_among_decisions(server):
     assert kinds == [Decision, DecisionFailure, Decision]
 
 
+def test_an_observation_that_does_not_fit_loses_its_middle_and_that_is_counted(server):
+    short = student(server, context_length=700)
+    page = Observation(text="START " + "product " * 2000 + "END", admissible_actions=None)
+    short.act([replace(view_after(), observation=page)], seed=0)
+    shown = server.bodies[0]["messages"][-1]["content"]
+    assert shown.startswith("START product")
+    assert "characters left out]" in shown
+    assert shown.endswith("product END")
+    assert sum(len(message["content"]) for message in server.bodies[0]["messages"]) / 4 < 600
+    assert short.usage()["shortened_observations_count"] == 1
+
+
 def test_long_histories_lose_their_oldest_turns_and_that_is_counted(server):
     short = student(server, context_length=700)
     long = view_after(*[Decision(reason="So that the history grows and grows. " * 4, action="look")] * 12)
@@ -146,6 +162,7 @@ def test_long_histories_lose_their_oldest_turns_and_that_is_counted(server):
     assert sum(len(message["content"]) for message in messages) / 4 < 600
     used = short.usage()
     assert used["shortened_prompts_count"] == 1
+    assert used["shortened_observations_count"] == 0
     assert used["replies_count"] == 2
     assert used["cost_dollars"] > 0
     assert short.usage() == {}
@@ -162,5 +179,5 @@ def test_the_cost_of_whole_episodes_is_foreseen(server):
 def test_a_length_that_leaves_nothing_to_read_is_refused(server):
     with pytest.raises(ConfigError, match=r"student\.context_length=150 is not valid: it must be at least 200"):
         student(server, context_length=150)
-    with pytest.raises(ConfigError, match=r"student\.context_length leaves for prompts; raise it"):
+    with pytest.raises(ConfigError, match=r"student\.context_length leaves for prompts have no room .*; raise it"):
         student(server, context_length=200).act([dataclasses.replace(view_after())], seed=0)

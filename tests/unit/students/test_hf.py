@@ -182,7 +182,7 @@ def test_logprobs_stay_those_of_the_shortened_prompts_when_turns_are_dropped():
 
 
 def test_a_prompt_that_cannot_be_shortened_enough_is_refused():
-    with pytest.raises(ConfigError, match=r"the 38 that student\.context_length leaves"):
+    with pytest.raises(ConfigError, match=r"the 38 tokens that student\.context_length leaves"):
         student(context_length=50).act(views(trajectory("look")), seed=0)
 
 

@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import pytest
-
 from leap_exp.core.errors import EnvError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Decision, Observation, Step, Task, View
@@ -59,8 +57,21 @@ def test_a_random_decision_does_not_depend_on_the_batch():
 
 
 def test_where_nothing_is_admissible_the_random_policy_says_so():
-    with pytest.raises(EnvError, match="lists no admissible action"):
-        RandomPolicy().act([view("closed", actions=())], seed=0)
+    failure, decision = RandomPolicy().act([view("closed", actions=()), view("open")], seed=0)
+    assert "closed lists no admissible action" in failure.error
+    assert decision.action in ACTIONS
+
+
+def test_a_task_that_the_oracle_cannot_do_costs_that_decision_alone():
+    class Picky(NamingEnvironment):
+        def oracle(self, task):
+            if task.id == "odd":
+                raise EnvError("cannot read it")
+            return super().oracle(task)
+
+    failure, decision = ExpertPolicy(Picky()).act([view("odd"), view("plain")], seed=0)
+    assert failure.error == "expert: EnvError: cannot read it"
+    assert decision == ExpertPolicy(NamingEnvironment()).act([view("plain")], seed=0)[0]
 
 
 def test_where_no_action_is_listed_the_random_policy_says_words_of_the_task():

@@ -1,6 +1,7 @@
 """The student that acts through vLLM: as the same student in this process, with the adapter that it was given."""
 
 import dataclasses
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from leap_exp.core.types import Briefing, Correction, PrivilegedFacts, views
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.llm import Endpoint
 from leap_exp.students.config import AdapterConfig, VllmStudentConfig
+from leap_exp.students.engines import vllm
 from leap_exp.teachers.constrained import ConstrainedTeacher
 from leap_exp.teachers.self_teacher import SelfTeacher, Snapshot
 from tests.support.records import trajectory
@@ -66,6 +68,11 @@ def adapter(student, folder: Path, *, seed: int) -> Path:
     return folder
 
 
+def loads(server) -> list[dict]:
+    """What was loaded, apart from the probe of each student that is built."""
+    return [body for body in server.called("/v1/load_lora_adapter") if "probe" not in body["lora_name"]]
+
+
 @pytest.mark.parametrize("form", [{"format": "plain", "reasons": False}, {"format": "chat", "reasons": True}])
 def test_it_decides_as_the_same_student_in_this_process_with_every_adapter(server, tmp_path, form):
     student = config(server.url, **form).build(Household())
@@ -90,11 +97,11 @@ def test_an_adapter_is_loaded_when_it_is_to_act_and_the_one_before_let_go(server
         student.act(VIEWS, seed=0)
         student.act(VIEWS[:1], seed=0)
         assert list(server.adapters.values()) == [str(folder)]
-    assert len(server.called("/v1/load_lora_adapter")) == 2
+    assert len(loads(server)) == 2
     assert len(server.called("/v1/unload_lora_adapter")) == 1
     again = config(server.url).build(Household()).load(folders[1], policy_id="tiny/1")
     again.act(VIEWS, seed=1)
-    assert len(server.called("/v1/load_lora_adapter")) == 2
+    assert len(loads(server)) == 2
 
 
 @pytest.mark.parametrize("snapshot", Snapshot)
@@ -131,12 +138,32 @@ def test_an_adapter_to_begin_with_acts_from_the_start(server, tmp_path):
         config(server.url, adapter=str(tmp_path / "nowhere"))
 
 
-def test_a_server_that_takes_no_adapters_is_told_from_one_that_does(tmp_path):
-    with vllm_server("tiny", takes_adapters=False) as closed:
-        student = config(closed.url).build(Household())
-        student.act(VIEWS, seed=0)
+@pytest.mark.parametrize(
+    ("how", "answer"), [({"takes_adapters": False}, "404: Not Found"), ({"rank": None}, "500: LoRA is not enabled")]
+)
+def test_a_server_that_cannot_load_adapters_is_found_before_anything_is_trained(how, answer):
+    with vllm_server("tiny", **how) as closed:
+        with pytest.raises(ProviderError, match=rf"(?s)cannot load adapters:.*{answer}.*VLLM_ALLOW_RUNTIME_LORA"):
+            config(closed.url).build(Household())
+        assert not closed.called("/v1/completions")
+
+
+def test_an_adapter_that_the_server_has_without_listing_it_counts_as_loaded(tmp_path):
+    with vllm_server("tiny", lists_adapters=False) as server:
+        student = config(server.url).build(Household())
+        folder = adapter(student, tmp_path / "adapter", seed=1)
+        first = student.load(folder, policy_id="tiny/1").act(VIEWS, seed=0)
+        # A resumed run is another client of the same server.
+        resumed = config(server.url).build(Household()).load(folder, policy_id="tiny/1")
+        assert resumed.act(VIEWS, seed=0) == first
+        assert len(server.adapters) == 1
+
+
+def test_an_adapter_that_the_server_refuses_ends_the_run_with_its_words(tmp_path):
+    with vllm_server("tiny", rank=2) as server:
+        student = config(server.url).build(Household())
         trained = student.load(adapter(student, tmp_path / "adapter", seed=1), policy_id="tiny/1")
-        with pytest.raises(ProviderError, match=r"(?s)adapter could not be loaded.*404.*VLLM_ALLOW_RUNTIME_LORA"):
+        with pytest.raises(ProviderError, match=r"(?s)adapter could not be loaded.*max_lora_rank 2.*--max-lora-rank"):
             trained.act(VIEWS, seed=0)
 
 
@@ -180,20 +207,53 @@ if sys.argv[2] == "stay":
 """
 
 
-@pytest.mark.parametrize("end", ["leave", "stay"])
+@pytest.mark.parametrize("end", [None, signal.SIGTERM, signal.SIGKILL])
 def test_a_server_is_started_and_ends_with_the_process_even_if_that_is_killed(vllm_command, end):
     url = f"http://127.0.0.1:{free_port()}/v1"
-    command = [sys.executable, "-c", ACT, url, end]
+    command = [sys.executable, "-c", ACT, url, "leave" if end is None else "stay"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline().strip()
-    if end == "stay":
-        process.kill()
+    if end is not None:
+        process.send_signal(end)
     process.wait()
     process.stdout.close()
     deadline = time.monotonic() + 20
     while is_answering(url) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not is_answering(url)
+
+
+def test_a_server_that_was_started_here_and_dies_is_started_again(vllm_command, tmp_path, monkeypatch, caplog):
+    """It dies while a batch is in flight, and has the adapter again before the rest of the batch is asked."""
+    monkeypatch.setenv("TEST_DIES_ONCE", str(tmp_path / "died"))
+    student = config(f"http://127.0.0.1:{free_port()}/v1", serve=True).build(Household())
+    trained = student.load(adapter(student, tmp_path / "adapter", seed=1), policy_id="tiny/1")
+    try:
+        assert trained.act(VIEWS, seed=0) == trained.local.act(VIEWS, seed=0)
+        assert (tmp_path / "died").exists()
+        assert "exit status 9" in caplog.text
+        assert "EngineDeadError" in caplog.text
+        assert trained.usage()["failures_count"] == 0
+    finally:
+        for started in vllm._started.values():
+            started.end()
+        vllm._started.clear()
+
+
+def test_a_server_with_other_settings_is_replaced_in_the_next_run_of_a_sweep(vllm_command):
+    url = f"http://127.0.0.1:{free_port()}/v1"
+    try:
+        config(url, serve=True).build(Household()).act(VIEWS, seed=0)
+        config(url, serve=True).build(Household()).act(VIEWS, seed=1)
+        first = vllm._started[url]
+        assert first.process.poll() is None
+        config(url, serve=True, lora=AdapterConfig(r=64)).build(Household()).act(VIEWS, seed=2)
+        assert first.process.poll() is not None
+        assert "64" in vllm._started[url].command
+    finally:
+        for started in vllm._started.values():
+            started.end()
+        vllm._started.clear()
 
 
 def is_answering(url: str) -> bool:
@@ -211,3 +271,10 @@ def test_a_server_that_cannot_start_is_quoted(vllm_command):
 def test_a_choice_among_the_admissible_actions_is_refused():
     with pytest.raises(ConfigError, match=r"student\.decoding=admissible does not work with student=vllm"):
         dataclasses.replace(config("http://127.0.0.1:1/v1"), decoding="admissible")
+
+
+def test_the_server_stops_at_every_end_that_the_model_knows(server):
+    agent = config(server.url).build(Household())
+    agent.act(VIEWS[:1], seed=0)
+    (body,) = server.called("/v1/completions")
+    assert set(body["stop_token_ids"]) == agent.codec.stop_ids >= {agent.tokenizer.eos_token_id}

@@ -125,10 +125,6 @@ UNUSABLE = {
         answer(json.dumps({"steps": [{"reason": " ", "action": "look"}] * 3})),
         "'reason' has to be a text",
     ),
-    "half a character": (
-        answer(json.dumps({"steps": [{"reason": "\ud83d", "action": "look"}] * 3})),
-        "'reason' has to be a text",
-    ),
     "nothing admissible": (answer_with("fly", "swim", "sink"), "no admissible action: 'fly' in step 1"),
     "refused": (faults.REFUSED, "refused: 'I cannot help with that.'"),
     "filtered": (faults.FILTERED, "a filter kept it back"),

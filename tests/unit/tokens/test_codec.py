@@ -1,15 +1,18 @@
 """Token ids of prompts and responses, and the rule by which a prompt that grows too long loses its oldest turns."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.types import Decision, View, views
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Briefing, Correction, Decision, Observation, View, views
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.tokens.codec import KEPT_SHARE, PromptCodec
 from leap_exp.tokens.markup import PLAIN_MARKUP, Markup
 from leap_exp.tokens.renderer import PromptConfig, Renderer
+from leap_exp.tokens.spans import training_rows
 from tests.support.records import trajectory
 
 CHAT_MARKUP = Markup(
@@ -102,9 +105,66 @@ def test_a_prompt_extends_the_last_one_but_where_turns_are_dropped():
         assert extends == (short.first_kept(view) == short.first_kept(later))
 
 
-def test_a_task_that_does_not_fit_at_all_is_refused_with_the_setting_to_raise():
+def test_a_context_without_any_room_is_refused_with_the_setting_to_raise():
     view = View(task=long_views(1)[0].task, history=(), observation=long_views(1)[0].observation)
-    with pytest.raises(
-        ConfigError, match=r"alfworld/0: a prompt of \d+ tokens .* the 20 that student\.context_length .*raise it"
-    ):
+    with pytest.raises(ConfigError, match=r"alfworld/0: the 20 tokens that student\.context_length .*raise it"):
         codec(context_length=20).prompt_ids(view)
+
+
+def episode_with_page(index, length):
+    """The views of six steps, of which one shows a page of ``length`` characters."""
+    whole = trajectory(*["look"] * 6)
+    page = "START " + "x" * (length - 10) + " END"
+    steps = list(whole.steps)
+    steps[index] = replace(steps[index], observation=Observation(text=page, admissible_actions=None))
+    return views(replace(whole, steps=tuple(steps)))
+
+
+@pytest.mark.parametrize("page", [0, 3])
+@pytest.mark.parametrize("markup", [PLAIN_MARKUP, CHAT_MARKUP])
+def test_the_middle_of_a_page_that_does_not_fit_is_left_out_and_counted(page, markup):
+    limit = 900
+    short = codec(context_length=limit, markup=markup)
+    episode = episode_with_page(page, 5000)
+    for view in episode:
+        text = text_of(short.prompt_ids(view))
+        assert len(text) <= limit
+        if len(view.history) == page:
+            assert "START xxx" in text
+            assert "characters left out]\nxxx" in text
+            assert "xxx END" in text
+    assert [short.is_observation_shortened(view) for view in episode] == [index == page for index in range(6)]
+    assert len(episode[page].observation.text) == 5000
+
+
+def test_a_shortened_page_is_the_same_text_in_later_prompts():
+    short = codec(context_length=400)
+    episode = episode_with_page(0, 5000)
+    for view, later in pairwise(episode):
+        if short.first_kept(view) == short.first_kept(later):
+            ids = short.prompt_ids(view)
+            assert short.prompt_ids(later)[: len(ids)] == ids
+
+
+@pytest.mark.parametrize("page", [0, 2])
+def test_training_reads_the_same_shortened_page_as_acting(page):
+    short = codec(context_length=500)
+    episode = episode_with_page(page, 5000)
+    whole = replace(trajectory(*["look"] * 6), steps=episode[-1].history + trajectory(*["look"] * 6).steps[-1:])
+    correction = Correction.of(
+        whole,
+        [step.decision for step in whole.steps],
+        teacher_id="t",
+        briefing=Briefing(disclosure=Disclosure.NONE, facts=None),
+    )
+    trained = [text_of(row.tree.tokens) for row in training_rows(correction, short)]
+    assert all(len(text) <= 500 + TURN for text in trained)
+    for view in episode:
+        assert any(text.startswith(text_of(short.prompt_ids(view))) for text in trained)
+
+
+def test_a_page_that_fits_is_never_shortened():
+    view = episode_with_page(3, 200)[3]
+    exact = len(codec().prompt_ids(view)) - 2 * TURN
+    assert not codec(context_length=exact).is_observation_shortened(view)
+    assert codec(context_length=exact - 1).is_observation_shortened(view)

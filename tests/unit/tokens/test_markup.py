@@ -4,7 +4,7 @@ import jinja2
 import pytest
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.tokens.markup import chat_markup
+from leap_exp.tokens.markup import BREAK, chat_markup
 
 PER_MESSAGE = {
     "chatml": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
@@ -27,18 +27,26 @@ SYSTEM_IN_LAST_USER = (
     "{% if loop.last %}{{ messages[0].content }}\n{% endif %}{{ m.content }}[/INST]"
     "{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
 )
+WITHOUT_END = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n\n{% endfor %}"
 WITHOUT_SYSTEM = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
 SHOUTING = "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}\n{% endfor %}"
 
 KEPT_IN_ORDER = {**PER_MESSAGE, "system_in_first_user": SYSTEM_IN_FIRST_USER}
 
 
-def rendered(template, messages):
-    return jinja2.Template(template, keep_trailing_newline=True).render(messages=messages, add_generation_prompt=False)
+CONTROLS = ("<|im_start|>", "<|im_end|>", "<|head|>", "<|/head|>", "<|end|>", "<s>", "</s>", "[/assistant]")
 
 
-def markup_of(template):
-    return chat_markup(lambda messages: rendered(template, messages))
+def rendered(template, messages, *, begin_response=False, **switches):
+    compiled = jinja2.Template(template, keep_trailing_newline=True)
+    return compiled.render(messages=messages, add_generation_prompt=begin_response, **switches)
+
+
+def markup_of(template, **switches):
+    return chat_markup(
+        lambda messages, begin_response: rendered(template, messages, begin_response=begin_response, **switches),
+        controls=CONTROLS,
+    )
 
 
 @pytest.mark.parametrize("template", KEPT_IN_ORDER.values(), ids=KEPT_IN_ORDER)
@@ -72,3 +80,49 @@ def test_a_response_ends_with_the_template_s_own_end_of_turn():
 def test_a_template_that_moves_drops_or_changes_a_part_is_refused_with_the_way_out(template):
     with pytest.raises(ConfigError, match=r"student\.format=plain"):
         markup_of(template)
+
+
+def test_a_template_without_an_end_mark_is_refused_with_the_way_out():
+    with pytest.raises(ConfigError, match=r"no end mark: .*'\\n\\n### user:\\n'.*student\.format=plain"):
+        markup_of(WITHOUT_END)
+
+
+def chatml_that_begins_with(thoughts):
+    return f"{PER_MESSAGE['chatml']}{{% if add_generation_prompt %}}<|im_start|>assistant\n{thoughts}{{% endif %}}"
+
+
+SWITCHED = chatml_that_begins_with("{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}")
+ALWAYS_THINKING = chatml_that_begins_with("<think>\n")
+BLOCK_IN_HISTORY = (
+    "{% for m in messages %}<s>{{ m.role }}\n{% if m.role == 'assistant' %}<think></think>\n{% endif %}{{ m.content }}"
+    "</s>{% endfor %}{% if add_generation_prompt %}<s>assistant\n"
+    "{% if not enable_thinking %}<think></think>\n{% endif %}{% endif %}"
+)
+BEGUN = "<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_empty_thoughts_of_a_model_that_does_not_think_are_before_every_response():
+    off, on = markup_of(SWITCHED, enable_thinking=False), markup_of(SWITCHED, enable_thinking=True)
+    assert (off.before_response, off.before_thoughts) == (f"{BEGUN}<think>\n\n</think>\n\n", "")
+    assert (on.before_response, on.before_thoughts) == (BEGUN, "")
+
+
+def test_thoughts_that_the_template_opens_are_before_the_current_response_only():
+    markup = markup_of(ALWAYS_THINKING)
+    assert (markup.before_response, markup.before_thoughts) == (BEGUN, f"{BEGUN}<think>\n")
+    assert markup.opens_thoughts
+
+
+def test_a_model_that_thinks_does_not_read_empty_thoughts_where_its_own_begin():
+    off, on = markup_of(BLOCK_IN_HISTORY, enable_thinking=False), markup_of(BLOCK_IN_HISTORY, enable_thinking=True)
+    assert off.before_response == on.before_response == "</s><s>assistant\n<think></think>\n"
+    assert (off.before_thoughts, on.before_thoughts) == ("", "</s><s>assistant\n")
+    assert not on.opens_thoughts
+
+
+def test_control_tokens_in_a_text_are_broken_up_and_nothing_else_is():
+    markup = markup_of(PER_MESSAGE["chatml"])
+    assert markup.as_text("cat <file> | sort") == "cat <file> | sort"
+    broken = markup.as_text("a <|im_end|> and <<s></s>")
+    assert broken.replace(BREAK, "") == "a <|im_end|> and <<s></s>"
+    assert not any(control in piece for piece in broken.split(BREAK) for control in CONTROLS)

@@ -7,6 +7,8 @@ import pytest
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.types import views
 from leap_exp.stages.train import is_held_out, split
+from leap_exp.students.engines import in_process
+from leap_exp.students.engines.exactness import Method
 from leap_exp.trainers.config import SftConfig
 from tests.support.records import correction
 from tests.unit.students.test_hf import student
@@ -88,6 +90,24 @@ def test_prompts_that_lost_turns_are_counted(tmp_path):
     shortened = sum(agent.codec.first_kept(view) > 1 for view in views(lessons[0].trajectory))
     assert 0 < shortened < 12
     assert metrics["train/shortened_prompts_count"] == shortened
+
+
+def test_training_with_a_sequence_per_branch_gives_the_same_student(tmp_path, monkeypatch):
+    whole, whole_metrics = fit(CONFIG, tmp_path / "whole")
+    monkeypatch.setattr(in_process, "_FACTS", {})
+    monkeypatch.setattr(
+        in_process, "find_method", lambda *_, **__: Method(packed=False, plain_head=True, one_pass=False)
+    )
+    agent = student()
+    assert not agent.one_pass
+    parts, parts_metrics = fit(CONFIG, tmp_path / "parts", agent=agent)
+    for name in ("train/rows_count", "train/tokens_count", "train/steps_count"):
+        assert parts_metrics[name] == whole_metrics[name]
+    loss = "train/loss_last_epoch_nats"
+    assert parts_metrics[loss] == pytest.approx(whole_metrics[loss], rel=1e-4)
+    assert parts.logprobs(LESSONS) == pytest.approx(whole.logprobs(LESSONS), abs=1e-3)
+    view = _first_view(LESSONS[0])
+    assert parts.act([view], seed=0) == whole.act([view], seed=0)
 
 
 def test_nothing_left_to_train_on_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from leap_exp.core.errors import DataError
 from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
@@ -144,10 +145,14 @@ def _report(results: Iterable[tuple[int, list[Difference]]], *, games: int, step
 
 
 def _compare(source: _Source, *, steps: int, seed: int) -> tuple[int, list[Difference]]:
-    """Return the number of commands played and the differences."""
+    """Return the number of commands played and the differences; a game that cannot be read counts as one."""
     game_id, read = source
-    text = read()
-    walkthrough = read_game(text, game_id=game_id).walkthrough
+    try:
+        text = read()
+        walkthrough = read_game(text, game_id=game_id).walkthrough
+    except (OSError, UnicodeDecodeError, DataError) as error:
+        unreadable = Difference(game_id=game_id, commands=(), field="file", expected="a game", actual=str(error))
+        return 0, [unreadable]
     differences = compare_engines(
         text, TextWorldPlay, open_fast, game_id=game_id, walkthrough=walkthrough, steps=steps, seed=seed
     )

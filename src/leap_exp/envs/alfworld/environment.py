@@ -1,5 +1,6 @@
 """The ALFWorld environment: its tasks, episodes, privileged facts and scripted experts."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,7 +16,10 @@ from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
 from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
+from leap_exp.envs.alfworld.teaching.subtask import is_readable
 from leap_exp.envs.selection import index_range
+
+logger = logging.getLogger(__name__)
 
 _ID_PREFIX = "alfworld/"
 _GAMES_IN_MEMORY = 128
@@ -38,11 +42,19 @@ class AlfworldEnvironment(Environment):
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the selected tasks of ``split``, sorted by id. ``task_types`` is applied before ``select``.
 
+        Games that cannot be read are left out; a warning counts them. Another warning counts games whose task sentence
+        the scripted expert cannot read, such as one that a person wrote. They are played like the others, but get no
+        demonstrations or corrections by the expert.
+
         Raises:
             ConfigError: There is no such split, or no task is selected.
-            DataError: The games are missing, or one cannot be read.
+            DataError: The games are missing, or none of them can be read.
         """
         return self._tasks(split)
+
+    def more_tasks(self, split: str) -> str:
+        """Return the setting with the number of built-in games."""
+        return f"raise env.builtin_counts.{split}" if self._config.games == "builtin" else ""
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["AlfworldEpisode"]:  # noqa: ARG002 - nothing is random
@@ -80,14 +92,11 @@ class AlfworldEnvironment(Environment):
         return AlfworldOracle(self._game(task_id))
 
     def _read_tasks(self, split: str) -> Sequence[Task]:
-        splits = self._library.splits
-        if split not in splits:
-            raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(splits)}.")
         ids = [_ID_PREFIX + game_id for game_id in self._library.ids(split)]
         # Read only the games that are needed: a selection needs ids alone, task types need the files.
         task_types = self._config.task_types
         selected = ids if task_types else self._selected(ids)
-        tasks = [self._task(task_id, split) for task_id in selected]
+        tasks = self._readable_tasks(selected, split)
         if task_types:
             tasks = [task for task in tasks if task.kind in task_types]
             selected = self._selected([task.id for task in tasks])
@@ -97,7 +106,31 @@ class AlfworldEnvironment(Environment):
                 f"env.select={self._config.select!r} and env.task_types={list(task_types)} leave none of the "
                 f"{len(ids)} games of the split {split!r}: change one of them."
             )
+        if unreadable := [task for task in tasks if not is_readable(task.instruction)]:
+            logger.warning(
+                "The scripted expert cannot read the task sentence of %d of the %d games of the split %s and neither "
+                "demonstrates nor corrects them, first %s: %r",
+                *(len(unreadable), len(tasks), split, unreadable[0].id, unreadable[0].instruction),
+            )
         return tuple(tasks)
+
+    def _readable_tasks(self, task_ids: Sequence[str], split: str) -> list[Task]:
+        """Return the tasks whose games can be read; raises DataError if there are games but none can."""
+        tasks: list[Task] = []
+        errors: list[DataError] = []
+        for task_id in task_ids:
+            try:
+                tasks.append(self._task(task_id, split))
+            except DataError as error:
+                errors.append(error)
+        if errors and not tasks:
+            raise errors[0]
+        if errors:
+            logger.warning(
+                "%d of the %d games of the split %s cannot be read and are left out, first: %s",
+                *(len(errors), len(task_ids), split, errors[0]),
+            )
+        return tasks
 
     def _task(self, task_id: str, split: str) -> Task:
         instruction, task_type = read_summary(self._text(task_id), game_id=task_id)
@@ -139,8 +172,12 @@ class AlfworldEpisode(Episode):
         """
         if self._play.done:
             raise EnvError(f"Cannot execute {action!r}: the game is over.")
+        command = action.strip()
+        listed_as = command if command != action and self.observation.admits(command) else ""
         self._play.step(action)
-        return Transition(observation=self.observation, reward=self._play.reward, done=self._play.done)
+        return Transition(
+            observation=self.observation, reward=self._play.reward, done=self._play.done, listed_as=listed_as
+        )
 
     def score(self) -> float:
         """Return 1.0 if the game is won, 0.0 otherwise."""

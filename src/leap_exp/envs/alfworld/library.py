@@ -1,16 +1,19 @@
 """The games of an environment: generated households, or folders of game files."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from leap_exp.core.errors import DataError
+from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.config import AlfworldConfig
-from leap_exp.envs.alfworld.official import GAME_FILE, OFFICIAL_COUNTS, game_files, official_folder
+from leap_exp.envs.alfworld.official import GAME_FILE, GAMES_FOLDER, OFFICIAL_COUNTS, game_files, official_folder
 
 DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
 """Default number of built-in games in each split."""
+
+_SHOWN_SPLITS = 5
 
 
 class Library(Protocol):
@@ -21,7 +24,7 @@ class Library(Protocol):
         """The names of the splits."""
 
     def ids(self, split: str) -> Sequence[str]:
-        """Return the ids of the games of a split, sorted."""
+        """Return the ids of the games of a split, sorted; raises ConfigError if there is no such split."""
 
     def text(self, game_id: str) -> str:
         """Return the text of the game's file; raises DataError if it cannot be read."""
@@ -42,6 +45,8 @@ class BuiltinLibrary(Library):
 
     def ids(self, split: str) -> Sequence[str]:
         """Return the ids of the games of a split."""
+        if split not in self.splits:
+            raise ConfigError(f"Unknown split {split!r}: choose one of {', '.join(self.splits)}.")
         prefix = f"builtin/{self._household}/{self._seed}/{split}"
         return [f"{prefix}/{index:05d}" for index in range(self._counts[split])]
 
@@ -57,7 +62,7 @@ class FolderLibrary(Library):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    @property
+    @cached_property
     def splits(self) -> Sequence[str]:
         """The subfolders that contain games, official splits first."""
         names = {path.relative_to(self._root).parts[0] for path in game_files(self._root)} - {GAME_FILE}
@@ -65,6 +70,8 @@ class FolderLibrary(Library):
 
     def ids(self, split: str) -> Sequence[str]:
         """Return the folders of the split's game files."""
+        if split not in self.splits:
+            raise ConfigError(self._unknown_split(split))
         return [path.parent.relative_to(self._root).as_posix() for path in game_files(self._root / split)]
 
     def text(self, game_id: str) -> str:
@@ -75,9 +82,24 @@ class FolderLibrary(Library):
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"The game file {path} cannot be read ({error}); install the games again.") from error
 
+    def _unknown_split(self, split: str) -> str:
+        """Return a message that names the folder to give instead if another one has the games of ``split``."""
+        below = {path.relative_to(self._root).parts for path in game_files(self._root)}
+        right = {self._root.joinpath(*parts[: parts.index(split)]) for parts in below if split in parts[1:]}
+        # A folder within the split: its parents have the split's name in their path.
+        root = self._root.resolve()
+        right |= {folder.parent for folder in (root, *root.parents) if folder.name == split}
+        if right:
+            return f"env.games={self._root} has no split {split!r}, but {min(right)} has: set env.games to that folder."
+        splits = self.splits
+        some = ", ".join(splits[:_SHOWN_SPLITS]) + (" ..." if len(splits) > _SHOWN_SPLITS else "")
+        return f"Unknown split {split!r}: choose one of {some or 'none'} (the folders in env.games={self._root})."
+
 
 def open_library(config: AlfworldConfig) -> Library:
     """Return the games that ``config.games`` names: "builtin", "official" or the path of a folder."""
     if config.games == "builtin":
         return BuiltinLibrary(config.household, config.builtin_seed, config.builtin_counts)
-    return FolderLibrary(official_folder() if config.games == "official" else Path(config.games))
+    folder = official_folder() if config.games == "official" else Path(config.games)
+    # The release unpacks to such a folder, so its parent is what many people name.
+    return FolderLibrary(folder / GAMES_FOLDER if (folder / GAMES_FOLDER).is_dir() else folder)

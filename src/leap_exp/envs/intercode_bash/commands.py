@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from leap_exp.core.errors import ConfigError
+from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.datasets import Dataset
 from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.bases import RootfsData
@@ -18,7 +18,7 @@ from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.engine.differences import REASONS
 from leap_exp.envs.intercode_bash.engine.install import IntercodeData
 from leap_exp.envs.intercode_bash.engine.queries import read_official
-from leap_exp.envs.intercode_bash.engine.replay import UNEXPLAINED, ReplayedAction, replay
+from leap_exp.envs.intercode_bash.engine.replay import UNEXPLAINED, ReplayedAction, SkippedAction, replay
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxKind
 from leap_exp.envs.intercode_bash.engine.stress import MakeEngine, find_orphans, measure
 
@@ -55,12 +55,19 @@ def check(
 def _check_runs(runs: Path, source: Path, base: BaseKind, pace: float) -> int:
     collection = read_official(source)
     # The original's containers have no limits except for time, and keep background processes.
-    engine = BubblewrapEngine(base=base, limits=Limits(), resident=True)
+    engine = BubblewrapEngine(base=base, limits=Limits(kill_at_output=False), resident=True)
     actions: list[ReplayedAction] = []
+    skipped = 0
     for action in replay(runs, collection, engine, pace_seconds=pace):
+        if isinstance(action, SkippedAction):
+            skipped += 1
+            print(action, flush=True)
+            continue
         actions.append(action)
         if not action.same:
             print(action, flush=True)
+    if not actions:
+        raise DataError(f"None of the {skipped} actions in {runs} has an output and a reward to compare with.")
     differing = [action for action in actions if not action.same]
     unexplained = sum(action.reason is None for action in differing)
     for reason, count in Counter(action.reason or UNEXPLAINED for action in differing).most_common():
@@ -70,7 +77,7 @@ def _check_runs(runs: Path, source: Path, base: BaseKind, pace: float) -> int:
     counts = {
         "equal outputs": sum(action.same_output for action in actions),
         "up to the order of lines": sum(action.same_lines for action in actions),
-        "up to times, archives, host names and nan too": sum(action.same_normalised for action in actions),
+        "up to what depends on the machine too": sum(action.same_normalised for action in actions),
         "equal rewards": sum(action.same_reward for action in actions),
         "both equal": len(actions) - len(differing),
         "explained": len(differing) - unexplained,
@@ -79,6 +86,7 @@ def _check_runs(runs: Path, source: Path, base: BaseKind, pace: float) -> int:
     print(
         f"{len(actions)} actions",
         *(f"{name}: {count} ({count / len(actions):.1%})" for name, count in counts.items()),
+        f"skipped: {skipped}",
         sep=", ",
     )
     return int(bool(differing))

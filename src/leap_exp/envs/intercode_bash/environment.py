@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from leap_exp.core.errors import ConfigError, DataError
+from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.protocols import Environment, Oracle
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate
@@ -47,8 +47,13 @@ class InterCodeBashEnvironment(Environment):
             EnvError: The engine does not work on this machine.
         """
         config = self._config
-        limits = Limits(seconds=config.command_seconds)
+        # The original shows nothing of a command that never stops writing: it times out.
+        limits = Limits(seconds=config.command_seconds, kill_at_output=self._quoting is Quoting.EXACT)
         return open_engine(SandboxKind(config.sandbox), base=BaseKind(config.base), limits=limits)
+
+    def prepare(self) -> None:
+        """Open the engine, so that a machine without working sandboxes is found before the run starts."""
+        _ = self.engine
 
     @cached_property
     def _collection(self) -> Collection:
@@ -101,10 +106,20 @@ class InterCodeBashEnvironment(Environment):
         return BashOracle(query, self._gold_result(query).output or "")
 
     def _gold_result(self, query: Query) -> GoldResult:
-        """Run the gold command, once per query."""
+        """Run the gold command, once per query.
+
+        Raises:
+            EnvError: It was killed at a limit, so that nothing can be compared with it.
+        """
         if query.id not in self._gold_results:
             with self.engine.open(self._collection.trees[query.tree]) as sandbox:
-                self._gold_results[query.id] = run_gold(sandbox, query.gold, self._quoting)
+                result = run_gold(sandbox, query.gold, self._quoting)
+            if result.killed_for:
+                raise EnvError(
+                    f"The gold command of {query.id} was killed because it used too much {result.killed_for}, so the "
+                    f"query cannot be scored: {query.gold}"
+                )
+            self._gold_results[query.id] = result
         return self._gold_results[query.id]
 
     def _task(self, query: Query) -> Task:

@@ -19,7 +19,7 @@ from leap_exp.envs.webshop.config import WebShopConfig
 from leap_exp.envs.webshop.engine.goals import Goal, GoalList
 from leap_exp.envs.webshop.engine.pages import ObservationMode, Role
 from leap_exp.envs.webshop.engine.products import GoalKind
-from leap_exp.envs.webshop.engine.shop import PageKind, Session, Shop
+from leap_exp.envs.webshop.engine.shop import PageKind, Session, Shop, parse_action
 from leap_exp.envs.webshop.installation import open_catalogue
 from leap_exp.envs.webshop.prompts import PROMPTS
 from leap_exp.envs.webshop.teaching.oracle import WebShopOracle, privileged_facts
@@ -66,9 +66,18 @@ class WebShopEnvironment(Environment):
         if not goals[self._selected]:
             raise ConfigError(
                 f"env.select={self._config.select!r} leaves none of the {len(goals)} goals of the split {split!r}: "
-                f"use another range or catalogue."
+                f"use another range or catalogue{f', or {advice}' if (advice := self.more_tasks(split)) else ''}."
             )
         return _Tasks(self, split, goals[self._selected])
+
+    def more_tasks(self, split: str) -> str:  # noqa: ARG002 - the same in all splits
+        """Return the settings with more goals."""
+        others = []
+        if self._config.goals == GoalKind.HUMAN:
+            others.append("env.goals=synthetic")
+        if self._config.catalogue != "all":
+            others.append("env.catalogue=all")
+        return f"use {' or '.join(others)}, which may have more" if others else ""
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[WebShopEpisode]:
@@ -156,8 +165,21 @@ class WebShopEpisode(Episode):
         return self._observation
 
     def as_listed(self, action: str) -> str:
-        """Return ``action`` as the observation lists it: a click on a result's id becomes a click on its name."""
-        return next((by_name for by_name, by_id in self._by_name.items() if by_id == action), action)
+        """Return ``action`` as the observation lists it if the shop takes it for a listed one, else unchanged.
+
+        The shop ignores the case of what is in brackets and whatever follows them, and takes a result's id or name.
+        """
+        if self._observation.admits(action):
+            return action
+        name, argument = parse_action(action)
+        if argument is None:
+            return action
+        line = action.partition("\n")[0]
+        # A query stays as it was written.
+        written = line[: line.rindex("]") + 1]
+        click = f"{name}[{argument}]"
+        by_name = next((by_name for by_name, by_id in self._by_name.items() if by_id == click), click)
+        return next((form for form in (written, by_name) if self._observation.admits(form)), action)
 
     def step(self, action: str) -> Transition:
         """Take ``action``; an impossible action shows the page again.
@@ -165,9 +187,15 @@ class WebShopEpisode(Episode):
         Raises:
             EnvError: The session is over.
         """
-        reward = self._session.step(self._by_name.get(action, action))
+        listed = self.as_listed(action)
+        reward = self._session.step(self._by_name.get(listed, listed))
         self._observation = self._observe()
-        return Transition(observation=self._observation, reward=reward, done=self._session.done)
+        return Transition(
+            observation=self._observation,
+            reward=reward,
+            done=self._session.done,
+            listed_as=listed if listed != action else "",
+        )
 
     def score(self) -> float:
         """Return the reward of the purchase, or 0.0 before it."""

@@ -112,7 +112,6 @@ def _replay(environment: WebShopEnvironment, task: Task, actions: Sequence[str])
         done = False
         for recorded in actions:
             name, argument = parse_action(recorded)
-            # The shop ignores the case of the argument only.
             action = episode.as_listed(recorded if argument is None else f"{name}[{argument}]")
             observation = episode.observation
             if done or not observation.admits(action):

@@ -17,6 +17,8 @@ from leap_exp.tokens.scoring import visible
 
 ATTENTION = "leap_varlen"
 _GROWTH_TOKENS = 256
+_NOT_APPLIED = ("softcap", "s_aux")
+"""What some families have in their attention and packed attention has not: a cap of scores, and sinks."""
 
 
 class ConversationCache:
@@ -182,6 +184,9 @@ def _varlen_attention(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
         return ordinary
+    unknown = [name for name in _NOT_APPLIED if options.get(name) is not None]
+    if unknown:
+        raise NotImplementedError(f"Packed attention does not apply {', '.join(unknown)}.")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
     for segment in segments:

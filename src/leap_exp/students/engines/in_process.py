@@ -8,12 +8,32 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from leap_exp.students.adapters import Modules
 from leap_exp.students.engines.attention import ATTENTION, Continuation, ConversationCache, read, read_ahead
+from leap_exp.students.engines.exactness import Method, find_method
+from leap_exp.students.engines.own_cache import OwnCache
 from leap_exp.students.weights import load_model
-from leap_exp.tokens.engine import Adapters, Engine, Prompt
+from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
 from leap_exp.tokens.scoring import Score, collate, options_tensor, score_batch, split_by_span, target_logprobs
 from leap_exp.tokens.spans import Row
 from leap_exp.tokens.tree import ROOT, TokenTree
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What loading a base model has shown.
+
+    Attributes:
+        method: How to compute with it.
+        modules: What an adapter must fit.
+    """
+
+    method: Method
+    modules: Modules
+
+
+_FACTS: dict[tuple[object, ...], ModelFacts] = {}
+"""The models that this process has loaded, by how they were loaded."""
 
 
 class InProcessEngine(Engine):
@@ -25,16 +45,25 @@ class InProcessEngine(Engine):
         dtype: Type of the weights.
         device: Where they are.
         pad_id: Token id for padding.
+        context_length: Maximum number of tokens of a conversation.
     """
 
     def __init__(
-        self, source: str, tokenizer: PreTrainedTokenizerBase, *, dtype: torch.dtype, device: str, pad_id: int
+        self,
+        source: str,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        dtype: torch.dtype,
+        device: str,
+        pad_id: int,
+        context_length: int,
     ) -> None:
         self._source = source
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._device = device
         self._pad_id = pad_id
+        self._context_length = context_length
         self._adapters: Adapters = ()
         self._loaded: PreTrainedModel | None = None
         self._caches: dict[str, ConversationCache] = {}
@@ -55,18 +84,47 @@ class InProcessEngine(Engine):
         """The base model with the loaded adapters merged in."""
         if self._loaded is None:
             model = load_model(self._source, dtype=self._dtype, device=self._device)
+            if self._key not in _FACTS:
+                method = find_method(model, source=self._source, context_length=self._context_length)
+                _FACTS[self._key] = ModelFacts(method=method, modules=Modules.of(model))
             for folder, weight in self._adapters:
                 adapted = PeftModel.from_pretrained(model, str(folder))
                 for module in adapted.modules():
                     if isinstance(module, LoraLayer):
                         module.scale_layer(weight)
                 model = adapted.merge_and_unload()
-            model.set_attn_implementation(ATTENTION)
+            if self.facts.method.packed:
+                model.set_attn_implementation(ATTENTION)
             self._loaded = model
         return self._loaded
 
-    def generate(self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int) -> list[str]:
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the base model, from when it was first loaded in this process.
+
+        Raises:
+            ConfigError: The model cannot be computed exactly.
+            ProviderError: It cannot be loaded.
+        """
+        if self._key not in _FACTS:
+            self.model  # noqa: B018 - the facts are found when it is loaded
+        return _FACTS[self._key]
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return self._source, self._dtype, self._device, self._context_length
+
+    def generate(self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int) -> list[Generation]:
         """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
+        return [
+            generation
+            for batch in self._batches(prompts)
+            for generation in self._generate(batch, stop_ids=stop_ids, max_new_tokens=max_new_tokens)
+        ]
+
+    def _generate(
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
+    ) -> list[Generation]:
         writers = self._writers(prompts)
         active = list(writers)
         for _ in range(max_new_tokens):
@@ -79,7 +137,10 @@ class InProcessEngine(Engine):
             active = [writer for writer in active if writer.unread]
             if not active:
                 break
-        return [str(self._tokenizer.decode(writer.written)) for writer in writers]
+        return [
+            Generation(text=str(self._tokenizer.decode(writer.written)), is_cut_off=bool(writer.unread))
+            for writer in writers
+        ]
 
     def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...]]:
         """Continue each prompt along its tree, taking the likeliest token at every fork.
@@ -87,6 +148,12 @@ class InProcessEngine(Engine):
         Only forks need a pass of the model. A token without an alternative is read together with the next fork, or with
         the next prompt of its conversation.
         """
+        remaining = iter(trees)
+        return [
+            ids for batch in self._batches(prompts) for ids in self._choose(batch, [next(remaining) for _ in batch])
+        ]
+
+    def _choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...]]:
         writers = self._writers(prompts)
         places = [ROOT] * len(writers)
         while True:
@@ -104,14 +171,17 @@ class InProcessEngine(Engine):
                 places[index] = children[best]
 
     def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> list[Score]:
-        """Score ``rows``: each in one pass or, with ``conversations``, all together behind what their caches hold."""
-        if conversations is not None:
+        """Score ``rows``: each in one pass or, with ``conversations``, all together behind what their caches hold.
+
+        A model that cannot be computed in these ways reads each branch of a row as a sequence of its own.
+        """
+        if conversations is not None and self.facts.method.packed and self.facts.method.plain_head:
             return self._score_after(rows, self._conversation_caches(conversations))
         return [score for row in rows for score in self._score_alone(row)]
 
     def _score_alone(self, row: Row) -> list[Score]:
         model = self.model
-        batch = collate([row], pad_id=self._pad_id, dtype=self._dtype)
+        batch = collate([row], pad_id=self._pad_id, dtype=self._dtype, one_pass=self.facts.method.one_pass)
         on_device = {name: value.to(model.device) for name, value in batch.items()}  # type: ignore[attr-defined]
         with torch.inference_mode():
             logprobs_N = score_batch(model, on_device)  # type: ignore[arg-type]
@@ -157,19 +227,33 @@ class InProcessEngine(Engine):
                 self._caches[name] = ConversationCache(model)
         return [self._caches[name] for name in conversations]
 
+    def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
+        """Return ``prompts`` in the groups that are read together: all of them, or each alone."""
+        return [prompts] if self.facts.method.packed else [[prompt] for prompt in prompts]
+
     def _writers(self, prompts: Sequence[Prompt]) -> list["_Writer"]:
-        caches = self._conversation_caches([prompt.conversation for prompt in prompts])
+        caches: Sequence[ConversationCache | OwnCache] = (
+            self._conversation_caches([prompt.conversation for prompt in prompts])
+            if self.facts.method.packed
+            else [OwnCache() for _ in prompts]
+        )
         return [
             _Writer(cache, cache.keep_common_prefix(prompt.ids)) for cache, prompt in zip(caches, prompts, strict=True)
         ]
 
     def _next_logits(self, writers: Sequence["_Writer"]) -> torch.Tensor:
         """Return the logits of the next token of each conversation, of shape (B, V)."""
-        hidden_BD = read(self.model, [writer.cache for writer in writers], [writer.unread for writer in writers])
+        model = self.model
+        unread = [writer.unread for writer in writers]
         for writer in writers:
             writer.unread = []
+        alone = [writer.cache for writer in writers if isinstance(writer.cache, OwnCache)]
+        if alone:
+            return torch.stack([cache.read(model, ids) for cache, ids in zip(alone, unread, strict=True)])
+        packed = [writer.cache for writer in writers if isinstance(writer.cache, ConversationCache)]
+        hidden_BD = read(model, packed, unread)
         with torch.inference_mode():
-            logits_BV: torch.Tensor = self.model.get_output_embeddings()(hidden_BD)
+            logits_BV: torch.Tensor = model.get_output_embeddings()(hidden_BD)
         return logits_BV
 
 
@@ -177,7 +261,7 @@ class InProcessEngine(Engine):
 class _Writer:
     """A conversation that is being continued."""
 
-    cache: ConversationCache
+    cache: ConversationCache | OwnCache
     unread: list[int]
     written: list[int] = field(default_factory=list)
 

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
+from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Task
 from leap_exp.envs.alfworld import AlfworldEnvironment
 from leap_exp.envs.alfworld.builtin import generate_game
@@ -11,6 +12,11 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import read_game
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from leap_exp.stages.correct import correct, imitate
+from leap_exp.stages.evaluate import assess
+from leap_exp.stages.rollout import rollout, sample_tasks
+from leap_exp.students.scripted import ExpertPolicy, RandomPolicy
+from leap_exp.teachers.oracle import OracleTeacher
 
 
 @pytest.fixture
@@ -91,11 +97,101 @@ def test_error_for_missing_official_games_says_how_to_install_them(tmp_path, mon
         make_environment(games="official").tasks("train")
 
 
-def test_error_for_a_broken_file_names_it(folder):
+def test_a_game_that_cannot_be_read_is_left_out_named_and_counted(folder, caplog):
     broken = folder / "train" / "task-1" / "trial_04" / "game.tw-pddl"
     broken.write_text(broken.read_text()[:5000])
-    with pytest.raises(DataError, match="train/task-1/trial_04"):
+    (folder / "train" / "task-2" / "trial_05" / "game.tw-pddl").write_bytes(b"\xff\xfe{")
+    assert len(ids(make_environment(games=str(folder)))) == 10
+    assert "2 of the 12 games of the split train cannot be read" in caplog.text
+    assert "train/task-1/trial_04" in caplog.text
+
+
+def test_a_split_without_any_readable_game_is_an_error_that_names_one(folder):
+    for path in (folder / "train").rglob("game.tw-pddl"):
+        path.write_text("{}")
+    with pytest.raises(DataError, match="train/task-0/trial_00"):
         make_environment(games=str(folder)).tasks("train")
+
+
+def test_the_parent_of_the_release_s_folder_works_like_that_folder(folder, tmp_path):
+    parent = tmp_path / "data"
+    parent.mkdir()
+    (parent / "json_2.1.1").symlink_to(folder)
+    assert ids(make_environment(games=str(parent))) == ids(make_environment(games=str(folder)))
+
+
+@pytest.mark.parametrize("named", [".", "games/train", "games/train/task-1"])
+def test_the_error_for_another_folder_names_the_right_one(folder, tmp_path_factory, named):
+    outer = tmp_path_factory.mktemp("outer")
+    (folder / "train").rename(outer / "train")
+    (outer / "games").mkdir()
+    (outer / "train").rename(outer / "games" / "train")
+    with pytest.raises(ConfigError, match=rf"no split 'train', but {outer}/games has") as error:
+        make_environment(games=str(outer / named)).tasks("train")
+    assert len(str(error.value)) < 500
+
+
+def human_game(index):
+    """A game whose task sentence a person wrote."""
+    text = generate_game("train", index, seed=0, household="small")
+    sentence = read_game(text).instruction
+    assert text.count(sentence) == 1
+    return text.replace(sentence, "Put the chilled tomato in the microwave.")
+
+
+@pytest.fixture
+def human_folder(folder):
+    """Games of which one has a task sentence that a person wrote."""
+    (folder / "train" / "task-0" / "trial_00" / "game.tw-pddl").write_text(human_game(0))
+    return folder
+
+
+def test_a_task_sentence_that_a_person_wrote_is_named_when_the_run_starts(human_folder, caplog):
+    tasks = make_environment(games=str(human_folder)).tasks("train")
+    assert len(tasks) == 12
+    assert "cannot read the task sentence of 1 of the 12 games of the split train" in caplog.text
+    assert "trial_00: 'Put the chilled tomato in the microwave.'" in caplog.text
+
+
+def test_without_such_sentences_nothing_is_logged(folder, caplog):
+    make_environment(games=str(folder)).tasks("train")
+    assert caplog.text == ""
+
+
+def test_the_expert_skips_such_a_game_and_its_correction_fails_but_it_is_played(human_folder):
+    environment = make_environment(games=str(human_folder))
+    tasks = environment.tasks("train")[:3]
+
+    def played(policy):
+        return rollout(environment, policy, tasks, seed=0, max_steps=40, batch=3, on_progress=lambda *_: None)
+
+    demonstrations = played(ExpertPolicy(environment))
+    assert [demonstration.score for demonstration in demonstrations] == [None, 1.0, 1.0]
+    assert "Cannot parse the task sentence 'Put the chilled tomato" in demonstrations[0].error
+    assert assess(demonstrations).unscored == 1
+    assert len(imitate(demonstrations)) == 2
+    wandering = played(RandomPolicy())
+    assert wandering[0].score is not None
+    results = correct(
+        OracleTeacher(environment, seed=0), environment, wandering[:1], disclosure=Disclosure.P50, max_score=1.0,
+        on_progress=lambda *_: None,
+    )  # fmt: skip
+    assert "Cannot parse the task sentence" in results[0].error
+
+
+def test_white_space_around_a_command_does_not_make_it_inadmissible():
+    environment = make_environment(select="0:1")
+    (task,) = environment.tasks("train")
+    with environment.open(task, seed=0) as episode:
+        assert episode.step("  look ").listed_as == "look"
+        assert episode.step("look").listed_as == ""
+        assert episode.step("LOOK").listed_as == ""
+
+
+def test_too_few_built_in_games_are_an_error_that_names_the_setting():
+    environment = make_environment(builtin_counts={"train": 6})
+    with pytest.raises(DataError, match=r"7 tasks.*only 6.*env\.builtin_counts\.train"):
+        sample_tasks(environment.tasks("train"), 7, seed=0, advice=environment.more_tasks("train"))
 
 
 def test_task_of_another_environment_raises_an_error():

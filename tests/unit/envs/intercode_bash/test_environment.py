@@ -5,11 +5,13 @@ import json
 import pytest
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.types import Task
+from leap_exp.core.protocols import Policy
+from leap_exp.core.types import Decision, Task
 from leap_exp.envs.intercode_bash import InterCodeBashEnvironment
 from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
 from leap_exp.envs.intercode_bash.engine.queries import Query
 from leap_exp.envs.intercode_bash.teaching.oracle import privileged_facts
+from leap_exp.stages.rollout import rollout
 from tests.support.sandboxes import skip_without_sandboxes
 
 
@@ -115,3 +117,67 @@ def test_paths_that_the_query_does_not_mention_are_hidden():
     assert facts.data["hidden_names"] == ["desk/a/list.txt", "wc -l < /desk/a/list.txt"]
     assert "wc -l < /desk/a/list.txt" in facts.text
     assert "[30 lines more]" in facts.text
+
+
+@pytest.mark.parametrize(
+    ("quoting", "shown"), [("original", "Command timed out"), ("exact", "Killed: it wrote too much.")]
+)
+def test_each_quoting_says_what_became_of_a_command_that_never_stops_writing(environment, quoting, shown):
+    environment = environment(quoting=quoting, command_seconds=1)
+    (task, _) = environment.tasks("test")
+    with environment.open(task, seed=0) as episode:
+        text = episode.step(r"yes | tr -d '\n'").observation.text
+        assert text.endswith(shown)
+        assert (text == shown) == (quoting == "original")
+        assert episode.step("cat /desk/note.txt").observation.text == "call back\n"
+
+
+def test_a_query_whose_gold_command_is_killed_cannot_be_scored(environment, folder):
+    (folder / "nl2bash_fs_3.json").write_text(json.dumps([{"query": "Wait.", "gold": "echo so far; sleep 30"}]))
+    environment = environment(command_seconds=0.5)
+    (waiting, note) = environment.tasks("test")
+    trajectories = rollout(
+        environment, Submitting(), [waiting, note], seed=0, max_steps=2, batch=2, on_progress=lambda *_: None
+    )
+    assert [trajectory.score is None for trajectory in trajectories] == [True, False]
+    assert "gold command of fs_3/0 was killed because it used too much time" in trajectories[0].error
+    with pytest.raises(EnvError, match="cannot be scored: echo so far; sleep 30"):
+        environment.privileged(waiting)
+
+
+class Submitting(Policy):
+    id = "submitting"
+
+    def act(self, views, *, seed):
+        return [Decision(reason="", action="submit")] * len(views)
+
+
+@pytest.mark.parametrize("wrong", [{"gold": ["ls", "-l"]}, {"query": None}, {"gold": " "}, {"query": 7}, "ls", None])
+def test_an_entry_without_two_texts_is_left_out_named_and_counted(environment, folder, wrong, caplog):
+    good = {"query": "Show the note.", "gold": "cat /desk/note.txt"}
+    broken = {**good, **wrong} if isinstance(wrong, dict) else wrong
+    (folder / "nl2bash_fs_3.json").write_text(json.dumps([good, broken, good]))
+    tasks = environment().tasks("test")
+    assert [task.id.partition("-")[0] for task in tasks] == [
+        f"intercode_bash/{name}" for name in ("fs_3/0", "fs_3/2", "fs_4/0")
+    ]
+    assert "1 of the 3 entries of" in caplog.text
+    assert "first entry 1" in caplog.text
+
+
+def test_a_file_without_any_query_is_an_error(environment, folder):
+    (folder / "nl2bash_fs_3.json").write_text(json.dumps([{"query": None, "gold": "ls"}]))
+    with pytest.raises(DataError, match=r"nl2bash_fs_3\.json has no entry"):
+        environment().tasks("test")
+
+
+def test_with_exact_quoting_bytes_that_are_no_text_count_like_those_of_the_gold_command(environment, folder):
+    gold = r"printf 'ready\xff\n'"
+    (folder / "nl2bash_fs_3.json").write_text(json.dumps([{"query": "Print.", "gold": gold}]))
+    for quoting, score in (("exact", 1.0), ("original", 0.67)):
+        environment_ = environment(quoting=quoting)
+        (task, _) = environment_.tasks("test")
+        with environment_.open(task, seed=0) as episode:
+            episode.step(gold)
+            episode.step("submit")
+            assert episode.score() == pytest.approx(score)

@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.intercode_bash.commands import check
 from leap_exp.envs.intercode_bash.engine.differences import REASONS, equal_normalised, explain_output, explain_reward
 from leap_exp.envs.intercode_bash.engine.queries import read_official
 from leap_exp.envs.intercode_bash.engine.replay import replay
@@ -95,6 +97,41 @@ def test_missing_and_broken_logs_are_named(folder, engine):
         ("tar c x", "tar: one\ntar: two\n", "tar: tar: one\ntwo\n", "two writers at a time"),
         ("tar -czf /backup/a.tgz /a", "tar: Child returned status 2\n", "tar: Broken pipe\n", "two writers at a time"),
         ("uname -r", "5.15.49-linuxkit\n", "6.1.0\n", "kernel and its processes"),
+        ("date", "Fri Jun  2 10:13:14 UTC 2023\n", "Fri Nov 27 04:13:40 UTC 2026\n", "clock"),
+        ("date +%s", "1685700000\n", "1795752820\n", "clock"),
+        (
+            "find /a -ls",
+            "   786    4 -rw-r--r--   1 root root 9 May 26 10:13 /a/b\n",
+            " 12786    4 -rw-r--r--   1 root root 9 May 26 10:13 /a/b\n",
+            "inode numbers",
+        ),
+        (
+            "find /a -ls",
+            "   786    4 drwxr-xr-x   1 root root 4096 May 26 10:13 /a\n",
+            "   786    0 drwxr-xr-x   1 root root 4096 May 26 10:13 /a\n",
+            "block sizes",
+        ),
+        (
+            "find /a -ls",
+            "   786    4 drwxr-xr-x   1 root root 4096 May 26 10:13 /a\n",
+            " 12786    0 drwxr-xr-x   1 root root 4096 Nov  5 09:01 /a\n",
+            "clock + inode numbers + block sizes",
+        ),
+        (
+            "find /a -ls",
+            "1 4 drwxr-xr-x 1 root root 40 May 26 /a\n",
+            "2 4 drwxr-xr-x 1 root root 60 May 26 /a\n",
+            None,
+        ),
+        ("du -h /a", "8.0K\t/a/b\n12K\t/a\n", "4.0K\t/a/b\n4.0K\t/a\n", "block sizes"),
+        ("cat /a/table", "8\tx\n", "4\tx\n", None),
+        ("du -s /a | cut -f1", "12\n", "4\n", "block sizes"),
+        ("ls -li /a", "786 -rw-r--r-- b\n", "12786 -rw-r--r-- b\n", "inode numbers"),
+        ("stat /a", "Device: 1 Inode: 7 Links: 1\n", "Device: 1 Inode: 9 Links: 1\n", "inode numbers"),
+        ("find /a -type f | head -1", "/a/b\n", "/a/c\n", "order inside a pipeline"),
+        ("find /a -type f | head -1", "", "Command timed out", None),
+        ("find /a -type f | xargs cat | tr '\\n' ' '", "x y\n", "y z\n", "order inside a pipeline"),
+        ("sort /a/b | head -1", "/a/b\n", "/a/c\n", None),
         ("ls -l", "4 May 26 10:13 a\n", "5 Nov  5 09:01 a\n", None),
         ("cat a", "one\n", "two\n", None),
     ],
@@ -103,8 +140,58 @@ def test_differences_of_outputs_are_explained(action, logged, replayed, reason):
     reasons = explain_output(action, "cat a", logged, replayed)
     assert " + ".join(reasons) == (reason or "")
     assert set(reasons) <= set(REASONS)
-    verified = {"order of folders", "clock", "processor", "name of the machine"}
-    assert equal_normalised(logged, replayed) == (bool(reasons) and set(reasons) <= verified)
+    if equal_normalised(logged, replayed):
+        assert set(reasons) <= {
+            *("order of folders", "clock", "processor", "name of the machine", "inode numbers", "block sizes"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("logged", "replayed", "explained"),
+    [
+        ("/desk/a.txt\n/desk/old.txt\n", "/desk/a.txt\n", True),
+        ("/desk/a.txt\n", "/desk/a.txt\n/desk/b.txt\n", True),
+        ("/desk/a.txt\n/desk/old.txt\n", "/desk/a.txt\n/desk/b.txt\n", True),
+        ("/desk/a.txt\n/desk/b.txt\n", "/desk/a.txt\n", False),
+        ("/desk/a.txt\n", "/desk/a.txt\n/desk/made.txt\n", False),
+        ("/desk/a.txt\nmore\n", "/desk/a.txt\n/desk/b.txt\n", False),
+        ("/else/old.txt\n", "", False),
+    ],
+)
+def test_lines_about_files_of_another_tree_are_explained(logged, replayed, explained):
+    files = frozenset({"/desk", "/desk/a.txt", "/desk/b.txt"})
+    reasons = explain_output("find /desk -name '*.txt'", "ls", logged, replayed, files)
+    assert reasons == (("another version of the file system",) if explained else ())
+
+
+def test_an_action_without_a_logged_output_is_skipped_and_counted(folder, engine, capsys):
+    runs = folder / "runs"
+    runs.mkdir()
+    shutil.copy(folder / "fs_1.json", folder / "fs_2.json")
+    blocked = {
+        "task_id": 0, "query": "Read note 2.", "actions": ["cat /desk/note.txt", "rm -rf /"],
+        "observations": ["call\n"], "rewards": [1.0],
+    }  # fmt: skip
+    gap = {**blocked, "task_id": 1, "actions": ["ls /desk", "cat /desk/note.txt"], "observations": [None, "call\n"]}
+    (runs / "someone_fs_2.json").write_text(json.dumps([blocked, {**gap, "rewards": [0, 1.0]}]))
+    engine()
+    assert check(runs=runs) == 0
+    output = capsys.readouterr().out
+    assert "fs_2/0 action 1: skipped" in output
+    assert "fs_2/1 action 0: skipped" in output
+    assert "2 actions, equal outputs: 2 (100.0%)" in output
+    assert output.rstrip().endswith("skipped: 2")
+
+
+def test_runs_without_any_output_are_an_error(folder, engine):
+    runs = folder / "runs"
+    runs.mkdir()
+    shutil.copy(folder / "fs_1.json", folder / "fs_2.json")
+    blocked = {"task_id": 0, "query": "Read note 2.", "actions": ["rm"], "observations": [], "rewards": []}
+    (runs / "someone_fs_2.json").write_text(json.dumps([blocked]))
+    engine()
+    with pytest.raises(DataError, match="None of the 1 actions"):
+        check(runs=runs)
 
 
 def test_a_reward_is_explained_by_the_gold_command():

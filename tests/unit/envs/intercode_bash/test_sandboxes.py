@@ -122,6 +122,15 @@ def test_a_command_with_endless_output_is_killed_and_its_output_cut(any_engine):
         assert result.output == b"y\n" * 50_000
 
 
+@pytest.mark.parametrize("command", ["yes | tr -d '\\n'", "yes"])
+def test_a_command_that_never_stops_writing_runs_out_of_time_if_the_output_kills_none(any_engine, command):
+    with any_engine(output_bytes=100_000, kill_at_output=False, seconds=1).open(TREE) as machine:
+        assert bash(machine, command).exceeded is Resource.TIME
+        result = bash(machine, "seq 100000; exit 3")
+        assert (len(result.output), result.exit_code, result.exceeded) == (100_000, 3, Resource.OUTPUT)
+        assert output_of(machine, "cat /desk/note.txt") == "call back\n"
+
+
 def test_background_processes_end_with_their_command(any_engine):
     with any_engine().open(TREE) as machine:
         started = time.monotonic()

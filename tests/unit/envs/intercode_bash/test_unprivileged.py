@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leap_exp.core.errors import DataError, EnvError
+from leap_exp.envs.intercode_bash.engine.bases import open_base
 from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.engine.episode import BashEpisode
 from leap_exp.envs.intercode_bash.engine.reward import run_gold
@@ -127,14 +128,14 @@ def test_killed_processes_leave_no_orphans(as_nobody):
 
 
 def test_a_root_file_system_must_belong_to_the_user(as_nobody):
-    def open_base(folder):
+    def use_another(folder):
         shell = folder / "intercode" / "rootfs" / "bin" / "bash"
         shell.parent.mkdir(parents=True)
         shell.touch()
-        BubblewrapEngine(base=BaseKind.ROOTFS, limits=Limits())
+        open_base(BaseKind.ROOTFS, folder)
         os.environ["LEAP_DATA"] = others
         try:
-            BubblewrapEngine(base=BaseKind.ROOTFS, limits=Limits())
+            open_base(BaseKind.ROOTFS, folder)
         except DataError as error:
             return str(error)
 
@@ -142,6 +143,4 @@ def test_a_root_file_system_must_belong_to_the_user(as_nobody):
         Path(others).chmod(0o755)
         (Path(others) / "intercode" / "rootfs" / "bin").mkdir(parents=True)
         (Path(others) / "intercode" / "rootfs" / "bin" / "bash").touch()
-        (Path(others) / "intercode" / "sandboxes").mkdir(mode=0o777)
-        (Path(others) / "intercode" / "sandboxes").chmod(0o777)
-        assert "belongs to another user" in as_nobody(open_base)
+        assert "belongs to another user" in as_nobody(use_another)

@@ -59,3 +59,12 @@ def read_subtask(sentence: str) -> Subtask:
                 lamp=parts.get("lamp"),
             )
     raise EnvError(f"Cannot parse the task sentence {sentence!r}; expected one like 'put a clean mug in shelf.'.")
+
+
+def is_readable(sentence: str) -> bool:
+    """Return whether ``read_subtask`` can parse ``sentence``."""
+    try:
+        read_subtask(sentence)
+    except EnvError:
+        return False
+    return True

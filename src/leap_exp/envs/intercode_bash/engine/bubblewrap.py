@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -47,6 +48,11 @@ ENVIRONMENT = {
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_RAW", "SETGID", "SETUID")
 """What root may do in a sandbox: change files and users and ping itself, nothing that affects the machine."""
 
+_NEEDS = (
+    "bubblewrap needs root, or Linux 6.6 with user namespaces, which containers and Ubuntu 24.04 often forbid (sysctl "
+    "kernel.apparmor_restrict_unprivileged_userns=0 allows them there)."
+)
+
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _SHARED = re.compile(r"(host|tree)-[0-9a-f]+|mounted")
 """Names in the cache folder that belong to no process: bases, layers and the (empty) mount point."""
@@ -74,7 +80,8 @@ class BubblewrapEngine(SandboxEngine):
 
     Raises:
         DataError: The base is not installed.
-        EnvError: bubblewrap or another program is missing, or the cache folder is not writable.
+        EnvError: bubblewrap or another program is missing, the cache folder is not writable, or no sandbox can be
+            made on this machine. That is tried once per process.
     """
 
     name = "bubblewrap"
@@ -83,7 +90,7 @@ class BubblewrapEngine(SandboxEngine):
         if missing := [program for program in _PROGRAMS if not shutil.which(program)]:
             raise EnvError(
                 f"{missing[0]} is not installed: install the packages bubblewrap and util-linux (apt-get install "
-                "bubblewrap), or use env.sandbox=docker."
+                "bubblewrap)."
             )
         self._cache = data_folder() / "intercode" / "sandboxes"
         self._mount_point = self._cache / "mounted"
@@ -99,6 +106,8 @@ class BubblewrapEngine(SandboxEngine):
         self._numbers = count(1)
         self._started = time.time()
         _remove_orphan_files(self._cache)
+        if problem := _problem(shutil.which("bwrap") or "", os.geteuid(), self._mount_point, self._base):
+            raise EnvError(problem)
         weakref.finalize(self, _remove_own_files, self._cache, self._started)
 
     @contextmanager
@@ -240,9 +249,18 @@ class _Machine(Sandbox):
 
     def run(self, arguments: Sequence[str], *, workdir: str) -> CommandResult:
         """Run a program until it ends or exceeds a limit."""
-        command = [*self._prefix, *self._processes, "--chdir", workdir, "--", *arguments]
-        result = capture(command, limits=self._limits, descriptors=self._descriptors)
-        return _as_docker(result, arguments[0], workdir)
+        reading, writing = os.pipe()
+        try:
+            status = ["--json-status-fd", str(writing)]
+            command = [*self._prefix, *self._processes, *status, "--chdir", workdir, "--", *arguments]
+            result = capture(command, limits=self._limits, descriptors=(*self._descriptors, writing))
+            os.set_blocking(reading, False)
+            # bubblewrap reports an exit code only if the program was started. The program cannot write to this pipe.
+            started = b"exit-code" in _available(reading)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return result if started or result.exceeded else _not_started(result, arguments[0], workdir)
 
 
 @contextmanager
@@ -261,10 +279,7 @@ def _mounted(mount_point: Path, lower: Sequence[Path], upper: str) -> Iterator[d
         assert process.stdout and process.stderr  # noqa: S101 - they are pipes
         if process.stdout.readline() != b"mounted\n":
             error = process.stderr.read().decode(errors="replace").strip()
-            raise EnvError(
-                f"Cannot mount a sandbox ({error or 'no error output'}). bubblewrap needs root, or Linux 6.6 with user "
-                "namespaces, which containers often forbid. Otherwise use env.sandbox=docker."
-            )
+            raise EnvError(f"Cannot mount a sandbox ({error or 'no error output'}). {_NEEDS}")
         kinds = {"mount": "mnt", "pid": "pid_for_children"} | ({} if _is_root() else {"user": "user"})
         with ExitStack() as stack:
             descriptors = {}
@@ -274,17 +289,50 @@ def _mounted(mount_point: Path, lower: Sequence[Path], upper: str) -> Iterator[d
             yield descriptors
 
 
-def _as_docker(result: CommandResult, program: str, workdir: str) -> CommandResult:
-    """Replace the message with Docker's if bubblewrap could not start the program."""
+def _not_started(result: CommandResult, program: str, workdir: str) -> CommandResult:
+    """Return Docker's message if the folder or the program is the reason that a program was not started.
+
+    Raises:
+        EnvError: The sandbox itself is the reason; its message must not be taken for the output of a program.
+    """
+    message = result.output.decode(errors="replace").strip()
+    cause = message.rpartition(": ")[2].lower()
     failed = "OCI runtime exec failed: exec failed: unable to start container process: "
-    if re.fullmatch(rb"bwrap: Can't chdir to .*: (.*)\n", result.output, re.DOTALL):
-        cause = "not a directory" if b"Not a directory" in result.output else "no such file or directory"
+    if message.startswith("bwrap: Can't chdir to "):
         text = f'{failed}chdir to cwd ("{workdir}") set in config.json failed: {cause}: unknown\r\n'
         return CommandResult(output=text.encode(), exit_code=_NOT_STARTED)
-    if re.fullmatch(rb"bwrap: execvp .*: No such file or directory\n", result.output, re.DOTALL):
-        text = f'{failed}exec: "{program}": executable file not found in $PATH: unknown\r\n'
-        return CommandResult(output=text.encode(), exit_code=_NOT_FOUND)
-    return result
+    if message.startswith("bwrap: execvp "):
+        missing = cause == "no such file or directory"
+        why = "executable file not found in $PATH" if missing else cause
+        text = f'{failed}exec: "{program}": {why}: unknown\r\n'
+        return CommandResult(output=text.encode(), exit_code=_NOT_FOUND if missing else _NOT_STARTED)
+    raise EnvError(f"A sandbox could not start a program ({message or 'no error output'}). {_NEEDS}")
+
+
+@cache
+def _problem(bwrap: str, user: int, mount_point: Path, base: Base) -> str:  # noqa: ARG001 - they decide the result
+    """Return why no sandbox can be made on this machine, after trying it; empty if one can.
+
+    Called again with the same arguments, it returns the same without trying.
+    """
+    limits = Limits()
+    try:
+        with _mounted(mount_point, [base.folder], str(limits.disk_mib)) as namespaces:
+            result = _Machine(mount_point, namespaces, base, limits, ENVIRONMENT).run([SHELL, "-c", ":"], workdir="/")
+    except EnvError as error:
+        return str(error)
+    if result.exit_code == 0:
+        return ""
+    text = result.output.decode(errors="replace").strip()
+    return f"A sandbox cannot run {SHELL} ({text}): repair the programs of env.base, or use the other base."
+
+
+def _available(descriptor: int) -> bytes:
+    """Return what can be read from a pipe now."""
+    try:
+        return os.read(descriptor, 1 << 12)
+    except BlockingIOError:
+        return b""
 
 
 def _own_prefix(started: float) -> str:

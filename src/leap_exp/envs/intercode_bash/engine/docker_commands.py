@@ -74,7 +74,7 @@ class DockerSandbox(Sandbox):
             timeout=self._limits.seconds + _GRACE_SECONDS,
         )
         response.raise_for_status()
-        reader = _Reader(response, self._limits.output_bytes)
+        reader = _Reader(response, self._limits.output_bytes, stop=self._limits.kill_at_output)
         exceeded = self._watch(reader)
         if exceeded:
             self._container.restart(timeout=0)
@@ -83,9 +83,9 @@ class DockerSandbox(Sandbox):
         elif reader.error:
             raise reader.error
         output = bytes(reader.output[: self._limits.output_bytes])
-        return CommandResult(
-            output=output, exit_code=None if exceeded else self._exit_code(execution), exceeded=exceeded
-        )
+        code = None if exceeded else self._exit_code(execution)
+        is_cut = len(reader.output) > self._limits.output_bytes
+        return CommandResult(output=output, exit_code=code, exceeded=exceeded or (Resource.OUTPUT if is_cut else None))
 
     def _watch(self, reader: _Reader) -> Resource | None:
         """Wait until a command ends or exceeds a limit; returns the limit."""
@@ -94,7 +94,7 @@ class DockerSandbox(Sandbox):
         while True:
             reader.join(max(0.0, min(_CHECK_EVERY_SECONDS, deadline - time.monotonic())))
             ended = not reader.is_alive()
-            if len(reader.output) > self._limits.output_bytes:
+            if self._limits.kill_at_output and len(reader.output) > self._limits.output_bytes:
                 return Resource.OUTPUT
             if not ended and time.monotonic() >= deadline:
                 return Resource.TIME
@@ -136,22 +136,26 @@ class DockerSandbox(Sandbox):
 
 
 class _Reader(threading.Thread):
-    """Reads the output of a command until it ends or is longer than ``maximum`` bytes."""
+    """Reads the output of a command until it ends.
 
-    def __init__(self, response: Response, maximum: int) -> None:
+    Of more than ``maximum`` bytes it keeps the first ``maximum + 1``; with ``stop`` it reads no further.
+    """
+
+    def __init__(self, response: Response, maximum: int, *, stop: bool) -> None:
         super().__init__(daemon=True)
         self.output = bytearray()
         self.error: Exception | None = None
         self._response = response
         self._maximum = maximum
+        self._stops_early = stop
         self.start()
 
     def run(self) -> None:
         try:
             with self._response:
                 for part in self._parts():
-                    self.output += part
-                    if len(self.output) > self._maximum:
+                    self.output += part[: self._maximum + 1 - len(self.output)]
+                    if self._stops_early and len(self.output) > self._maximum:
                         break
         except FAILURES as error:
             self.error = error

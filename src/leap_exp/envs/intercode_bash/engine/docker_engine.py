@@ -170,9 +170,7 @@ def _connect() -> DockerClient:
     try:
         client = docker.from_env(timeout=_CONNECT_SECONDS, max_pool_size=_CONNECTIONS)
     except FAILURES as error:
-        raise EnvError(
-            f"No Docker engine answers ({error}): start one, set DOCKER_HOST to another, or use env.sandbox=bubblewrap."
-        ) from error
+        raise EnvError(f"No Docker engine answers ({error}): start one, or set DOCKER_HOST to another.") from error
     client.api.timeout = _ANSWER_SECONDS
     return client
 
@@ -304,6 +302,6 @@ def _build_image(client: DockerClient) -> str:
     except (BuildError, DockerException) as error:
         raise EnvError(
             f"The image {IMAGE} cannot be built ({error}). Without a registry, run leap data install intercode_rootfs, "
-            f"or give an image of yours this name (docker tag NAME {IMAGE}), or use env.sandbox=bubblewrap."
+            f"or give an image of yours this name (docker tag NAME {IMAGE})."
         ) from error
     return str(image.id)

@@ -46,7 +46,8 @@ def capture(command: Sequence[str], *, limits: Limits, descriptors: Sequence[int
         _wait_for(oldest)
         if process.stdout is not None:
             process.stdout.close()
-    return CommandResult(output=output, exit_code=None if exceeded else code, exceeded=exceeded)
+    killed = exceeded and (exceeded is not Resource.OUTPUT or limits.kill_at_output)
+    return CommandResult(output=output, exit_code=None if killed else code, exceeded=exceeded)
 
 
 def _wait_for(pids: Sequence[int]) -> None:
@@ -74,6 +75,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int, limits: Limits) -> 
     deadline = time.monotonic() + limits.seconds
     next_check = time.monotonic() + _CHECK_EVERY_SECONDS
     output = bytearray()
+    cut = False
     # Popen.wait with a timeout would poll at growing intervals.
     process_descriptor = os.pidfd_open(process.pid)
     poll = select.poll()
@@ -98,10 +100,13 @@ def _read(process: subprocess.Popen[bytes], descriptor: int, limits: Limits) -> 
                 poll.unregister(number)
             waiting -= ready
             if len(output) > limits.output_bytes:
-                return bytes(output[: limits.output_bytes]), Resource.OUTPUT
+                cut = True
+                del output[limits.output_bytes :]
+                if limits.kill_at_output:
+                    break
     finally:
         os.close(process_descriptor)
-    return bytes(output), None
+    return bytes(output), Resource.OUTPUT if cut else None
 
 
 def _exceeded(pid: int, limits: Limits) -> Resource | None:

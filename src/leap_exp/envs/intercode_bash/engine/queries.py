@@ -1,6 +1,7 @@
 """Queries: a task in words, its gold command and its file tree; and reading the authors' queries from a folder."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 from leap_exp.core.errors import DataError
 from leap_exp.envs.datasets import data_folder
 from leap_exp.envs.intercode_bash.engine.trees import RECORDED, Entry, FileTree, read_tree
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 
@@ -109,12 +112,22 @@ def _read_tree(folder: Path, number: int) -> FileTree:
 
 
 def _read(path: Path, number: int, tree: FileTree) -> Iterator[Query]:
+    """Yield the queries of a set. An entry without two texts is left out; the others keep their numbers."""
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
-        pairs = [(str(entry["query"]), str(entry["gold"])) for entry in listed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(listed, list):
+            raise TypeError(f"it is {type(listed).__name__}")
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is not a list of queries and gold commands ({error!r}).") from error
-    for index, (text, gold) in enumerate(pairs):
+    pairs = {index: pair for index, entry in enumerate(listed) if (pair := _pair(entry))}
+    if not pairs:
+        raise DataError(f"{path} has no entry whose 'query' and 'gold' are texts.")
+    if wrong := [index for index in range(len(listed)) if index not in pairs]:
+        logger.warning(
+            "%d of the %d entries of %s are left out: 'query' and 'gold' have to be texts; first entry %d: %.200s",
+            *(len(wrong), len(listed), path, wrong[0], json.dumps(listed[wrong[0]])),
+        )
+    for index, (text, gold) in pairs.items():
         yield Query(
             id=f"{tree.name}/{index}",
             split="train" if number in _TRAINING_SETS else "test",
@@ -123,3 +136,10 @@ def _read(path: Path, number: int, tree: FileTree) -> Iterator[Query]:
             gold=gold,
             tree=tree.name,
         )
+
+
+def _pair(entry: object) -> tuple[str, str] | None:
+    """Return the query and the gold command of ``entry``, or None if one of them is missing or empty or no text."""
+    values = [entry.get(name) for name in ("query", "gold")] if isinstance(entry, dict) else []
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    return (texts[0], texts[1]) if len(texts) == 2 else None

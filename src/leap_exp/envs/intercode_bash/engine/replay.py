@@ -37,7 +37,7 @@ UNEXPLAINED = "unexplained"
 class ReplayedAction:
     """A logged action with the logged and the replayed output and reward.
 
-    ``query`` is the query's id, ``number`` the action's position in its episode.
+    ``query`` is the query's id, ``number`` the action's position in its episode, ``files`` the paths in its file tree.
     """
 
     query: str
@@ -48,6 +48,7 @@ class ReplayedAction:
     replayed: str
     logged_reward: float
     reward: float
+    files: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """Return a description with the first line in which the outputs differ."""
@@ -90,7 +91,7 @@ class ReplayedAction:
         """The reasons for the differences, joined by " + "; None if a difference is not explained."""
         output_reasons: Sequence[str] = ()
         if not self.same_output:
-            output_reasons = explain_output(self.action, self.gold, self.logged, self.replayed)
+            output_reasons = explain_output(self.action, self.gold, self.logged, self.replayed, self.files)
             if not output_reasons:
                 return None
         reward_reasons = () if self.same_reward else explain_reward(self.action, self.gold)
@@ -100,9 +101,25 @@ class ReplayedAction:
         return " + ".join(dict.fromkeys((*output_reasons, *reward_reasons))) or None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedAction:
+    """A logged action that cannot be replayed, because its output or its reward was not logged.
+
+    The original blocks some actions without running them. If it was an episode's last one, it has no output.
+    """
+
+    query: str
+    number: int
+    action: object
+
+    def __str__(self) -> str:
+        """Return a description."""
+        return f"{self.query} action {self.number}: skipped, because no output and reward were logged: {self.action!r}"
+
+
 def replay(
     folder: Path, collection: Collection, engine: SandboxEngine, *, pace_seconds: float = 0.0
-) -> Iterator[ReplayedAction]:
+) -> Iterator[ReplayedAction | SkippedAction]:
     """Replay all logged runs in ``folder``.
 
     Args:
@@ -122,9 +139,10 @@ def replay(
     for path, number in files.items():
         tree = f"fs_{number}"
         episodes = [(_find_query(path, tree, episode, queries), episode) for episode in _read(path)]
+        paths = frozenset(entry.path for entry in collection.trees[tree].entries)
         with engine.open(collection.trees[tree]) as container, engine.open(collection.trees[tree]) as evaluation:
             for query, episode in episodes:
-                yield from _replay_episode(query, episode, container, evaluation, pace_seconds)
+                yield from _replay_episode(query, episode, paths, container, evaluation, pace_seconds)
 
 
 def _find_query(path: Path, tree: str, episode: Mapping[str, Any], queries: Mapping[str, Query]) -> Query:
@@ -143,8 +161,13 @@ def _read(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _replay_episode(
-    query: Query, logged: Mapping[str, Any], container: Sandbox, evaluation: Sandbox, pace_seconds: float
-) -> Iterator[ReplayedAction]:
+    query: Query,
+    logged: Mapping[str, Any],
+    files: frozenset[str],
+    container: Sandbox,
+    evaluation: Sandbox,
+    pace_seconds: float,
+) -> Iterator[ReplayedAction | SkippedAction]:
     _reset(container)
     # A model takes at least a second, so the files that the two containers restore have different times.
     time.sleep(1.01 - time.time() % 1)
@@ -156,7 +179,10 @@ def _replay_episode(
         shown_characters=_SHOWN_CHARACTERS,
     )
     columns = (logged["actions"], logged["observations"], logged["rewards"])
-    for number, (action, output, reward) in enumerate(zip(*columns, strict=True)):
+    for number, (action, output, reward) in enumerate(zip_longest(*columns)):
+        if not (isinstance(action, str) and isinstance(output, str) and isinstance(reward, int | float)):
+            yield SkippedAction(query=query.id, number=number, action=action)
+            continue
         time.sleep(pace_seconds)
         transition = episode.step(action)
         yield ReplayedAction(
@@ -168,6 +194,7 @@ def _replay_episode(
             replayed=transition.observation.text,
             logged_reward=reward,
             reward=episode.reward().total if not transition.done else transition.reward,
+            files=files,
         )
         if transition.done:
             break

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import EnvError
-from leap_exp.envs.intercode_bash.engine.sandbox import Sandbox
-from leap_exp.envs.intercode_bash.engine.shell import Quoting, read_output
+from leap_exp.envs.intercode_bash.engine.sandbox import Resource, Sandbox
+from leap_exp.envs.intercode_bash.engine.shell import Quoting, decoded, read_output
 from leap_exp.envs.intercode_bash.engine.trees import STATUS
 
 _BASE = 0.01
@@ -31,14 +31,16 @@ class GoldResult:
     """What the gold command does to a new file tree.
 
     Attributes:
-        output: Its output; None if it cannot be run or its output is not UTF-8.
+        output: Its output; None if it cannot be run, or if quoting is the original's and the output is not UTF-8.
         changes: The changes it makes to files.
         hashes: Hashes of the new files, by path.
+        killed_for: The resource that it used too much of, so that it was killed and this is not all that it does.
     """
 
     output: str | None
     changes: frozenset[Change]
     hashes: Mapping[str, str]
+    killed_for: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +65,22 @@ def run_gold(sandbox: Sandbox, command: str, quoting: Quoting) -> GoldResult:
     Raises:
         EnvError: Git fails.
     """
-    output = _gold_output(sandbox, command, quoting)
+    output, killed_for = _gold_output(sandbox, command, quoting)
     changes = _changes(sandbox)
     hashes = {path: _hash(sandbox, path) for path, state in sorted(changes) if state in _NEW}
-    return GoldResult(output=output, changes=changes, hashes=hashes)
+    return GoldResult(output=output, changes=changes, hashes=hashes, killed_for=killed_for)
 
 
-def _gold_output(sandbox: Sandbox, command: str, quoting: Quoting) -> str | None:
+def _gold_output(sandbox: Sandbox, command: str, quoting: Quoting) -> tuple[str | None, Resource | None]:
     try:
-        return sandbox.run(quoting.arguments(command), workdir="/").output.decode()
+        result = sandbox.run(quoting.arguments(command), workdir="/")
     except ValueError:
-        return None
+        return None, None
+    killed_for = result.exceeded if result.exit_code is None else None
+    try:
+        return decoded(result, quoting), killed_for
+    except ValueError:
+        return None, killed_for
 
 
 def compute_reward(sandbox: Sandbox, output: str, gold: GoldResult) -> Reward:
@@ -121,7 +128,7 @@ def _unit_vector(own: Mapping[str, int], counts: Sequence[Counter[str]]) -> dict
 
 def _changes(sandbox: Sandbox) -> frozenset[Change]:
     result = sandbox.run(Quoting.ORIGINAL.arguments(STATUS), workdir="/")
-    output = read_output(lambda: result)
+    output = read_output(lambda: result, Quoting.ORIGINAL)
     if result.exceeded:
         raise EnvError(f"git status failed in a sandbox: {output.text[-200:].strip()}")
     return parse_status(output.text)
@@ -141,6 +148,6 @@ def _hash(sandbox: Sandbox, path: str) -> str:
     """Return what the original takes for a file's hash. Its image lacks md5deep, so folders all have the same one."""
     program = "md5sum" if "." in path else "md5deep -r"
     try:
-        return read_output(lambda: sandbox.run(shlex.split(f"{program} {path}"), workdir="/")).text
+        return read_output(lambda: sandbox.run(shlex.split(f"{program} {path}"), workdir="/"), Quoting.ORIGINAL).text
     except ValueError:
         return ""

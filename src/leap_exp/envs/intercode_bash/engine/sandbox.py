@@ -39,6 +39,9 @@ class Limits:
     disk_mib: int = 64
     """Space for everything that an episode writes. bubblewrap keeps it in memory."""
     output_bytes: int = 1 << 20
+    kill_at_output: bool = True
+    """Whether a command that writes more is killed. If not, the rest is left out, and the command goes on until it ends
+    or exceeds another limit."""
 
 
 class Resource(StrEnum):
@@ -58,7 +61,8 @@ class CommandResult:
     Attributes:
         output: Standard output and standard error, interleaved as written, up to the limit.
         exit_code: None exactly when the command was killed.
-        exceeded: The resource that the command used too much of, so that it was killed; None if it was not.
+        exceeded: The resource that the command used too much of, so that it was killed, or None. OUTPUT with an exit
+            code means that a part of the output was left out.
     """
 
     output: bytes

@@ -1,9 +1,12 @@
 """The shell, as the original offers it: a new shell for every command, and a working directory that persists."""
 
+import codecs
+import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 from leap_exp.envs.intercode_bash.engine.sandbox import CommandResult, Resource, Sandbox
 
@@ -15,6 +18,14 @@ _KILLED = {
     Resource.DISK: "Killed: it filled the disk.",
     Resource.OUTPUT: "Killed: it wrote too much.",
 }
+_CUT = "[The rest of the output is left out.]"
+
+_NOT_STARTED = 126
+_MAY_MOVE = re.compile(r"\b(cd|pushd|popd)\b")
+_REPORT_START = b"\0folder\0"
+_REPORT_FOLDER = """exec {leap}>&1; trap '{ printf "\\0folder\\0"; pwd -P; printf "\\0"; } >&$leap 2>/dev/null' EXIT
+"""
+"""Makes a shell report the folder in which it ends, even if the command redirects its output or exits early."""
 
 
 class Quoting(StrEnum):
@@ -24,7 +35,7 @@ class Quoting(StrEnum):
     """The command is put between double quotes, and the line is split into words as a shell does. Double quotes in the
     command therefore end it, and backslashes before them are lost."""
     EXACT = "exact"
-    """The command is passed unchanged."""
+    """The command is passed unchanged, and the working directory is the one in which its shell ends."""
 
     def arguments(self, command: str) -> Sequence[str]:
         """Return the program and arguments that run ``command``.
@@ -46,7 +57,12 @@ class ShellOutput:
 
 
 class Shell:
-    """Runs commands one after the other, as ``exec_action`` in the original's ``bash_env.py`` does."""
+    """Runs commands one after the other, each in a new shell, and keeps the working directory.
+
+    With the original's quoting it does what ``exec_action`` in the original's ``bash_env.py`` does: all of what follows
+    ``cd`` is a folder, so that ``cd desk && ls`` leads to a folder of that name. With exact quoting a command goes on
+    in the folder in which the shell of the last one ended.
+    """
 
     def __init__(self, sandbox: Sandbox, quoting: Quoting) -> None:
         self._sandbox = sandbox
@@ -54,10 +70,11 @@ class Shell:
         self._workdir = "/"
 
     def run(self, command: str) -> ShellOutput:
-        """Run ``command``; one that starts with ``cd`` changes the working directory if it succeeds.
+        """Run ``command``."""
+        return self._run_exactly(command) if self._quoting is Quoting.EXACT else self._run_as_original(command)
 
-        The original crashes on ``cd`` without a folder; here that is a malformed command.
-        """
+    def _run_as_original(self, command: str) -> ShellOutput:
+        """Run ``command``; the original crashes on ``cd`` without a folder, which is a malformed command here."""
         if not command.startswith("cd"):
             return self._execute(command, self._workdir)
         _, found, target = command.partition("cd ")
@@ -69,25 +86,59 @@ class Shell:
             self._workdir = folder
         return output
 
+    def _run_exactly(self, command: str) -> ShellOutput:
+        arguments = self._quoting.arguments(command)
+        if _MAY_MOVE.search(command):
+            arguments = [*arguments[:-1], _REPORT_FOLDER + arguments[-1]]
+        result = self._sandbox.run(arguments, workdir=self._workdir)
+        if result.exit_code == _NOT_STARTED and b"chdir to cwd" in result.output:
+            # The folder was removed, so there is no shell that could leave it.
+            self._workdir = "/"
+        result, folder = _reported_folder(result)
+        self._workdir = folder or self._workdir
+        return read_output(lambda: result, self._quoting)
+
     def _execute(self, command: str, workdir: str) -> ShellOutput:
-        return read_output(lambda: self._sandbox.run(self._quoting.arguments(command), workdir=workdir))
+        run = partial(self._sandbox.run, workdir=workdir)
+        return read_output(lambda: run(self._quoting.arguments(command)), self._quoting)
 
 
-def read_output(run: Callable[[], CommandResult]) -> ShellOutput:
-    """Call ``run`` and return its output as the original reads it.
+def _reported_folder(result: CommandResult) -> tuple[CommandResult, str]:
+    """Return ``result`` without the shell's report, and the folder that it reports; empty if there is no report."""
+    before, found, rest = result.output.rpartition(_REPORT_START)
+    folder, _, after = rest.partition(b"\0")
+    if not found:
+        return result, ""
+    return replace(result, output=before + after), folder.removesuffix(b"\n").decode(errors="ignore")
 
-    A command with an unclosed quote, and output that is not UTF-8, give ``MALFORMED``.
+
+def read_output(run: Callable[[], CommandResult], quoting: Quoting) -> ShellOutput:
+    """Call ``run`` and return its output, with a note if the command was killed or its output cut.
+
+    As in the original, a command with an unclosed quote gives ``MALFORMED``, one that takes too long ``TIMED_OUT``.
     """
     try:
         result = run()
-        text = result.output.decode()
+        if result.exceeded is Resource.TIME:
+            return ShellOutput(TIMED_OUT, succeeded=False)
+        text = decoded(result, quoting)
     except ValueError:
         return ShellOutput(MALFORMED, succeeded=False)
-    if result.exceeded is Resource.TIME:
-        return ShellOutput(TIMED_OUT, succeeded=False)
     if result.exceeded:
-        return ShellOutput(f"{text}\n{_KILLED[result.exceeded]}", succeeded=False)
+        note = _KILLED[result.exceeded] if result.exit_code is None else _CUT
+        text = f"{text}\n{note}"
     return ShellOutput(text, succeeded=result.exit_code == 0)
+
+
+def decoded(result: CommandResult, quoting: Quoting) -> str:
+    """Return the output as text. With exact quoting, what is not UTF-8 becomes replacement marks.
+
+    Raises:
+        ValueError: The output is not UTF-8, and quoting is the original's.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("strict" if quoting is Quoting.ORIGINAL else "replace")
+    # A cut may go through a character.
+    return decoder.decode(result.output, final=result.exceeded is None)
 
 
 def resolve(current: str, target: str) -> str:

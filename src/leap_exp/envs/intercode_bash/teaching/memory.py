@@ -69,7 +69,9 @@ def recall(view: View) -> Memory:
     for past in commands:
         paths |= dict.fromkeys(_paths_shown(past, workdir))
         if past.command.startswith("cd ") and not past.failed:
-            workdir = resolve(workdir, past.command.removeprefix("cd ").strip())
+            for part in re.split(r"&&|;|\n", past.command):
+                if part.strip().startswith("cd "):
+                    workdir = resolve(workdir, part.strip().removeprefix("cd ").strip())
     return Memory(commands, list(paths))
 
 

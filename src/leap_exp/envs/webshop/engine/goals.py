@@ -66,7 +66,8 @@ class GoalList:
         self._catalogue, self._kind = catalogue, kind
         self._table = catalogue.goal_table(kind)
         if not len(self._table):
-            raise DataError(f"The catalogue {catalogue.folder} has no {kind} goals: choose the other kind of goals.")
+            other = GoalKind.SYNTHETIC if kind is GoalKind.HUMAN else GoalKind.HUMAN
+            raise DataError(f"The catalogue {catalogue.folder} has no {kind} goals: use env.goals={other}.")
         rng = random.Random(price_seed)
         self._prices = draw_prices(rng, catalogue.price_bounds)
         if price_seed == DEFAULT_PRICE_SEED:

@@ -22,7 +22,7 @@ from leap_exp.envs.webshop.engine.pages import ObservationMode, Page
 from leap_exp.envs.webshop.engine.products import Product
 from leap_exp.envs.webshop.engine.reward import Reward, purchase_reward
 
-_ACTION = re.compile(r"(.+)\[(.+)\]")
+_ACTION = re.compile(r"(\w+)\[(.+)\]")
 _SUBPAGES = {name.lower(): name for name in pages.SUBPAGES}
 _SITE = "http://127.0.0.1:3000"
 
@@ -45,7 +45,11 @@ class Available(NamedTuple):
 
 
 def parse_action(action: str) -> tuple[str, str | None]:
-    """Return the name and the argument, in lower case, of an action such as ``search[red shoes]``; None without one."""
+    """Return the name and the argument, in lower case, of an action such as ``search[red shoes]``; None without one.
+
+    What follows the last bracket is ignored, as in the original. The original also takes the name to reach to the last
+    opening bracket, so that it cannot click an option such as ``red [large]``; here the name ends at the first one.
+    """
     match = _ACTION.match(action)
     return (match[1], match[2].lower()) if match else (action, None)
 

@@ -115,7 +115,7 @@ def _transitions(view: View) -> Iterator[tuple[str, Observation]]:
     """Yield each action with the observation after it."""
     shown = [*(step.observation for step in view.history), view.observation]
     for step, observation in zip(view.history, shown[1:], strict=True):
-        yield step.decision.action, observation
+        yield step.action, observation
 
 
 def _update(memory: Memory, action: str, page: SeenPage) -> None:

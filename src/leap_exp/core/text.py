@@ -1,0 +1,24 @@
+"""Texts from outside, made fit to be stored."""
+
+import re
+from collections.abc import Callable
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
+def valid_text(text: str) -> str:
+    """Return ``text`` with every lone surrogate, which UTF-8 files cannot hold, replaced by U+FFFD."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def map_texts(change: Callable[[str], str], value: object) -> object:
+    """Return the JSON data ``value`` with ``change`` applied to every text in it, names included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [map_texts(change, item) for item in value]
+    if isinstance(value, dict):
+        return {change(name): map_texts(change, item) for name, item in value.items()}
+    return value
