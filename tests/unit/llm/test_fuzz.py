@@ -11,7 +11,7 @@ from leap_exp.llm.cache import ReplyCache
 from tests.support.clients import client_of
 from tests.support.fault_server import JSON, Answer, answer
 
-MUTATIONS = 60
+MUTATIONS = 30
 """Mutated replies for each seed, kind of request and kind of mutation."""
 
 VALUES = [None, True, False, 0, -1, 1.5, 1e308, 10**30, float("nan"), float("inf"), "", "x", "\ud83d", "\x00", [], {}]
