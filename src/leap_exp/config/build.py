@@ -50,7 +50,7 @@ class Experiment:
             expert=ExpertPolicy(self.environment),
             teacher=self.teacher,
             student=self.student,
-            trainer=config.trainer.build(),
+            trainer=config.trainer.build().launched(config.launch),
             panel=self.panel,
             journal=journal,
         ).run()

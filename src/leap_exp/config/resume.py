@@ -17,7 +17,7 @@ from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
 from leap_exp.runs import read_config, round_name, storing, write_whole
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker")
+FREE_SETTINGS = ("run_dir", "tracker", "launch")
 """Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""

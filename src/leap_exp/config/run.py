@@ -5,6 +5,7 @@ from pathlib import Path
 
 from leap_exp.core.components import StudentConfig, TeacherConfig, TrackerConfig
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.settings import MISSING, setting, settings
 from leap_exp.loop import LoopConfig
 
@@ -16,6 +17,7 @@ class RunConfig(LoopConfig):
     teacher: TeacherConfig = settings(TeacherConfig, "The teacher.")
     student: StudentConfig = settings(StudentConfig, "The student.")
     tracker: TrackerConfig = settings(TrackerConfig, "Where results are sent, besides the run folder.")
+    launch: LaunchConfig = settings(LaunchConfig, "The devices of this machine.")
     run_dir: str = setting(MISSING, "Folder of the run, or of a sweep's runs; give it again to resume.")
     checkpoint: str | None = setting(
         None,

@@ -24,6 +24,10 @@ class ProviderError(LeapError, RuntimeError):
     """A model, or a server that offers one, could not be used."""
 
 
+class TrainingError(LeapError, RuntimeError):
+    """A process that trains failed."""
+
+
 class ParseError(LeapError, ValueError):
     """Model output that does not have the required form."""
 

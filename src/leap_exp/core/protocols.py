@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.launch import AUTO, LaunchConfig
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import (
     Briefing,
@@ -267,6 +268,16 @@ class Trainer(Protocol):
         themselves.
         """
         return self
+
+    def launched(self, launch: LaunchConfig) -> "Trainer":
+        """Return this trainer, working in as many processes as ``launch`` says.
+
+        Raises:
+            ConfigError: It only works in one process.
+        """
+        if launch.devices in ("1", AUTO):
+            return self
+        raise ConfigError(f"launch.devices={launch.devices}, but this trainer works in one process; set it to 1.")
 
     @abstractmethod
     def fit(

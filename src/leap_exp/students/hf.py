@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from peft import PeftModel, get_peft_model
-from transformers import PreTrainedModel
-
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
@@ -19,7 +16,8 @@ from leap_exp.students.decoder import Decoder
 from leap_exp.students.engines.in_process import InProcessEngine
 from leap_exp.students.engines.vllm import VllmEngine, serve_command
 from leap_exp.students.prompts import build_codec
-from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights, select_device, select_dtype
+from leap_exp.students.trainable import StudentWeights
+from leap_exp.students.weights import load_tokenizer, resolve_weights, select_device, select_dtype
 from leap_exp.tokens.briefed import BriefedCodec
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import Adapters, Engine, Prompt, TrainableStudent
@@ -114,21 +112,18 @@ class HfStudent(TrainableStudent):
         student._adapters = adapters
         return student
 
-    def trainable_model(self) -> PeftModel:
-        """Return the base model with this student's adapter on top, ready to train; a new adapter if it has none."""
+    def weights(self) -> StudentWeights:
+        """Return what loads this student's weights, after freeing the memory of those that it acts with."""
         self._local.sleep()
-        base = load_model(self.source, dtype=self.dtype, device=self.device)
-        if self._adapters:
-            ((folder, _),) = self._adapters
-            return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-        return get_peft_model(base, lora_config(self.config.lora, self._local.facts.modules))
-
-    def frozen_model(self) -> PreTrainedModel:
-        """Return a copy of the model with this student's adapters merged in, to compare another one with."""
-        self._local.load_adapter(self._adapters)
-        model = self._local.model
-        self._local.sleep()
-        return model
+        return StudentWeights(
+            engine=self._local,
+            source=self.source,
+            dtype=self.dtype,
+            device=self.device,
+            adapters=self._adapters,
+            lora=self.config.lora,
+            pad_id=self.pad_id,
+        )
 
     def with_model(self, model: str) -> Self:
         """Return a student with the same prompts that computes with the weights of ``model``, without an adapter.

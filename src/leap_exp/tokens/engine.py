@@ -91,25 +91,42 @@ class Engine(Protocol):
         return
 
 
+class TrainableWeights(Protocol):
+    """How to load the weights of a student. It holds no weights itself and can be pickled, to be sent to a process.
+
+    Attributes:
+        device: Where the weights are used: cpu, cuda.
+        pad_id: Token id for padding.
+    """
+
+    device: str
+    pad_id: int
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
+
+    def trainable_model(self, *, device: str | None = None) -> "PeftModel":
+        """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none.
+
+        ``device`` is where it is loaded; None for where it is used.
+        """
+
+    def frozen_model(self) -> "Module":
+        """Return a copy of the model with the student's adapters merged in, to compare another one with."""
+
+    def resident_bytes(self) -> float:
+        """Return the bytes that training keeps on a device, whatever the rows: weights, adapter, gradient, moments."""
+
+
 @runtime_checkable
 class TrainableStudent(Student, Protocol):
     """A student with local weights that can be trained."""
 
     codec: PromptCodec
 
-    @property
-    def pad_id(self) -> int:
-        """Token id for padding."""
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
-
-    def trainable_model(self) -> "PeftModel":
-        """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none."""
-
-    def frozen_model(self) -> "Module":
-        """Return a copy of the model with the student's adapters merged in, to compare another one with."""
+    def weights(self) -> TrainableWeights:
+        """Return what loads this student's weights, after freeing the memory of those that it acts with."""
 
     def with_model(self, model: str) -> Self:
         """Return a student with the same prompts that computes with the weights of ``model``, without an adapter.

@@ -9,7 +9,9 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,18 +22,22 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from leap_exp.core import protocols
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
 from leap_exp.tokens.codec import PromptCodec
-from leap_exp.tokens.engine import TrainableStudent
+from leap_exp.tokens.engine import TrainableStudent, TrainableWeights
 from leap_exp.tokens.spans import Role, Row
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
+from leap_exp.trainers.launch import count_devices, train_in_processes
 from leap_exp.trainers.log import LOG_NAME, TrainLog
 from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
 from leap_exp.trainers.objectives import Objective
+from leap_exp.trainers.processes import ALONE, Processes
 from leap_exp.trainers.rows import learning_rows
+from leap_exp.trainers.sharing import SharedTrainer, shard
 from leap_exp.trainers.teaching import Teaching
 
 if TYPE_CHECKING:
@@ -56,6 +62,8 @@ class FineTuner(protocols.Trainer):
         teaching: The teacher model, for objectives that need one.
         only_admissible: Leave out steps at which the response of this role has no admissible action.
     """
+
+    _launch = LaunchConfig()
 
     def __init__(
         self,
@@ -85,6 +93,13 @@ class FineTuner(protocols.Trainer):
         trainer._teaching = self._teaching.for_student(student, round_index=round_index)
         return trainer
 
+    def launched(self, launch: LaunchConfig) -> "FineTuner":
+        """Return the trainer with as many processes as ``launch`` says."""
+        trainer = copy.copy(self)
+        trainer._launch = launch
+        trainer._cloning = self._cloning and self._cloning.launched(launch)
+        return trainer
+
     def fit(
         self,
         student: Student,
@@ -112,81 +127,26 @@ class FineTuner(protocols.Trainer):
             )
         train_rows = self._rows(train, student.codec, seed)
         validation_rows = self._rows(validation, student.codec, seed)
-        teacher = self._teaching.model(student) if self._teaching and train_rows else None
-        torch.manual_seed(derive_seed(seed, "adapter") % _SEED_RANGE)
-        model = student.trainable_model()
-        if not train_rows:
-            logger.warning("There is no step to learn from (trainer.steps), so the student stays as it was.")
-            model.save_pretrained(str(out))
-            return {"train/rows_count": 0.0, "train/tokens_count": 0.0, "train/steps_count": 0.0}
-        short = median(len(row.tree) for row in train_rows) <= _LONGEST_EAGER_ROW
-        if student.one_pass and short and model.device.type == "cpu":
-            model.get_base_model().set_attn_implementation("eager")
-        checkpoints = out.with_name(f"{out.name}.checkpoints")
-        trainer, log = self._train(
-            student, model, teacher, train_rows, validation_rows, checkpoints, seed=seed, on_progress=on_progress
+        training = Training(
+            config=self._config,
+            objectives=self._objectives,
+            weights=student.weights(),
+            teacher=self._teaching.weights(student) if self._teaching and train_rows else None,
+            train=train_rows,
+            validation=validation_rows,
+            seed=seed,
         )
-        trainer.model.save_pretrained(str(out))
-        log.path.rename(out / LOG_NAME)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        devices = count_devices(self._launch, training.weights.device) if train_rows else 1
+        if devices == 1:
+            metrics = training.run(out, on_progress)
+        else:
+            metrics = train_in_processes(training, devices, self._launch, out=out, on_progress=on_progress)
         seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
         return {
-            **_metrics(trainer, log, train_rows),
+            **metrics,
             "train/shortened_prompts_count": float(sum(student.codec.first_kept(view) > 1 for view in seen)),
             "train/shortened_observations_count": float(sum(map(student.codec.is_observation_shortened, seen))),
         }
-
-    def _train(
-        self,
-        student: TrainableStudent,
-        model: "PeftModel",
-        teacher: torch.nn.Module | None,
-        train_rows: Sequence[Row],
-        validation_rows: Sequence[Row],
-        checkpoints: Path,
-        *,
-        seed: int,
-        on_progress: ProgressCallback,
-    ) -> tuple[ObjectiveTrainer, TrainLog]:
-        config = self._config
-        ahead = any(objective.looks_ahead for objective, _ in self._objectives)
-        collator = Collator(
-            pad_id=student.pad_id, dtype=model.dtype, one_pass=student.one_pass, passes=2 if ahead else 1
-        )
-        checkpoint = latest_checkpoint(checkpoints)
-        if checkpoint is None:
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        checkpoints.mkdir(exist_ok=True)
-        log = TrainLog(checkpoints / LOG_NAME)
-        if any(objective.needs_reference for objective, _ in self._objectives):
-            train_rows = with_reference(train_rows, model, collator)
-            validation_rows = with_reference(validation_rows, model, collator)
-        budget = Budget(tokens=config.max_tokens, seconds=config.max_seconds)
-        bookkeeping = Bookkeeping(
-            log,
-            on_progress,
-            budget=budget,
-            checkpoint_steps=config.checkpoint_steps,
-            checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
-        )
-        trainer = ObjectiveTrainer(
-            self._objectives,
-            teacher=teacher,
-            log=log,
-            budget=budget,
-            model=model,
-            args=self._arguments(model, checkpoints, train_rows, seed=seed, validate=bool(validation_rows)),
-            train_dataset=train_rows,
-            eval_dataset=validation_rows or None,
-            data_collator=collator,
-            callbacks=[bookkeeping],
-        )
-        # It prints raw dictionaries between the lines of our own progress.
-        trainer.remove_callback(PrinterCallback)
-        if checkpoint is not None:
-            log.load(checkpoint)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        return trainer, log
 
     def _rows(self, corrections: Sequence[Correction], codec: PromptCodec, seed: int) -> list[Row]:
         return learning_rows(
@@ -200,10 +160,127 @@ class FineTuner(protocols.Trainer):
             seed=seed,
         )
 
-    def _arguments(
-        self, model: "PeftModel", checkpoints: Path, rows: Sequence[Row], *, seed: int, validate: bool
-    ) -> TrainingArguments:
-        config = self._config
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training of an adapter: all that a process needs for it, so that it can be pickled and sent to several.
+
+    Attributes:
+        config: How long and how fast to train.
+        objectives: What to minimise: the weighted sum of these.
+        weights: The student's.
+        teacher: Those of the teacher model; None for the model that is trained, or if no objective needs one.
+        train: The rows to train on.
+        validation: The rows that choose the checkpoint; may be empty.
+        seed: Seed of the new adapter, of the order of the rows and of dropout.
+    """
+
+    config: FitConfig
+    objectives: Sequence[tuple[Objective, float]]
+    weights: TrainableWeights
+    teacher: TrainableWeights | None
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    seed: int
+
+    def run(
+        self,
+        out: Path,
+        on_progress: ProgressCallback,
+        *,
+        processes: Processes = ALONE,
+        sharded: bool = False,
+    ) -> dict[str, float]:
+        """Train, write the adapter and the log to ``out``, and return metrics.
+
+        Args:
+            out: The folder.
+            on_progress: Called after each optimizer step.
+            processes: The processes that do this together, each by a call of this method.
+            sharded: Whether the frozen weights are spread over them.
+        """
+        teacher = self.teacher.frozen_model() if self.teacher else None
+        torch.manual_seed(derive_seed(self.seed, "adapter") % _SEED_RANGE)
+        model = self.weights.trainable_model(device="cpu" if sharded else None)
+        if not self.train:
+            logger.warning("There is no step to learn from (trainer.steps), so the student stays as it was.")
+            model.save_pretrained(str(out))
+            return {"train/rows_count": 0.0, "train/tokens_count": 0.0, "train/steps_count": 0.0}
+        short = median(len(row.tree) for row in self.train) <= _LONGEST_EAGER_ROW
+        if self.weights.one_pass and short and self.weights.device == "cpu":
+            model.get_base_model().set_attn_implementation("eager")
+        if sharded:
+            shard(model, processes.device, count=processes.count)
+        checkpoints = out.with_name(f"{out.name}.checkpoints")
+        trainer, log = self._fit(model, teacher, checkpoints, processes, on_progress)
+        if processes.is_first:
+            trainer.model.save_pretrained(str(out))
+            log.path.rename(out / LOG_NAME)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        return _metrics(trainer, log, self.train)
+
+    def _fit(
+        self,
+        model: "PeftModel",
+        teacher: torch.nn.Module | None,
+        checkpoints: Path,
+        processes: Processes,
+        on_progress: ProgressCallback,
+    ) -> tuple[ObjectiveTrainer, TrainLog]:
+        config = self.config
+        train, validation = self.train, self.validation
+        ahead = any(objective.looks_ahead for objective, _ in self.objectives)
+        collator = Collator(
+            pad_id=self.weights.pad_id, dtype=model.dtype, one_pass=self.weights.one_pass, passes=2 if ahead else 1
+        )
+        if processes.is_first:
+            if latest_checkpoint(checkpoints) is None:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            checkpoints.mkdir(exist_ok=True)
+        processes.wait()
+        checkpoint = latest_checkpoint(checkpoints)
+        log = TrainLog(checkpoints / LOG_NAME, processes)
+        if any(objective.needs_reference for objective, _ in self.objectives):
+            train = with_reference(train, model, collator, processes)
+            validation = with_reference(validation, model, collator, processes)
+        budget = Budget(tokens=config.max_tokens, seconds=config.max_seconds)
+        bookkeeping = Bookkeeping(
+            log,
+            on_progress,
+            budget=budget,
+            checkpoint_steps=config.checkpoint_steps,
+            checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
+        )
+        kind: Callable[..., ObjectiveTrainer] = ObjectiveTrainer
+        if processes.count > 1:
+            kind = partial(
+                SharedTrainer,
+                processes=processes,
+                rows_per_step=config.batch_size * config.gradient_accumulation,
+                rows_per_batch=config.batch_size,
+            )
+        trainer = kind(
+            self.objectives,
+            teacher=teacher,
+            log=log,
+            budget=budget,
+            model=model,
+            args=self._arguments(model, checkpoints, shared=processes.count > 1),
+            train_dataset=train,
+            eval_dataset=validation or None,
+            data_collator=collator,
+            callbacks=[bookkeeping],
+        )
+        # It prints raw dictionaries between the lines of our own progress.
+        trainer.remove_callback(PrinterCallback)
+        if checkpoint is not None:
+            log.load(checkpoint)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return trainer, log
+
+    def _arguments(self, model: "PeftModel", checkpoints: Path, *, shared: bool) -> TrainingArguments:
+        config = self.config
+        validate = bool(self.validation)
         on_cpu = model.device.type == "cpu"
         if not on_cpu:
             # Checkpointing needs gradients at the input, which a frozen embedding does not have.
@@ -211,14 +288,14 @@ class FineTuner(protocols.Trainer):
         epochs = config.epochs
         if config.max_tokens is not None:
             # One more than needed if every token is read once, so that it is the budget that ends the training.
-            epochs = 1 + math.ceil(config.max_tokens / sum(len(row.tree) for row in rows))
+            epochs = 1 + math.ceil(config.max_tokens / sum(len(row.tree) for row in self.train))
         return TrainingArguments(
             output_dir=str(checkpoints),
             num_train_epochs=epochs,
             learning_rate=config.learning_rate,
             per_device_train_batch_size=config.batch_size,
             per_device_eval_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.gradient_accumulation,
+            gradient_accumulation_steps=1 if shared else config.gradient_accumulation,
             warmup_steps=config.warmup_steps,
             max_grad_norm=config.max_grad_norm,
             lr_scheduler_type=config.schedule,
@@ -226,7 +303,7 @@ class FineTuner(protocols.Trainer):
             bf16=model.dtype is torch.bfloat16,
             use_cpu=on_cpu,
             gradient_checkpointing=not on_cpu,
-            seed=derive_seed(seed, "order") % _SEED_RANGE,
+            seed=derive_seed(self.seed, "order") % _SEED_RANGE,
             eval_strategy="epoch" if validate else "no",
             save_strategy="epoch" if validate else "no",
             load_best_model_at_end=validate,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from leap_exp.runs import LineLog, encode_metrics, read_document, write_document
+from leap_exp.trainers.processes import ALONE, Processes
 
 LOG_NAME = "train_log.jsonl"
 """In the folder of a trained student: a line per optimizer step."""
@@ -20,13 +21,14 @@ class TrainLog:
     It is saved with each checkpoint, so that a training that goes on from there ends with the same log.
 
     Attributes:
-        path: The file.
+        path: The file; only the first process writes it.
         tokens: Tokens read so far.
         epochs: Mean loss and metrics of each epoch.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, processes: Processes = ALONE) -> None:
         self.path = path
+        self._processes = processes
         self.tokens = 0
         self.epochs: list[dict[str, float]] = []
         self._file = LineLog(path)
@@ -35,18 +37,39 @@ class TrainLog:
         self._epoch: dict[str, torch.Tensor] = {}
         self._epoch_steps = 0
         self._noted: Mapping[str, float] = {}
+        self._tokens_before = 0
+        self._common_seconds = 0.0
         self._seconds_before = 0.0
         self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the training began, without the time between a stop and its continuation."""
+        if self._processes.count > 1:
+            # All must decide alike, so it is the first process's time at the last step.
+            return self._common_seconds
+        return self._own_seconds
+
+    @property
+    def _own_seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._start
 
     def add_batch(self, parts: Mapping[str, torch.Tensor], *, tokens: int) -> None:
         """Add a batch's part of the step's loss and metrics, and the tokens read for it."""
         self._batches.append({name: part.detach() for name, part in parts.items()})
         self.tokens += tokens
+
+    def sum_step(self) -> None:
+        """Replace the batches of a step by their sums over all processes. All must have batches with the same parts."""
+        names = list(self._batches[0])
+        own = [sum(float(batch[name]) for batch in self._batches) for name in names]
+        seconds = self._own_seconds if self._processes.is_first else 0.0
+        total = self._processes.sum(
+            torch.tensor([*own, self.tokens - self._tokens_before, seconds], dtype=torch.float64)
+        ).tolist()
+        self._batches = [{name: torch.tensor(value) for name, value in zip(names, total[:-2], strict=True)}]
+        self._tokens_before += int(total[-2])
+        self.tokens, self._common_seconds = self._tokens_before, total[-1]
 
     def note(self, values: Mapping[str, float]) -> None:
         """Add ``values``, such as the learning rate, to the line of the step."""
@@ -88,7 +111,8 @@ class TrainLog:
         state = read_document(folder / _STATE_NAME)
         self.epochs, self.tokens, self._epoch_steps = state["epochs"], state["tokens"], state["epoch_steps"]
         self._epoch = {name: torch.tensor(total) for name, total in state["epoch"].items()}
-        self._seconds_before = state["seconds"]
+        self._seconds_before = self._common_seconds = state["seconds"]
+        self._tokens_before = self.tokens
         for line in state["lines"]:
             self._write(line)
 
@@ -99,4 +123,5 @@ class TrainLog:
 
     def _write(self, line: dict[str, Any]) -> None:
         self._lines.append(line)
-        self._file.replay(line)
+        if self._processes.is_first:
+            self._file.replay(line)

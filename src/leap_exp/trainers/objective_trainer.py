@@ -13,10 +13,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from leap_exp.core.protocols import ProgressCallback
-from leap_exp.tokens.scoring import Batch, batch_logits, collate, score_batch, split_by_span, target_logprobs
+from leap_exp.tokens.scoring import Batch, Score, batch_logits, collate, score_batch, split_by_span, target_logprobs
 from leap_exp.tokens.spans import Row
 from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objectives import BatchScores, Objective
+from leap_exp.trainers.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -120,26 +121,27 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
     ) -> tuple[list[TrainingBatch], torch.Tensor | None]:
         """Return the batches of an optimizer step, with what objectives estimate over all of them."""
         batches, units_O = super().get_batch_samples(epoch_iterator, num_batches, device)
-        ahead_O = self._look_ahead(self.model, batches)
-        if ahead_O is not None:
+        sums_O2 = self._look_ahead(self.model, batches)
+        if sums_O2 is not None:
             for batch in batches:
-                batch["ahead"] = ahead_O
+                batch["ahead"] = mean(sums_O2)
         return batches, units_O
 
     def _get_num_items_in_batch(self, batch_samples: Sequence[Batch], device: torch.device) -> torch.Tensor | None:
         return self._units(batch_samples, device) if batch_samples else None
 
-    def _units(self, batch_samples: Sequence[Batch], device: torch.device) -> torch.Tensor:
-        """Return the number of units of each objective in the accumulated batch, at least 1."""
-        units_O = torch.stack(
+    def _units(self, batches: Sequence[Batch], device: torch.device) -> torch.Tensor:
+        """Return the number of units of each objective in ``batches``, at least 1, of shape (O,)."""
+        return self._count_units(batches, device).clamp(min=1).float()
+
+    def _count_units(self, batches: Sequence[Batch], device: torch.device) -> torch.Tensor:
+        none = torch.zeros((), dtype=torch.long, device=device)
+        return torch.stack(
             [
-                torch.stack([objective.units(batch).to(device) for batch in batch_samples]).sum()
+                torch.stack([none, *(objective.units(batch).to(device) for batch in batches)]).sum()
                 for objective, _ in self._objectives
             ]
         )
-        if self.args.world_size > 1:
-            units_O = self.accelerator.gather(units_O[None]).sum(0)
-        return units_O.clamp(min=1).float()
 
     def compute_loss(
         self,
@@ -152,7 +154,9 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         units_O = num_items_in_batch
         if units_O is None:
             units_O = self._units([inputs], self.args.device)
-        ahead_O = inputs["ahead"] if "ahead" in inputs else self._look_ahead(model, [inputs])
+        ahead_O = inputs.get("ahead")
+        if ahead_O is None and (sums_O2 := self._look_ahead(model, [inputs])) is not None:
+            ahead_O = mean(sums_O2)
         teacher = self._teacher_scores(model, inputs) if self._needs_logits else None
         trained = _scores(model, inputs, logits=self._needs_logits)
         losses: list[torch.Tensor] = []
@@ -190,21 +194,29 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         return norm
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
-        # The base class writes the file that marks a checkpoint as complete last.
-        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._log.save(folder)
+        if self.args.should_save:
+            # The base class writes the file that marks a checkpoint as complete last.
+            folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            self._log.save(folder)
         super()._save_checkpoint(model, trial)
 
-    def _look_ahead(self, model: torch.nn.Module, batches: Sequence[TrainingBatch]) -> torch.Tensor | None:
-        """Return what each objective estimates over ``batches``, of shape (O,); None if none does."""
+    def _look_ahead(
+        self, model: torch.nn.Module, batches: Sequence[TrainingBatch], *, counted: int | None = None
+    ) -> torch.Tensor | None:
+        """Return the sum and the number of what each objective estimates over ``batches``, of shape (O, 2).
+
+        None if no objective estimates anything. Only the first ``counted`` batches count; the others are only read.
+        """
         if not any(objective.looks_ahead for objective, _ in self._objectives):
             return None
         with frozen(model):
             scores = [(_scores(model, batch), _reference(batch)) for batch in batches]
+        none_2 = scores[0][0].logprobs_N.new_zeros(2)
+        kept = scores[:counted]
         return torch.stack(
             [
-                objective.estimate(scores) if objective.looks_ahead else scores[0][0].logprobs_N.new_zeros(())
+                objective.estimate(kept) if objective.looks_ahead and kept else none_2
                 for objective, _ in self._objectives
             ]
         )
@@ -281,16 +293,27 @@ class Bookkeeping(TrainerCallback):  # type: ignore[misc]  # transformers carrie
         return by_step or (self._checkpoint_seconds is not None and waited >= self._checkpoint_seconds)
 
 
-def with_reference(rows: Sequence[Row], model: "PeftModel", collator: Collator) -> list[Row]:
+def with_reference(
+    rows: Sequence[Row], model: "PeftModel", collator: Collator, processes: Processes = ALONE
+) -> list[Row]:
     """Return ``rows`` with the log-probabilities of their scored tokens under ``model``."""
-    found = []
-    for row in rows:
+
+    def scored(row: Row) -> Score:
         batch = {name: tensor.to(model.device) for name, tensor in collator.scored([row]).items()}  # type: ignore[attr-defined]
         with frozen(model):
             (score,) = split_by_span(score_batch(model, batch), [row])  # type: ignore[arg-type]
+        return score
+
+    found = []
+    for row, score in zip(rows, processes.map(scored, rows), strict=True):
         spans = (replace(span, reference=values) for span, values in zip(row.spans, score.spans, strict=True))
         found.append(replace(row, spans=tuple(spans)))
     return found
+
+
+def mean(sums_O2: torch.Tensor) -> torch.Tensor:
+    """Return the means (O,) of sums and numbers of values."""
+    return sums_O2[:, 0] / sums_O2[:, 1].clamp(min=1)
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class Objective(Protocol):
         Args:
             trained: Scores of the model that is trained.
             other: Scores of the reference or the teacher, if the objective needs one.
-            ahead: What ``estimate`` returned for the accumulated batch, if the objective looks ahead.
+            ahead: The mean that ``estimate`` is for, over the accumulated batch, if the objective looks ahead.
         """
 
     def estimate(self, batches: Sequence[tuple[BatchScores, BatchScores]]) -> torch.Tensor:  # noqa: ARG002
@@ -152,14 +152,15 @@ class KtoObjective(Objective):
         return (is_role(batch, Role.CHOSEN) | is_role(batch, Role.REJECTED)).sum()
 
     def estimate(self, batches: Sequence[tuple[BatchScores, BatchScores]]) -> torch.Tensor:
-        """Return the mean log-ratio of responses that belong to other steps: an estimate of the KL, at least 0."""
+        """Return the sum and the number of the log-ratios of responses that belong to other steps."""
         ratios = [log_ratios(*scores)[is_role(scores[0].batch, Role.MISMATCHED)] for scores in batches]
         ratios_S = torch.cat(ratios)
-        return ratios_S.sum().div(max(1, len(ratios_S))).clamp(min=0)
+        return torch.stack([ratios_S.sum(), ratios_S.new_tensor(len(ratios_S))])
 
     def __call__(self, trained: BatchScores, other: BatchScores | None, ahead: torch.Tensor | None) -> Loss:
-        """Return the loss, with the estimated KL."""
+        """Return the loss, with the estimated KL: the mean log-ratio of responses to other steps, at least 0."""
         assert ahead is not None  # noqa: S101 - it looks ahead
+        ahead = ahead.clamp(min=0)
         ratios_S = log_ratios(trained, other)
         chosen_S, rejected_S = (ratios_S[is_role(trained.batch, role)] for role in (Role.CHOSEN, Role.REJECTED))
         desirable_S = 1 - torch.sigmoid(self.beta * (chosen_S - ahead))

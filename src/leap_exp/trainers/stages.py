@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from leap_exp.core import protocols
+from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction
@@ -37,6 +38,11 @@ class StagedTrainer(protocols.Trainer):
             name: trainer.for_student(student, round_index=round_index) for name, trainer in self._trainers.items()
         }
         return StagedTrainer(trainers, cloning=self._cloning)
+
+    def launched(self, launch: LaunchConfig) -> "StagedTrainer":
+        """Return this trainer with each stage in as many processes as ``launch`` says."""
+        trainers = {name: trainer.launched(launch) for name, trainer in self._trainers.items()}
+        return StagedTrainer(trainers, cloning=self._cloning.launched(launch))
 
     def fit(
         self,

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Student
-from leap_exp.tokens.engine import TrainableStudent
+from leap_exp.tokens.engine import TrainableStudent, TrainableWeights
 from leap_exp.trainers.choices import TeacherModel
 
 
@@ -39,8 +37,8 @@ class Teaching:
         )
         return replace(self, student=mean)
 
-    def model(self, start: TrainableStudent) -> torch.nn.Module | None:
-        """Return the model that teaches, or None if it is the one that is trained.
+    def weights(self, start: TrainableStudent) -> TrainableWeights | None:
+        """Return the weights of the model that teaches, or None if it is the one that is trained.
 
         Raises:
             ConfigError: There is no such model yet, or it cannot be loaded.
@@ -48,8 +46,8 @@ class Teaching:
         if self.kind is TeacherModel.CURRENT:
             return None
         if self.other is not None:
-            return start.with_model(self.other).frozen_model()
+            return start.with_model(self.other).weights()
         teacher = start if self.kind is TeacherModel.START else self.student
         if not isinstance(teacher, TrainableStudent):
             raise ConfigError(f"trainer.teacher={self.kind} needs a student of round 0; set trainer.teacher=start.")
-        return teacher.frozen_model()
+        return teacher.weights()

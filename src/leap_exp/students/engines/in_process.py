@@ -26,10 +26,12 @@ class ModelFacts:
     Attributes:
         method: How to compute with it.
         modules: What an adapter must fit.
+        parameters: Number of parameters.
     """
 
     method: Method
     modules: Modules
+    parameters: int
 
 
 _FACTS: dict[tuple[object, ...], ModelFacts] = {}
@@ -79,6 +81,17 @@ class InProcessEngine(Engine):
             context_length=self._context_length,
         )
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what another process needs: no weights and conversations, but what is known of the model."""
+        return {**self.__dict__, "_loaded": None, "_caches": {}, "known": self.facts}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Restore the engine, with what is known of the model."""
+        facts = state.pop("known")
+        assert isinstance(facts, ModelFacts)  # noqa: S101 - __getstate__ put it there
+        self.__dict__.update(state)
+        _FACTS[self._key] = facts
+
     def load_adapter(self, adapters: Adapters) -> None:
         """Use the base model with ``adapters`` merged in; the weights are read when they are first needed."""
         if adapters != self._adapters:
@@ -97,7 +110,9 @@ class InProcessEngine(Engine):
             model = load_model(self._source, dtype=self._dtype, device=self._device)
             if self._key not in _FACTS:
                 method = find_method(model, source=self._source, context_length=self._context_length)
-                _FACTS[self._key] = ModelFacts(method=method, modules=Modules.of(model))
+                _FACTS[self._key] = ModelFacts(
+                    method=method, modules=Modules.of(model), parameters=model.num_parameters()
+                )
             for folder, weight in self._adapters:
                 adapted = PeftModel.from_pretrained(model, str(folder))
                 for module in adapted.modules():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_exp.students.engines import guard
+from leap_exp.core import guard
 
 STUBBORN = """
 trap "" TERM
@@ -21,7 +21,7 @@ while true; do sleep 0.1; done
 
 GUARD = """
 import sys
-from leap_exp.students.engines import guard
+from leap_exp.core import guard
 guard.TERM_SECONDS = 0.5
 sys.exit(guard.run(int(sys.argv[1]), sys.argv[2:]))
 """

@@ -1,0 +1,208 @@
+"""Training in several processes of this machine: torchrun starts them, and files are all that they exchange with us.
+
+In the folder NAME.processes beside the student's folder NAME are the training (``Task``), what the first process reports,
+and a log of each process.
+"""
+
+import json
+import logging
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from leap_exp.core import errors, guard
+from leap_exp.core.errors import ConfigError, LeapError, TrainingError
+from leap_exp.core.launch import AUTO, LaunchConfig
+from leap_exp.core.protocols import ProgressCallback
+from leap_exp.runs import decode_metrics, read_document, storing
+from leap_exp.tokens.engine import TrainableWeights
+from leap_exp.trainers.processes import Processes
+
+TASK, REPORTS, METRICS, FAILURE = "task.pickle", "reports.jsonl", "metrics.json", "failure_{rank}.json"
+_LOG_NAME = "torchrun.log"
+_POLL_SECONDS = 0.1
+_KEPT_LINES = 20
+"""How much of the log of a process that failed is shown."""
+_RESIDENT_SHARE = 0.7
+"""Share of a device's memory that weights, adapter and optimizer may take; the rest is for activations."""
+
+
+class Training(Protocol):
+    """What the processes do."""
+
+    @property
+    def weights(self) -> TrainableWeights:
+        """The student's weights."""
+
+    @property
+    def teacher(self) -> TrainableWeights | None:
+        """Those of a teacher model, if there is one."""
+
+    def run(
+        self, out: Path, on_progress: ProgressCallback, *, processes: Processes, sharded: bool
+    ) -> dict[str, float]:
+        """Do it, write the result to ``out`` and return metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a process reads from the file.
+
+    Attributes:
+        training: The training.
+        out: The folder of its result.
+        sharded: Whether the frozen weights are spread over the processes.
+    """
+
+    training: Training
+    out: Path
+    sharded: bool
+
+
+def count_devices(launch: LaunchConfig, device: str) -> int:
+    """Return the number of processes to train with, for a student on ``device``.
+
+    Raises:
+        ConfigError: There are fewer accelerators.
+    """
+    visible = torch.cuda.device_count() if device.startswith("cuda") else 0
+    if launch.devices == AUTO:
+        return max(1, visible)
+    if device.startswith("cuda") and int(launch.devices) > visible:
+        raise ConfigError(f"launch.devices={launch.devices}, but {visible} accelerators are visible; set auto, or fewer.")
+    return int(launch.devices)
+
+
+def train_in_processes(
+    training: Training, count: int, launch: LaunchConfig, *, out: Path, on_progress: ProgressCallback
+) -> dict[str, float]:
+    """Let ``count`` processes do ``training`` together, and return its metrics.
+
+    They end with this process, however it ends.
+
+    Raises:
+        ConfigError: The training cannot be done with these settings.
+        TrainingError: A process failed. The message has the end of its log.
+    """
+    sharded = _is_sharded(launch, training)
+    folder = out.with_name(f"{out.name}.processes")
+    with storing(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        task = Task(training=training, out=out.absolute(), sharded=sharded)
+        (folder / TASK).write_bytes(pickle.dumps(task))
+    if training.weights.device.startswith("cuda"):
+        # What this process has freed, but still holds.
+        torch.cuda.empty_cache()
+    reports = _Reports(folder / REPORTS, on_progress)
+    with _torchrun(folder, count) as process:
+        while process.poll() is None:
+            reports.pass_on()
+            time.sleep(_POLL_SECONDS)
+    reports.pass_on()
+    if process.returncode:
+        raise _failure(folder, count)
+    metrics = decode_metrics(read_document(folder / METRICS))
+    shutil.rmtree(folder, ignore_errors=True)
+    return metrics
+
+
+def _is_sharded(launch: LaunchConfig, training: Training) -> bool:
+    weights = training.weights
+    if launch.sharding == "none":
+        return False
+    if launch.sharding == AUTO:
+        if not weights.device.startswith("cuda"):
+            return False
+        if weights.resident_bytes() <= _RESIDENT_SHARE * torch.cuda.get_device_properties(0).total_memory:
+            return False
+    if training.teacher is not None:
+        raise ConfigError(
+            "A second model as the teacher cannot be spread over devices (launch.sharding); set trainer.teacher=current, "
+            "or launch.sharding=none if the student and the teacher fit on each device."
+        )
+    if not weights.one_pass:
+        raise ConfigError(
+            "This model reads each branch of a trajectory as a sequence of its own, so it cannot be spread over devices; "
+            "set launch.sharding=none, or choose another student.model."
+        )
+    return True
+
+
+@contextmanager
+def _torchrun(folder: Path, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``count`` processes with torchrun, and end them at the end of the context."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
+    options = ["--nproc-per-node", str(count), "--log-dir", str(folder / "logs"), "--redirects", "3"]
+    command = [sys.executable, *torchrun, *options, "-m", "leap_exp.trainers.worker", str(folder)]
+    with (folder / _LOG_NAME).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # An interrupt from the terminal reaches this process only.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class _Reports:
+    """Passes on what the first process reports: its progress and its warnings."""
+
+    def __init__(self, path: Path, on_progress: ProgressCallback) -> None:
+        self._path = path
+        self._on_progress = on_progress
+        self._read = 0
+
+    def pass_on(self) -> None:
+        """Pass on the lines that are new and complete."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read().splitlines(keepends=True)
+        for line in lines:
+            if line.endswith(b"\n"):
+                self._read += len(line)
+                report = json.loads(line)
+                if "message" in report:
+                    logging.getLogger(report["logger"]).log(report["level"], "%s", report["message"])
+                else:
+                    self._on_progress(report["done"], report["total"])
+
+
+def _failure(folder: Path, count: int) -> LeapError:
+    """Return the error of the process that failed first."""
+    found = [path for rank in range(count) if (path := folder / FAILURE.format(rank=rank)).exists()]
+    notes = sorted(map(read_document, found), key=lambda note: float(note["time"]))
+    kind = getattr(errors, notes[0]["kind"], None) if notes else None
+    if isinstance(kind, type) and issubclass(kind, LeapError):
+        return kind(notes[0]["message"])
+    torchrun = (folder / _LOG_NAME).read_text(encoding="utf-8", errors="replace")
+    first = re.search(r"Root Cause.*?\brank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", torchrun, re.DOTALL)
+    rank = notes[0]["rank"] if notes else int(first[1]) if first else None
+    logs = sorted((folder / "logs").glob(f"*/*/{rank}/stderr.log"))
+    what = f"Process {rank} of {count}" if rank is not None else "torchrun"
+    status = f" (exit status {first[2]})" if first and not notes else ""
+    text = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
+    end = "\n".join((text.strip() or torchrun.strip()).splitlines()[-_KEPT_LINES:])
+    return TrainingError(
+        f"{what} of the training failed{status}; the logs of all are in {folder}. Give the same command again to go on. "
+        f"The end of its log:\n{end}"
+    )
