@@ -118,6 +118,29 @@ class FineTuner(protocols.Trainer):
         Raises:
             ConfigError: The student cannot be trained, or there is nothing to train on.
         """
+        training = self.training(student, train, validation, seed=seed)
+        assert isinstance(student, TrainableStudent)  # noqa: S101 - ``training`` checks it
+        devices = count_devices(self._launch, training.weights.device) if training.train else 1
+        if devices == 1:
+            metrics = training.run(out, on_progress)
+        else:
+            metrics = train_in_processes(training, devices, self._launch, out=out, on_progress=on_progress)
+        codec = student.codec
+        seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
+        return {
+            **metrics,
+            "train/shortened_prompts_count": float(sum(codec.first_kept(view) > 1 for view in seen)),
+            "train/shortened_observations_count": float(sum(map(codec.is_observation_shortened, seen))),
+        }
+
+    def training(
+        self, student: Student, train: Sequence[Correction], validation: Sequence[Correction], *, seed: int
+    ) -> "Training":
+        """Return what ``fit`` does with ``student``, as something that can be sent to other processes.
+
+        Raises:
+            ConfigError: The student cannot be trained, or there is nothing to train on.
+        """
         if not isinstance(student, TrainableStudent):
             raise ConfigError(f"The student {student.id!r} has no weights to train; choose one that has, or rounds=0.")
         if not train:
@@ -127,7 +150,7 @@ class FineTuner(protocols.Trainer):
             )
         train_rows = self._rows(train, student.codec, seed)
         validation_rows = self._rows(validation, student.codec, seed)
-        training = Training(
+        return Training(
             config=self._config,
             objectives=self._objectives,
             weights=student.weights(),
@@ -136,17 +159,6 @@ class FineTuner(protocols.Trainer):
             validation=validation_rows,
             seed=seed,
         )
-        devices = count_devices(self._launch, training.weights.device) if train_rows else 1
-        if devices == 1:
-            metrics = training.run(out, on_progress)
-        else:
-            metrics = train_in_processes(training, devices, self._launch, out=out, on_progress=on_progress)
-        seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
-        return {
-            **metrics,
-            "train/shortened_prompts_count": float(sum(student.codec.first_kept(view) > 1 for view in seen)),
-            "train/shortened_observations_count": float(sum(map(student.codec.is_observation_shortened, seen))),
-        }
 
     def _rows(self, corrections: Sequence[Correction], codec: PromptCodec, seed: int) -> list[Row]:
         return learning_rows(
@@ -210,7 +222,7 @@ class Training:
         if self.weights.one_pass and short and self.weights.device == "cpu":
             model.get_base_model().set_attn_implementation("eager")
         if sharded:
-            shard(model, processes.device, count=processes.count)
+            shard(model, processes)
         checkpoints = out.with_name(f"{out.name}.checkpoints")
         trainer, log = self._fit(model, teacher, checkpoints, processes, on_progress)
         if processes.is_first:

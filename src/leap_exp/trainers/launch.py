@@ -1,7 +1,7 @@
 """Training in several processes of this machine: torchrun starts them, and files are all that they exchange with us.
 
-In the folder NAME.processes beside the student's folder NAME are the training (``Task``), what the first process reports,
-and a log of each process.
+In the folder NAME.processes beside the student's folder NAME are the training (``Task``), what the first process
+reports, and a log of each process.
 """
 
 import json
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -49,9 +49,7 @@ class Training(Protocol):
     def teacher(self) -> TrainableWeights | None:
         """Those of a teacher model, if there is one."""
 
-    def run(
-        self, out: Path, on_progress: ProgressCallback, *, processes: Processes, sharded: bool
-    ) -> dict[str, float]:
+    def run(self, out: Path, on_progress: ProgressCallback, *, processes: Processes, sharded: bool) -> dict[str, float]:
         """Do it, write the result to ``out`` and return metrics."""
 
 
@@ -80,7 +78,9 @@ def count_devices(launch: LaunchConfig, device: str) -> int:
     if launch.devices == AUTO:
         return max(1, visible)
     if device.startswith("cuda") and int(launch.devices) > visible:
-        raise ConfigError(f"launch.devices={launch.devices}, but {visible} accelerators are visible; set auto, or fewer.")
+        raise ConfigError(
+            f"launch.devices={launch.devices}, but {visible} accelerators are visible; set auto, or fewer."
+        )
     return int(launch.devices)
 
 
@@ -129,13 +129,13 @@ def _is_sharded(launch: LaunchConfig, training: Training) -> bool:
             return False
     if training.teacher is not None:
         raise ConfigError(
-            "A second model as the teacher cannot be spread over devices (launch.sharding); set trainer.teacher=current, "
-            "or launch.sharding=none if the student and the teacher fit on each device."
+            "A second model as the teacher cannot be spread over devices (launch.sharding); set "
+            "trainer.teacher=current, or launch.sharding=none if the student and the teacher fit on each device."
         )
     if not weights.one_pass:
         raise ConfigError(
-            "This model reads each branch of a trajectory as a sequence of its own, so it cannot be spread over devices; "
-            "set launch.sharding=none, or choose another student.model."
+            "This model reads each branch of a trajectory as a sequence of its own, so it cannot be spread over "
+            "devices; set launch.sharding=none, or choose another student.model."
         )
     return True
 
@@ -188,21 +188,33 @@ class _Reports:
 
 
 def _failure(folder: Path, count: int) -> LeapError:
-    """Return the error of the process that failed first."""
-    found = [path for rank in range(count) if (path := folder / FAILURE.format(rank=rank)).exists()]
-    notes = sorted(map(read_document, found), key=lambda note: float(note["time"]))
-    kind = getattr(errors, notes[0]["kind"], None) if notes else None
-    if isinstance(kind, type) and issubclass(kind, LeapError):
-        return kind(notes[0]["message"])
-    torchrun = (folder / _LOG_NAME).read_text(encoding="utf-8", errors="replace")
+    """Return the error of the process that failed first.
+
+    A process notes its error, unless it was killed. Those that lose the connection to it then fail as well.
+    """
+    paths = (folder / FAILURE.format(rank=rank) for rank in range(count))
+    notes = sorted((read_document(path) for path in paths if path.exists()), key=lambda note: float(note["time"]))
+    for note in notes:
+        kind = getattr(errors, note["kind"], None)
+        if isinstance(kind, type) and issubclass(kind, LeapError):
+            return kind(note["message"])
+    torchrun = _text(folder / _LOG_NAME)
     first = re.search(r"Root Cause.*?\brank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", torchrun, re.DOTALL)
-    rank = notes[0]["rank"] if notes else int(first[1]) if first else None
-    logs = sorted((folder / "logs").glob(f"*/*/{rank}/stderr.log"))
-    what = f"Process {rank} of {count}" if rank is not None else "torchrun"
-    status = f" (exit status {first[2]})" if first and not notes else ""
-    text = logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
-    end = "\n".join((text.strip() or torchrun.strip()).splitlines()[-_KEPT_LINES:])
+    if first is None:
+        return TrainingError(f"torchrun could not start the training ({folder / _LOG_NAME}):\n{_end(torchrun)}")
+    noted = [note["rank"] for note in notes]
+    rank = noted[0] if int(first[1]) in noted else int(first[1])
+    status = "" if rank in noted else f" with exit status {first[2]}"
+    (log,) = (folder / "logs").glob(f"*/attempt_0/{rank}/stderr.log")
     return TrainingError(
-        f"{what} of the training failed{status}; the logs of all are in {folder}. Give the same command again to go on. "
-        f"The end of its log:\n{end}"
+        f"Process {rank} of the {count} that trained failed{status}. Give the same command again to go on. "
+        f"The end of its log ({log}):\n{_end(_text(log))}"
     )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _end(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-_KEPT_LINES:])

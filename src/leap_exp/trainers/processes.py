@@ -23,7 +23,7 @@ class Processes:
 
     count: int = 1
     rank: int = 0
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
 
     @property
     def is_first(self) -> bool:
@@ -60,18 +60,17 @@ class Processes:
         distributed.all_gather_object(found, own)
         return [found[index % self.count][index // self.count] for index in range(len(items))]
 
+    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Replace the gradients of ``parameters`` by their sums over all processes."""
+        waiting = []
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            waiting.append(distributed.all_reduce(parameter.grad, async_op=True))
+        for work in waiting:
+            if work is not None:
+                work.wait()
+
 
 ALONE = Processes()
 """This process alone."""
-
-
-def sum_gradients(parameters: Sequence[torch.nn.Parameter], processes: Processes) -> None:
-    """Replace the gradients of ``parameters`` by their sums over all processes."""
-    waiting = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        waiting.append(distributed.all_reduce(parameter.grad, async_op=True))
-    for work in waiting:
-        if work is not None:
-            work.wait()

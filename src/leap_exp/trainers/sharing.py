@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from accelerate.data_loader import prepare_data_loader
-from torch.distributed import init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -22,7 +22,7 @@ from leap_exp.core.errors import ConfigError
 from leap_exp.core.seeding import derive_seed
 from leap_exp.tokens.spans import Row
 from leap_exp.trainers.objective_trainer import Collator, ObjectiveTrainer, TrainingBatch, frozen, mean
-from leap_exp.trainers.processes import Processes, sum_gradients
+from leap_exp.trainers.processes import Processes
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -61,6 +61,7 @@ class SharedTrainer(ObjectiveTrainer):
         self._processes = processes
         self._rows_per_step = rows_per_step
         self._rows_per_batch = rows_per_batch
+        self.control: TrainerControl
         self._collator: Collator = self.data_collator
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         # Without a wrapper that would sum the gradients itself.
@@ -79,7 +80,7 @@ class SharedTrainer(ObjectiveTrainer):
             loader, num_processes=1, process_index=0, use_seedable_sampler=True
         )
 
-    def get_batch_samples(
+    def get_batch_samples(  # type: ignore[override]  # for the base class, a share is a batch
         self,
         epoch_iterator: Iterator[Sequence[Row]],
         num_batches: int,  # noqa: ARG002 - always 1
@@ -107,7 +108,7 @@ class SharedTrainer(ObjectiveTrainer):
         losses = [step(model, batch, num_items_in_batch) for batch in inputs["batches"]]
         # Divided by infinitely many units, they count nothing.
         losses += [step(model, batch, torch.full_like(num_items_in_batch, torch.inf)) for batch in inputs["idle"]]
-        sum_gradients(self._trained, self._processes)
+        self._processes.sum_gradients(self._trained)
         self._log.sum_step()
         return torch.stack(losses).sum()
 
@@ -165,8 +166,8 @@ def cut(rows: Sequence[Row], size: int, count: int) -> list[Sequence[Row]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def shard(model: "PeftModel", device: torch.device, *, count: int) -> None:
-    """Spread the frozen weights of ``model`` over ``count`` processes, layer by layer, and move the rest to ``device``.
+def shard(model: "PeftModel", processes: Processes) -> None:
+    """Spread the frozen weights of ``model`` over ``processes``, layer by layer, and move the rest to their devices.
 
     Raises:
         ConfigError: transformers does not name the model's layers.
@@ -181,7 +182,8 @@ def shard(model: "PeftModel", device: torch.device, *, count: int) -> None:
         )
     trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
     for parameter in trained:
-        parameter.data = parameter.data.to(device)
-    mesh = init_device_mesh(device.type, (count,))
+        parameter.data = parameter.data.to(processes.device)
+    mesh = init_device_mesh(torch.device(processes.device).type, (processes.count,))
     for module in (*layers, base):
-        fully_shard(module, mesh=mesh, ignored_params=trained)
+        # After every pass, because only the first process saves checkpoints, for which weights must be spread again.
+        fully_shard(module, mesh=mesh, ignored_params=trained, reshard_after_forward=True)

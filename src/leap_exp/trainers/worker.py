@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 
 from leap_exp.runs import LineLog, encode_metrics, write_document
@@ -21,7 +20,7 @@ def main(folder: Path) -> None:
     try:
         task: Task = pickle.loads((folder / TASK).read_bytes())  # noqa: S301 - the process that started us wrote it
         state = PartialState(cpu=task.training.weights.device == "cpu")
-        processes = Processes(count=state.num_processes, rank=rank, device=torch.device(state.device))
+        processes = Processes(count=state.num_processes, rank=rank, device=str(state.device))
         reports = LineLog(folder / REPORTS) if processes.is_first else None
         _pass_on_warnings(reports)
         metrics = task.training.run(

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from leap_exp.core import guard
 from leap_exp.core.errors import ProviderError
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import AdapterServer, ChatClient, ChatFailure, CompletionRequest, Endpoint
 from leap_exp.runs import cache_folder, storing
-from leap_exp.core import guard
 from leap_exp.students.weights import weights_digest
 from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
 
