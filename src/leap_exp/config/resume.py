@@ -98,6 +98,8 @@ class Round0:
         if "cloning" in config["trainer"]:
             # The trainer of later rounds has its own one for round 0.
             relevant["trainer"] = {"name": _CLONING, **config["trainer"]["cloning"]}
+        if config["demonstrations"].get("briefed_share"):
+            relevant["privilege"] = config["privilege"]
         link = run_dir / round_name(0)
         folder = self.shared or link
         note = folder / "config.yaml"
@@ -128,7 +130,7 @@ def _default_tree(kind: type[Any]) -> dict[str, object]:
     tree: dict[str, object] = {}
     for item in fields(kind):
         if is_dataclass(item.default_factory):
-            tree[item.name] = _default_tree(item.default_factory)  # type: ignore[arg-type]
+            tree[item.name] = _default_tree(item.default_factory)
         elif item.default not in (DATACLASS_MISSING, MISSING):
             tree[item.name] = item.default
     return tree

@@ -25,7 +25,7 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent
-from leap_exp.tokens.spans import Role, Row
+from leap_exp.tokens.spans import Row
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
 from leap_exp.trainers.log import LOG_NAME, TrainLog
@@ -54,7 +54,7 @@ class FineTuner(protocols.Trainer):
         objectives: What to minimise: the weighted sum of these.
         cloning: What trains π_0; None for this trainer itself.
         teaching: The teacher model, for objectives that need one.
-        only_admissible: Leave out steps at which the response of this role has no admissible action.
+        only_admissible: Leave out steps at which the student's own action was not admissible.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FineTuner(protocols.Trainer):
         *,
         cloning: protocols.Trainer | None = None,
         teaching: Teaching | None = None,
-        only_admissible: Role | None = None,
+        only_admissible: bool = False,
     ) -> None:
         self._config = config
         self._objectives = objectives
@@ -196,7 +196,6 @@ class FineTuner(protocols.Trainer):
             steps=Steps(self._config.steps),
             max_changed_steps=self._config.max_changed_steps,
             only_admissible=self._only_admissible,
-            briefed=any(objective.needs_teacher for objective, _ in self._objectives),
             seed=seed,
         )
 
