@@ -23,12 +23,13 @@ from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
+from leap_exp.runs import TRAIN_LOG
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent
 from leap_exp.tokens.spans import Row
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
-from leap_exp.trainers.log import LOG_NAME, TrainLog
+from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
 from leap_exp.trainers.objectives import Objective
 from leap_exp.trainers.rows import learning_rows
@@ -127,7 +128,7 @@ class FineTuner(protocols.Trainer):
             student, model, teacher, train_rows, validation_rows, checkpoints, seed=seed, on_progress=on_progress
         )
         trainer.model.save_pretrained(str(out))
-        log.path.rename(out / LOG_NAME)
+        log.path.rename(out / TRAIN_LOG)
         shutil.rmtree(checkpoints, ignore_errors=True)
         seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
         return {
@@ -157,7 +158,7 @@ class FineTuner(protocols.Trainer):
         if checkpoint is None:
             shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(exist_ok=True)
-        log = TrainLog(checkpoints / LOG_NAME)
+        log = TrainLog(checkpoints / TRAIN_LOG)
         if any(objective.needs_reference for objective, _ in self._objectives):
             train_rows = with_reference(train_rows, model, collator)
             validation_rows = with_reference(validation_rows, model, collator)
