@@ -26,13 +26,14 @@ from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
+from leap_exp.runs import TRAIN_LOG
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent, TrainableWeights
-from leap_exp.tokens.spans import Role, Row
+from leap_exp.tokens.spans import Row
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
 from leap_exp.trainers.launch import count_devices, train_in_processes
-from leap_exp.trainers.log import LOG_NAME, TrainLog
+from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
 from leap_exp.trainers.objectives import Objective
 from leap_exp.trainers.processes import ALONE, Processes
@@ -60,7 +61,7 @@ class FineTuner(protocols.Trainer):
         objectives: What to minimise: the weighted sum of these.
         cloning: What trains π_0; None for this trainer itself.
         teaching: The teacher model, for objectives that need one.
-        only_admissible: Leave out steps at which the response of this role has no admissible action.
+        only_admissible: Leave out steps at which the student's own action was not admissible.
     """
 
     _launch = LaunchConfig()
@@ -72,7 +73,7 @@ class FineTuner(protocols.Trainer):
         *,
         cloning: protocols.Trainer | None = None,
         teaching: Teaching | None = None,
-        only_admissible: Role | None = None,
+        only_admissible: bool = False,
     ) -> None:
         self._config = config
         self._objectives = objectives
@@ -168,7 +169,6 @@ class FineTuner(protocols.Trainer):
             steps=Steps(self._config.steps),
             max_changed_steps=self._config.max_changed_steps,
             only_admissible=self._only_admissible,
-            briefed=any(objective.needs_teacher for objective, _ in self._objectives),
             seed=seed,
         )
 
@@ -194,6 +194,11 @@ class Training:
     train: Sequence[Row]
     validation: Sequence[Row]
     seed: int
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether an objective compares with a teacher model."""
+        return any(objective.needs_teacher for objective, _ in self.objectives)
 
     def run(
         self,
@@ -227,7 +232,7 @@ class Training:
         trainer, log = self._fit(model, teacher, checkpoints, processes, on_progress)
         if processes.is_first:
             trainer.model.save_pretrained(str(out))
-            log.path.rename(out / LOG_NAME)
+            log.path.rename(out / TRAIN_LOG)
             shutil.rmtree(checkpoints, ignore_errors=True)
         return _metrics(trainer, log, self.train)
 
@@ -251,7 +256,7 @@ class Training:
             checkpoints.mkdir(exist_ok=True)
         processes.wait()
         checkpoint = latest_checkpoint(checkpoints)
-        log = TrainLog(checkpoints / LOG_NAME, processes)
+        log = TrainLog(checkpoints / TRAIN_LOG, processes)
         if any(objective.needs_reference for objective, _ in self.objectives):
             train = with_reference(train, model, collator, processes)
             validation = with_reference(validation, model, collator, processes)

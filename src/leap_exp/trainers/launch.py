@@ -46,8 +46,8 @@ class Training(Protocol):
         """The student's weights."""
 
     @property
-    def teacher(self) -> TrainableWeights | None:
-        """Those of a teacher model, if there is one."""
+    def has_teacher(self) -> bool:
+        """Whether an objective compares with a teacher model."""
 
     def run(self, out: Path, on_progress: ProgressCallback, *, processes: Processes, sharded: bool) -> dict[str, float]:
         """Do it, write the result to ``out`` and return metrics."""
@@ -127,10 +127,10 @@ def _is_sharded(launch: LaunchConfig, training: Training) -> bool:
             return False
         if weights.resident_bytes() <= _RESIDENT_SHARE * torch.cuda.get_device_properties(0).total_memory:
             return False
-    if training.teacher is not None:
+    if training.has_teacher:
         raise ConfigError(
-            "A second model as the teacher cannot be spread over devices (launch.sharding); set "
-            "trainer.teacher=current, or launch.sharding=none if the student and the teacher fit on each device."
+            "Distillation cannot spread its models over devices (launch.sharding=full, or auto for a model that does "
+            "not fit); use trainer=sft, dpo or kto, or launch.sharding=none with a smaller student.model."
         )
     if not weights.one_pass:
         raise ConfigError(

@@ -10,8 +10,6 @@ import torch
 from leap_exp.runs import LineLog, encode_metrics, read_document, write_document
 from leap_exp.trainers.processes import ALONE, Processes
 
-LOG_NAME = "train_log.jsonl"
-"""In the folder of a trained student: a line per optimizer step."""
 _STATE_NAME = "train_log.json"
 
 
