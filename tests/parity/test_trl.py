@@ -137,7 +137,7 @@ def test_dpo(settings, theirs, tmp_path):
     objective = PreferenceObjective(**settings)
     with torch.no_grad():
         before = scores(reference, batch)
-    total, metrics = objective(scores(model, batch), before, None)
+    total, _ = objective(scores(model, batch), before, None)
     assert objective.units(batch) == len(found) == 4
     assert_same(total / objective.units(batch), expected, model, other)
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -78,8 +78,7 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None, one_
     spans = [span for row in rows for span in row.spans]
     targets_N = _joined([span.targets for span in spans])
     inputs = _trees(rows, pad_id=pad_id, dtype=dtype) if one_pass else _sequences(rows, pad_id=pad_id)
-    batch: Batch = {
-        **inputs,
+    fields = {
         "labels": targets_N,
         "shift_labels": targets_N,
         "options": options_tensor(spans),
@@ -89,8 +88,8 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None, one_
         "pairs": torch.tensor(_pairs(rows), dtype=torch.long).reshape(-1, 2),
     }
     if any(span.reference for span in spans):
-        batch["reference"] = torch.tensor([value for span in spans for value in span.reference])
-    return batch
+        fields["reference"] = torch.tensor([value for span in spans for value in span.reference])
+    return cast("Batch", {**inputs, **fields})
 
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[int, int]]:

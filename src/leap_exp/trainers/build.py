@@ -60,7 +60,7 @@ def distillation(config: DistillConfig) -> FineTuner:
 
 
 def _mixed(objective: Objective, config: MixedConfig) -> list[tuple[Objective, float]]:
-    supervised: list[tuple[Objective, float]] = (
-        [(SupervisedObjective(), config.sft_weight)] if config.sft_weight else []
-    )
-    return [(objective, 1.0), *supervised]
+    mixed: list[tuple[Objective, float]] = [(objective, 1.0)]
+    if config.sft_weight:
+        mixed.append((SupervisedObjective(), config.sft_weight))
+    return mixed

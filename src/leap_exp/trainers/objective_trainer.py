@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Required, cast
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -18,11 +18,14 @@ from leap_exp.tokens.spans import Row
 from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objectives import BatchScores, Objective
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 
 class TrainingBatch(Batch, total=False):
     """A batch with what training needs besides scores."""
 
-    tokens: int  # tokens that are read for it, the teacher's prompts included
+    tokens: Required[int]  # tokens that are read for it, the teacher's prompts included
     briefed: Batch  # the same scored tokens after prompts with the briefing
     ahead: torch.Tensor  # (O,), what each of the O objectives estimated over the whole accumulated batch
 
@@ -46,15 +49,14 @@ class Collator:
     def __call__(self, rows: Sequence[Row]) -> TrainingBatch:
         """Return ``rows`` as a batch."""
         briefed = [part for row in rows for part in row.briefed]
-        batch: TrainingBatch = {
-            **self._collated(rows),
-            "tokens": sum(self.passes * len(row.tree) for row in rows) + sum(len(row.tree) for row in briefed),
-        }
+        tokens = sum(self.passes * len(row.tree) for row in rows) + sum(len(row.tree) for row in briefed)
+        batch = cast("TrainingBatch", {**self.scored(rows), "tokens": tokens})
         if briefed:
-            batch["briefed"] = self._collated(briefed)
+            batch["briefed"] = self.scored(briefed)
         return batch
 
-    def _collated(self, rows: Sequence[Row]) -> Batch:
+    def scored(self, rows: Sequence[Row]) -> Batch:
+        """Return ``rows`` as a batch to score."""
         return collate(rows, pad_id=self.pad_id, dtype=self.dtype, one_pass=self.one_pass)
 
 
@@ -104,6 +106,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         **arguments: Any,  # noqa: ANN401 - passed on
     ) -> None:
         super().__init__(**arguments)
+        self.lr_scheduler: LRScheduler | None
         self._objectives = objectives
         self._teacher = teacher
         self._log = log
@@ -124,9 +127,10 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         return batches, units_O
 
     def _get_num_items_in_batch(self, batch_samples: Sequence[Batch], device: torch.device) -> torch.Tensor | None:
+        return self._units(batch_samples, device) if batch_samples else None
+
+    def _units(self, batch_samples: Sequence[Batch], device: torch.device) -> torch.Tensor:
         """Return the number of units of each objective in the accumulated batch, at least 1."""
-        if not batch_samples:
-            return None
         units_O = torch.stack(
             [
                 torch.stack([objective.units(batch).to(device) for batch in batch_samples]).sum()
@@ -147,7 +151,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         """Return the weighted sum of the objectives, each divided by its units in the whole accumulated batch."""
         units_O = num_items_in_batch
         if units_O is None:
-            units_O = self._get_num_items_in_batch([inputs], self.args.device)
+            units_O = self._units([inputs], self.args.device)
         ahead_O = inputs["ahead"] if "ahead" in inputs else self._look_ahead(model, [inputs])
         teacher = self._teacher_scores(model, inputs) if self._needs_logits else None
         trained = _scores(model, inputs, logits=self._needs_logits)
@@ -277,16 +281,13 @@ class Bookkeeping(TrainerCallback):  # type: ignore[misc]  # transformers carrie
         return by_step or (self._checkpoint_seconds is not None and waited >= self._checkpoint_seconds)
 
 
-def with_reference(rows: Sequence[Row], model: torch.nn.Module, collator: Collator) -> list[Row]:
+def with_reference(rows: Sequence[Row], model: "PeftModel", collator: Collator) -> list[Row]:
     """Return ``rows`` with the log-probabilities of their scored tokens under ``model``."""
     found = []
     for row in rows:
-        batch = collator([row])
+        batch = {name: tensor.to(model.device) for name, tensor in collator.scored([row]).items()}  # type: ignore[attr-defined]
         with frozen(model):
-            on_device = {
-                name: value.to(model.device) for name, value in batch.items() if isinstance(value, torch.Tensor)
-            }
-            (score,) = split_by_span(score_batch(model, on_device), [row])  # type: ignore[arg-type]
+            (score,) = split_by_span(score_batch(model, batch), [row])  # type: ignore[arg-type]
         spans = (replace(span, reference=values) for span, values in zip(row.spans, score.spans, strict=True))
         found.append(replace(row, spans=tuple(spans)))
     return found

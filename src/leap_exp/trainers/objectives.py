@@ -65,9 +65,9 @@ class Objective(Protocol):
             ahead: What ``estimate`` returned for the accumulated batch, if the objective looks ahead.
         """
 
-    def estimate(self, batches: Sequence[tuple[BatchScores, BatchScores]]) -> torch.Tensor:
+    def estimate(self, batches: Sequence[tuple[BatchScores, BatchScores]]) -> torch.Tensor:  # noqa: ARG002
         """Return a figure of the whole accumulated batch, from its scores and the reference's, without gradients."""
-        raise NotImplementedError
+        return torch.zeros(())
 
 
 class SupervisedObjective(Objective):
@@ -161,10 +161,7 @@ class KtoObjective(Objective):
         """Return the loss, with the estimated KL."""
         assert ahead is not None  # noqa: S101 - it looks ahead
         ratios_S = log_ratios(trained, other)
-        chosen_S, rejected_S = (
-            ratios_S[is_role(trained.batch, Role.CHOSEN)],
-            ratios_S[is_role(trained.batch, Role.REJECTED)],
-        )
+        chosen_S, rejected_S = (ratios_S[is_role(trained.batch, role)] for role in (Role.CHOSEN, Role.REJECTED))
         desirable_S = 1 - torch.sigmoid(self.beta * (chosen_S - ahead))
         undesirable_S = 1 - torch.sigmoid(self.beta * (ahead - rejected_S))
         loss = self.desirable_weight * desirable_S.sum() + self.undesirable_weight * undesirable_S.sum()
