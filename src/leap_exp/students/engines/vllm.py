@@ -1,21 +1,23 @@
-"""The engine behind a vLLM server, which continues and scores the very tokens that the student is trained on."""
+"""The engine behind a vLLM server, which continues the very tokens that the student is trained on.
+
+It does not score. Training needs the weights in this process anyway, and here a trajectory is scored in one pass, where
+vLLM's ``prompt_logprobs`` read every branch as a prompt of its own, without its cache. With adapters on a processor
+they even end vLLM 0.32.0 as soon as two requests are computed together.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
 from leap_exp.llm.server import TransientError, UnknownModelError
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
 from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
-from leap_exp.tokens.scoring import Score
-from leap_exp.tokens.spans import Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
 
 
 class VllmEngine(Engine):
-    """Generates and scores through a server.
+    """Generates through a server.
 
     Args:
         endpoint: The server and the name of the base model there.
@@ -75,35 +77,6 @@ class VllmEngine(Engine):
             for walk, result in zip(forks, results, strict=True):
                 walk.take(result)
         return [walk.failure or tuple(walk.written) for walk in walks]
-
-    def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> list[Score]:  # noqa: ARG002
-        """Score the spans of ``rows``, with one request per branch.
-
-        Raises:
-            ConfigError: A span is a choice among actions, whose probabilities vLLM does not tell.
-            ProviderError: The server does not answer.
-        """
-        if any(options for row in rows for span in row.spans for options in span.options):
-            raise ConfigError("A vLLM server scores free text only; score choices with the student's local engine.")
-        branches = [_branches(row) for row in rows]
-        requests = [
-            CompletionRequest(prompt_ids=ids, model=self._model, scores_prompt=True, max_tokens=1)
-            for ids in dict.fromkeys(ids for of_row in branches for ids in of_row if ids)
-        ]
-        logprobs: dict[tuple[int, ...], Sequence[float]] = {}
-        for request, result in zip(requests, self._client.complete(requests), strict=True):
-            if isinstance(result, ChatFailure):
-                raise ProviderError(result.error)
-            logprobs[request.prompt_ids] = result.prompt_logprobs or ()
-        return [
-            Score(
-                tuple(
-                    tuple(logprobs[ids][row.tree.depths[place]] for place in span.places)
-                    for span, ids in zip(row.spans, of_row, strict=True)
-                )
-            )
-            for row, of_row in zip(rows, branches, strict=True)
-        ]
 
     def usage(self) -> Mapping[str, float]:
         """Return what was asked of the server since the last call."""
@@ -166,25 +139,3 @@ class _Walk:
     def _step(self, token: int) -> None:
         self.written.append(token)
         self._place = self._tree.children(self._place)[token]
-
-
-def _branches(row: Row) -> list[tuple[int, ...]]:
-    """Return for each span of ``row`` a sequence in which it is scored: its own, or a longer one that begins so."""
-    own = [_sequence(row.tree, span) for span in row.spans]
-    longest: list[tuple[int, ...]] = []
-    for ids in sorted(set(own) - {()}, key=len, reverse=True):
-        if not any(other[: len(ids)] == ids for other in longest):
-            longest.append(ids)
-    return [next((other for other in longest if ids and other[: len(ids)] == ids), ()) for ids in own]
-
-
-def _sequence(tree: TokenTree, span: Span) -> tuple[int, ...]:
-    """Return the tokens of a span with all tokens before it; empty for a span without scored tokens."""
-    if not span.places:
-        return ()
-    ids = [span.targets[-1]]
-    place = span.places[-1]
-    while place != ROOT:
-        ids.append(tree.tokens[place])
-        place = tree.parents[place]
-    return tuple(reversed(ids))

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -34,6 +35,10 @@ _SLEEP_REQUESTS = {"VLLM_SERVER_DEV_MODE": "1"}
 _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _LOG_CHARACTERS = 1_500
+_ERRORS_SHOWN = 5
+_ERROR = re.compile(r"\b[A-Z][A-Za-z]*(?:Error|Exception)\b: .{1,300}")
+_MAX_RESTARTS = 3
+"""After so many restarts with one adapter, the server is given up: it ends because of what it is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +67,14 @@ class _Started:
     command: Sequence[str]
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int
     is_asleep: bool = False
 
-    def log_end(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:].strip()
+    def problem(self) -> str:
+        """Return the errors that this server has written to its log or, if there are none, the end of the log."""
+        text = self.log.read_bytes()[self.log_start :].decode(errors="replace")
+        errors = dict.fromkeys(found.group() for found in _ERROR.finditer(text))
+        return " | ".join(list(errors)[-_ERRORS_SHOWN:]) or text[-_LOG_CHARACTERS:].strip()
 
     def end(self) -> None:
         self.process.terminate()
@@ -109,6 +118,7 @@ class VllmServer:
         self._may_start = serving.may_start and urlsplit(endpoint.base_url).hostname in _ON_THIS_MACHINE
         self._provided: tuple[str, Path | None] | None = None
         self._loaded: list[str] = []
+        self._restarts = 0
         self._lock = threading.Lock()
         weakref.finalize(self, _unload_all, self._server, self._loaded, endpoint.url)
 
@@ -137,6 +147,8 @@ class VllmServer:
             ProviderError: There is no server, or it rejects the adapter.
         """
         with self._lock:
+            if (name, adapter) != self._provided:
+                self._restarts = 0
             self._start_again_if_ended()
             self._wake()
             self._provide(name, adapter)
@@ -218,6 +230,10 @@ class VllmServer:
         started = _started.get(self._endpoint.url)
         if started is None or started.process.poll() is None:
             return False
+        if self._restarts == _MAX_RESTARTS:
+            del _started[self._endpoint.url]
+            raise ProviderError(f"The server has ended {_MAX_RESTARTS + 1} times. {self._ending(started)}")
+        self._restarts += 1
         logger.warning("Starting the server again. %s", self._ending(started))
         wanted, self._provided = self._provided, None
         self._loaded.clear()
@@ -265,7 +281,8 @@ class VllmServer:
                 # An interrupt from the terminal reaches this process only.
                 start_new_session=True,
             )
-        started = _started[self._endpoint.url] = _Started(command=serving.command, process=process, log=log)
+            started = _Started(command=serving.command, process=process, log=log, log_start=output.tell())
+        _started[self._endpoint.url] = started
         deadline = time.monotonic() + START_SECONDS
         while (models := self._server.models()) is None:
             if process.poll() is not None:
@@ -274,7 +291,7 @@ class VllmServer:
             if time.monotonic() > deadline:
                 self._end(started)
                 raise ProviderError(
-                    f"The server did not answer within {START_SECONDS:g} s ({log}): {self._log_end(started)}"
+                    f"The server did not answer within {START_SECONDS:g} s ({log}): {self._problem(started)}"
                 )
             time.sleep(_POLL_SECONDS)
         self._check_length(models)
@@ -282,11 +299,11 @@ class VllmServer:
 
     def _ending(self, started: _Started) -> str:
         return (
-            f"The server ended with exit status {started.process.returncode} ({started.log}): {self._log_end(started)}"
+            f"The server ended with exit status {started.process.returncode} ({started.log}): {self._problem(started)}"
         )
 
-    def _log_end(self, started: _Started) -> str:
-        return self._server.redact(started.log_end())
+    def _problem(self, started: _Started) -> str:
+        return self._server.redact(started.problem())
 
 
 def _unload_all(server: AdapterServer, loaded: Sequence[str], url: str) -> None:
