@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
-from leap_exp.llm.server import TransientError, UnknownModelError
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
 from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
@@ -29,7 +28,7 @@ class VllmEngine(Engine):
 
     def __init__(self, endpoint: Endpoint, serving: Serving) -> None:
         self._server = VllmServer(endpoint, serving)
-        self._client = ChatClient(endpoint, place="student.endpoint", recover=self._recover)
+        self._client = ChatClient(endpoint, place="student.endpoint", recover=self._server.recover)
         self._server.require()
         self._model = endpoint.model
 
@@ -85,9 +84,6 @@ class VllmEngine(Engine):
     def sleep(self) -> None:
         """Let a server that was started here free the accelerator's memory, until an adapter is loaded."""
         self._server.sleep()
-
-    def _recover(self, error: TransientError) -> None:
-        self._server.recover(adapter_is_missing=isinstance(error, UnknownModelError))
 
 
 class _Walk:

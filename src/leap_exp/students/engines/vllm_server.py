@@ -19,6 +19,7 @@ import torch
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.llm import AdapterServer, Endpoint
+from leap_exp.llm.server import TransientError, UnknownModelError
 from leap_exp.runs import cache_folder, storing
 from leap_exp.students.engines import guard
 from leap_exp.students.serving import COMMAND, vllm_command
@@ -153,17 +154,20 @@ class VllmServer:
             self._wake()
             self._provide(name, adapter)
 
-    def recover(self, *, adapter_is_missing: bool) -> None:
-        """Start the server again if it was started here and has ended. Thread-safe.
+    def recover(self, error: TransientError) -> None:
+        """Start the server again if it was started here and has ended, or load the adapter again if it is lost.
+
+        The adapter is lost if somebody has started their own server again, or unloaded the adapter. Thread-safe.
 
         Args:
-            adapter_is_missing: Whether the server said so. Somebody may have started it again, or unloaded the adapter.
+            error: Why a request was not answered.
 
         Raises:
             ProviderError: It does not start, or rejects the adapter that it had.
         """
         with self._lock:
-            if self._start_again_if_ended() or not adapter_is_missing or self._provided is None:
+            is_lost = isinstance(error, UnknownModelError)
+            if self._start_again_if_ended() or not is_lost or self._provided is None:
                 return
             name, adapter = self._provided
             models = self._server.models()
