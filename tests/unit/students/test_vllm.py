@@ -1,10 +1,12 @@
 """The student that acts through vLLM: as the same student in this process, with the adapter that it was given."""
 
+import math
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from leap_exp.students.engines import vllm_server as serving
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.teachers.constrained import ConstrainedTeacher
 from leap_exp.teachers.self_teacher import SelfTeacher, Snapshot
+from leap_exp.tokens.engine import Prompt, Sampling
 from tests.support.records import trajectory
 from tests.support.toy import ToyEnvironment
 from tests.support.vllm_server import RequestError, vllm_server
@@ -103,6 +106,45 @@ def test_it_chooses_among_the_admissible_actions_as_in_this_process(server, tmp_
     # Where all actions go on alike, nothing is asked.
     forks = sum(len(body["allowed_token_ids"]) - 1 for body in asked)
     assert 0 < len(asked) <= forks
+
+
+def test_actions_are_drawn_with_their_probabilities(server):
+    student = config(server.url, decoding="admissible", reasons=False).build(Household())
+    view = VIEWS[0]
+    actions = view.observation.admissible_actions
+    tree = student.codec.action_tree(actions)
+    count = 150
+    prompts = [Prompt(ids=student.codec.prompt_ids(view), conversation=str(seed), seed=seed) for seed in range(count)]
+    student.act(VIEWS[:1], seed=0)
+    drawn = student._acting.choose(prompts, [tree] * count, sampling=Sampling(temperature=1.0))
+    assert student._acting.choose(prompts[5:7], [tree] * 2, sampling=Sampling(temperature=1.0)) == drawn[5:7]
+    (logprobs,) = student.action_logprobs([view], [actions], reasons=[""])
+    for action in actions:
+        share, probability = drawn.count(student.codec.action_ids(action)) / count, math.exp(logprobs[action])
+        assert abs(share - probability) < 4 * math.sqrt(probability * (1 - probability) / count) + 1 / count
+    likeliest = student.codec.action_ids(max(actions, key=logprobs.__getitem__))
+    greedy = student._acting.choose(prompts[:2], [tree] * 2)
+    assert student._acting.choose(prompts[:2], [tree] * 2, sampling=Sampling(temperature=1.0, top_k=1)) == greedy
+    assert likeliest in drawn
+
+
+def test_nothing_is_left_to_the_settings_in_the_model_s_files(server):
+    student = config(server.url).build(Household())
+    prompts = [Prompt(ids=student.codec.prompt_ids(view), conversation="", seed=7) for view in VIEWS[:2]]
+    how = {"stop_ids": student.codec.stop_ids, "max_new_tokens": 4}
+    student.act(VIEWS[:1], seed=0)
+    server.calls.clear()
+    student._acting.generate(prompts, sampling=Sampling(temperature=0.5, top_p=0.9), **how)
+    student._acting.generate(prompts[:1], **how)
+    first, second, greedy = server.called("/v1/completions")
+    assert (first["temperature"], first["top_p"], first["top_k"], first["repetition_penalty"]) == (0.5, 0.9, 0, 1.0)
+    assert greedy["temperature"] == 0.0
+    # The seed varies with the number of tokens before.
+    assert len(first["prompt"]) != len(second["prompt"])
+    assert first["seed"] != second["seed"]
+    with pytest.raises(ConfigError, match=r"student\.endpoint\.temperature=0\.7 has no effect .* student\.temperature"):
+        hot = Endpoint(base_url=server.url, model="tiny", temperature=0.7)
+        replace(config(server.url), endpoint=hot)
 
 
 def fail_once(server, monkeypatch, *, at: int, failure: RequestError) -> None:

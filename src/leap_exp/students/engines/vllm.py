@@ -6,13 +6,18 @@ they even end vLLM 0.32.0 as soon as two requests are computed together.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
-from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
+from leap_exp.tokens.engine import GREEDY, Adapters, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.tree import ROOT, TokenTree
+
+_ALL_TOKENS = 0
+"""What vLLM takes for no ``top_k``."""
 
 
 class VllmEngine(Engine):
@@ -45,17 +50,12 @@ class VllmEngine(Engine):
         self._server.provide(self._model, folder)
 
     def generate(
-        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
     ) -> list[Generation | DecisionFailure]:
         """Continue each prompt on the server; a prompt without an answer becomes a failure."""
+        ends = tuple(sorted(stop_ids))
         requests = [
-            CompletionRequest(
-                prompt_ids=tuple(prompt.ids),
-                model=self._model,
-                stop_ids=tuple(sorted(stop_ids)),
-                seed=prompt.seed,
-                max_tokens=max_new_tokens,
-            )
+            replace(_request(self._model, prompt.ids, prompt.seed, sampling), stop_ids=ends, max_tokens=max_new_tokens)
             for prompt in prompts
         ]
         return [
@@ -65,14 +65,16 @@ class VllmEngine(Engine):
             for result in self._client.complete(requests)
         ]
 
-    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...] | DecisionFailure]:
+    def choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree], *, sampling: Sampling = GREEDY
+    ) -> list[tuple[int, ...] | DecisionFailure]:
         """Continue each prompt along its tree, with one request per fork; a prompt without an answer becomes a failure.
 
         All prompts are asked together, fork by fork. vLLM's own choice among texts would write them in other tokens.
         """
         walks = [_Walk(prompt, tree) for prompt, tree in zip(prompts, trees, strict=True)]
         while forks := [walk for walk in walks if walk.options]:
-            results = self._client.complete([walk.request(self._model) for walk in forks])
+            results = self._client.complete([walk.request(self._model, sampling) for walk in forks])
             for walk, result in zip(forks, results, strict=True):
                 walk.take(result)
         return [walk.failure or tuple(walk.written) for walk in walks]
@@ -102,15 +104,10 @@ class _Walk:
         """The tokens to choose from next; empty at the end, and after a failure."""
         return () if self.failure else tuple(self._tree.children(self._place))
 
-    def request(self, model: str) -> CompletionRequest:
+    def request(self, model: str, sampling: Sampling) -> CompletionRequest:
         """Return the request for the next token."""
-        return CompletionRequest(
-            prompt_ids=(*self._prompt.ids, *self.written),
-            model=model,
-            allowed_ids=self.options,
-            seed=self._prompt.seed,
-            max_tokens=1,
-        )
+        request = _request(model, [*self._prompt.ids, *self.written], self._prompt.seed, sampling)
+        return replace(request, allowed_ids=self.options, max_tokens=1)
 
     def take(self, result: ChatResult) -> None:
         """Go on with the token in the server's answer, up to the next fork."""
@@ -135,3 +132,15 @@ class _Walk:
     def _step(self, token: int) -> None:
         self.written.append(token)
         self._place = self._tree.children(self._place)[token]
+
+
+def _request(model: str, ids: Sequence[int], seed: int, sampling: Sampling) -> CompletionRequest:
+    """Return the request to continue ``ids``, without its limits."""
+    request = CompletionRequest(prompt_ids=tuple(ids), model=model, temperature=sampling.temperature, seed=seed)
+    if sampling.temperature == 0:
+        return request
+    # The reason and each token of the action draw from the same seed, and all settings are sent, because vLLM takes
+    # those that are missing from the model's files.
+    return replace(
+        request, seed=derive_seed(seed, "tokens", len(ids)), top_p=sampling.top_p, top_k=sampling.top_k or _ALL_TOKENS
+    )
