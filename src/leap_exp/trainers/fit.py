@@ -9,11 +9,10 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +29,7 @@ from leap_exp.runs import TRAIN_LOG
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent, TrainableWeights
 from leap_exp.tokens.spans import Row
+from leap_exp.trainers.batches import find_packing, set_attention, trainer_class
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
 from leap_exp.trainers.launch import count_devices, train_in_processes
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEED_RANGE = 2**31
-_LONGEST_EAGER_ROW = 600
-"""Median row length up to which plain attention trains faster on a CPU than the fused kernel, whose backward pass is
-slow there: by up to 14 % on rows of 200 to 500 tokens. At 900 tokens the fused one is faster by 15 %, at
-1,300 by 89 %."""
 
 
 class FineTuner(protocols.Trainer):
@@ -223,9 +219,6 @@ class Training:
             logger.warning("There is no step to learn from (trainer.steps), so the student stays as it was.")
             model.save_pretrained(str(out))
             return {"train/rows_count": 0.0, "train/tokens_count": 0.0, "train/steps_count": 0.0}
-        short = median(len(row.tree) for row in self.train) <= _LONGEST_EAGER_ROW
-        if self.weights.one_pass and short and self.weights.device == "cpu":
-            model.get_base_model().set_attn_implementation("eager")
         if sharded:
             shard(model, processes)
         checkpoints = out.with_name(f"{out.name}.checkpoints")
@@ -250,6 +243,17 @@ class Training:
         collator = Collator(
             pad_id=self.weights.pad_id, dtype=model.dtype, one_pass=self.weights.one_pass, passes=2 if ahead else 1
         )
+        packing = processes.first(
+            find_packing(
+                model,
+                train,
+                collator,
+                tokens=config.tokens_per_batch,
+                distributions=any(objective.needs_teacher for objective, _ in self.objectives),
+            )
+        )
+        if self.weights.one_pass:
+            set_attention(model, train, packing)
         if processes.is_first:
             if latest_checkpoint(checkpoints) is None:
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -258,8 +262,9 @@ class Training:
         checkpoint = latest_checkpoint(checkpoints)
         log = TrainLog(checkpoints / TRAIN_LOG, processes)
         if any(objective.needs_reference for objective, _ in self.objectives):
-            train = with_reference(train, model, collator, processes)
-            validation = with_reference(validation, model, collator, processes)
+            scoring = collator if packing is None else packing.collator
+            train = with_reference(train, model, scoring, processes)
+            validation = with_reference(validation, model, scoring, processes)
         budget = Budget(tokens=config.max_tokens, seconds=config.max_seconds)
         bookkeeping = Bookkeeping(
             log,
@@ -268,24 +273,27 @@ class Training:
             checkpoint_steps=config.checkpoint_steps,
             checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
         )
-        kind: Callable[..., ObjectiveTrainer] = ObjectiveTrainer
+        kind = trainer_class(packing)
         if processes.count > 1:
             kind = partial(
                 SharedTrainer,
                 processes=processes,
+                collator=collator,
+                packing=packing,
                 rows_per_step=config.batch_size * config.gradient_accumulation,
                 rows_per_batch=config.batch_size,
             )
+        prepare = list if packing is None else packing.prepare
         trainer = kind(
             self.objectives,
             teacher=teacher,
             log=log,
             budget=budget,
             model=model,
-            args=self._arguments(model, checkpoints, shared=processes.count > 1),
-            train_dataset=train,
-            eval_dataset=validation or None,
-            data_collator=collator,
+            args=self._arguments(model, checkpoints, packed=packing is not None, shared=processes.count > 1),
+            train_dataset=prepare(train),
+            eval_dataset=prepare(validation) or None,
+            data_collator=packing or collator,
             callbacks=[bookkeeping],
         )
         # It prints raw dictionaries between the lines of our own progress.
@@ -295,11 +303,13 @@ class Training:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         return trainer, log
 
-    def _arguments(self, model: "PeftModel", checkpoints: Path, *, shared: bool) -> TrainingArguments:
+    def _arguments(self, model: "PeftModel", checkpoints: Path, *, packed: bool, shared: bool) -> TrainingArguments:
+        """Return the arguments of transformers' Trainer, for which a step that is packed or shared is one batch."""
         config = self.config
         validate = bool(self.validation)
         on_cpu = model.device.type == "cpu"
-        if not on_cpu:
+        checkpointing = not (on_cpu or packed)
+        if checkpointing:
             # Checkpointing needs gradients at the input, which a frozen embedding does not have.
             model.enable_input_require_grads()
         epochs = config.epochs
@@ -310,16 +320,16 @@ class Training:
             output_dir=str(checkpoints),
             num_train_epochs=epochs,
             learning_rate=config.learning_rate,
-            per_device_train_batch_size=config.batch_size,
+            per_device_train_batch_size=config.batch_size * (config.gradient_accumulation if packed else 1),
             per_device_eval_batch_size=config.batch_size,
-            gradient_accumulation_steps=1 if shared else config.gradient_accumulation,
+            gradient_accumulation_steps=1 if packed or shared else config.gradient_accumulation,
             warmup_steps=config.warmup_steps,
             max_grad_norm=config.max_grad_norm,
             lr_scheduler_type=config.schedule,
             weight_decay=config.weight_decay,
             bf16=model.dtype is torch.bfloat16,
             use_cpu=on_cpu,
-            gradient_checkpointing=not on_cpu,
+            gradient_checkpointing=checkpointing,
             seed=derive_seed(self.seed, "order") % _SEED_RANGE,
             eval_strategy="epoch" if validate else "no",
             save_strategy="epoch" if validate else "no",
@@ -331,6 +341,9 @@ class Training:
             label_names=["labels"],
             remove_unused_columns=False,
             dataloader_pin_memory=not on_cpu,
+            accelerator_config=None if on_cpu else {"non_blocking": True},
+            # It waits for the device after every batch.
+            logging_nan_inf_filter=on_cpu,
             report_to=[],
             disable_tqdm=True,
         )

@@ -43,6 +43,14 @@ class Processes:
         if self.count > 1:
             distributed.barrier()
 
+    def first(self, item: T) -> T:
+        """Return the item of the first process."""
+        if self.count == 1:
+            return item
+        items = [item]
+        distributed.broadcast_object_list(items)
+        return items[0]
+
     def share(self, items: Sequence[T]) -> list[T]:
         """Return the items of this process, if they are dealt one by one."""
         return list(items[self.rank :: self.count])

@@ -7,9 +7,9 @@ fit on a device; the adapter, its gradients and the optimizer are whole in every
 same for any number of processes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -21,22 +21,28 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.seeding import derive_seed
 from leap_exp.tokens.spans import Row
-from leap_exp.trainers.objective_trainer import Collator, ObjectiveTrainer, TrainingBatch, frozen, mean
+from leap_exp.trainers.batches import PackedTrainer, Packing
+from leap_exp.trainers.memory import TokenBudget
+from leap_exp.trainers.objective_trainer import Collator, TrainingBatch, frozen, mean
 from leap_exp.trainers.processes import Processes
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
+Item = Row | TrainingBatch
+"""A row or, where rows are packed, the batch that was prepared of it."""
+
+
 class Share(TypedDict):
     """What one process computes for an optimizer step."""
 
-    batches: list[TrainingBatch]
+    parts: list[TrainingBatch]
     idle: list[TrainingBatch]  # computed without effect, so that all processes compute equally many
 
 
-class SharedTrainer(ObjectiveTrainer):
-    """An ``ObjectiveTrainer`` in each of several processes, which share the work of every optimizer step.
+class SharedTrainer(PackedTrainer):
+    """A trainer in each of several processes, which share the work of every optimizer step.
 
     A step sees the same rows in the same order as in one process. Its batches are dealt to the processes. Losses are
     divided by the units of the whole step, and gradients and figures are summed. For transformers' Trainer, a step is a
@@ -44,8 +50,10 @@ class SharedTrainer(ObjectiveTrainer):
 
     Args:
         processes: The processes.
+        collator: Makes batches of rows that are not packed.
+        packing: How rows are packed; None if they are not.
         rows_per_step: Rows of an optimizer step.
-        rows_per_batch: Maximum rows of a batch.
+        rows_per_batch: Maximum rows of a batch that is not packed.
         arguments: What ``ObjectiveTrainer`` takes.
     """
 
@@ -53,16 +61,20 @@ class SharedTrainer(ObjectiveTrainer):
         self,
         *arguments: Any,  # noqa: ANN401 - passed on
         processes: Processes,
+        collator: Collator,
+        packing: Packing | None,
         rows_per_step: int,
         rows_per_batch: int,
-        **more: Any,  # noqa: ANN401 - passed on
+        **named: Any,  # noqa: ANN401 - passed on
     ) -> None:
-        super().__init__(*arguments, **more)
+        checkpointed = TokenBudget(1, 0 if named["args"].gradient_checkpointing else float("inf"))
+        super().__init__(*arguments, packed=packing.budget if packing else checkpointed, **named)
+        self.control: TrainerControl
         self._processes = processes
+        self._collator = collator
+        self._packing = packing
         self._rows_per_step = rows_per_step
         self._rows_per_batch = rows_per_batch
-        self.control: TrainerControl
-        self._collator: Collator = self.data_collator
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         # Without a wrapper that would sum the gradients itself.
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
@@ -70,10 +82,10 @@ class SharedTrainer(ObjectiveTrainer):
         for parameter in self._trained:
             torch.distributed.broadcast(parameter.data, src=0)
 
-    def get_train_dataloader(self) -> DataLoader[Row]:
+    def get_train_dataloader(self) -> DataLoader[Item]:
         """Return the rows of each step, in the order in which accelerate draws them for one process."""
         rows = self.train_dataset
-        loader: DataLoader[Row] = DataLoader(
+        loader: DataLoader[Item] = DataLoader(
             rows, batch_size=self._rows_per_step, sampler=RandomSampler(rows), collate_fn=list
         )
         return prepare_data_loader(  # type: ignore[no-any-return]  # accelerate carries no types
@@ -82,35 +94,40 @@ class SharedTrainer(ObjectiveTrainer):
 
     def get_batch_samples(  # type: ignore[override]  # for the base class, a share is a batch
         self,
-        epoch_iterator: Iterator[Sequence[Row]],
+        epoch_iterator: Iterator[list[Item]],
         num_batches: int,  # noqa: ARG002 - always 1
         device: torch.device,
     ) -> tuple[list[Share], torch.Tensor]:
         """Return this process's share of the next step, and the units of the whole step."""
         rows = next(epoch_iterator)
-        parts = cut(rows, self._rows_per_batch, self._processes.count)
-        batches = [self._prepare_inputs(self._collator(part)) for part in self._processes.share(parts)]
-        idle = [self._idle_batch(rows)] if len(batches) * self._processes.count < len(parts) else []
-        units_O = self._processes.sum(self._count_units(batches, device)).clamp(min=1).float()
-        sums_O2 = self._look_ahead(self.model, [*batches, *idle], counted=len(batches))
+        cuts = self._cut(rows)
+        own = self._processes.share(cuts)
+        parts = [self._batch(part) for part in own]
+        idle = [self._batch(cuts[0][:1])] if len(own) * self._processes.count < len(cuts) else []
+        for batch in idle:
+            batch["tokens"] = 0
+        units_O = self._processes.sum(self._count_units(parts, device)).clamp(min=1).float()
+        sums_O2 = self._look_ahead(self.model, [*parts, *idle], counted=len(parts))
         if sums_O2 is not None:
             ahead_O = mean(self._processes.sum(sums_O2))
-            for batch in (*batches, *idle):
+            for batch in (*parts, *idle):
                 batch["ahead"] = ahead_O
-        return [{"batches": batches, "idle": idle}], units_O
+        return [{"parts": parts, "idle": idle}], units_O
 
-    def training_step(
+    def training_step(  # type: ignore[override]  # for the base class, a share is a batch
         self, model: torch.nn.Module, inputs: Share, num_items_in_batch: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Add up the gradients of this process's share, then those of all processes; return the loss of the share."""
         assert num_items_in_batch is not None  # noqa: S101 - get_batch_samples returns it
-        step = super().training_step
-        losses = [step(model, batch, num_items_in_batch) for batch in inputs["batches"]]
-        # Divided by infinitely many units, they count nothing.
-        losses += [step(model, batch, torch.full_like(num_items_in_batch, torch.inf)) for batch in inputs["idle"]]
+        loss = torch.zeros((), device=self.args.device)
+        if inputs["parts"]:
+            loss += super().training_step(model, {"parts": inputs["parts"]}, num_items_in_batch)
+        if inputs["idle"]:
+            # Divided by infinitely many units, it counts nothing.
+            super().training_step(model, {"parts": inputs["idle"]}, torch.full_like(num_items_in_batch, torch.inf))
         self._processes.sum_gradients(self._trained)
         self._log.sum_step()
-        return torch.stack(losses).sum()
+        return loss
 
     def evaluate(
         self,
@@ -122,25 +139,25 @@ class SharedTrainer(ObjectiveTrainer):
         rows, size = self.eval_dataset, self._rows_per_batch
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         with frozen(self.model), self.compute_loss_context_manager():
-            losses = self._processes.map(
-                lambda part: float(self.compute_loss(self.model, self._prepare_inputs(self._collator(part)))), parts
-            )
+            losses = self._processes.map(lambda part: float(self.compute_loss(self.model, self._batch(part))), parts)
         total = sum(loss * len(part) for loss, part in zip(losses, parts, strict=True))
         metrics = {f"{metric_key_prefix}_loss": total / len(rows)}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def floating_point_ops(self, inputs: object) -> int:  # noqa: ARG002
-        """Return 0: they are not counted."""
-        return 0
+    def _cut(self, rows: list[Item]) -> list[list[Item]]:
+        """Return the rows of a step by the batch that they come into."""
+        if self._packing is None:
+            return cut(rows, self._rows_per_batch, self._processes.count)
+        return cast("list[list[Item]]", self._packing.parts(cast("Any", rows), count=self._processes.count))
+
+    def _batch(self, rows: list[Item]) -> TrainingBatch:
+        collate: Any = self._packing.pack if self._packing else self._collator
+        batch: TrainingBatch = self._prepare_inputs(collate(rows))
+        return batch
 
     def _move_model_to_device(self, model: torch.nn.Module, device: torch.device) -> None:
         """Do nothing, because the model is there, and a sharded one cannot be moved."""
-
-    def _idle_batch(self, rows: Sequence[Row]) -> TrainingBatch:
-        batch: TrainingBatch = self._prepare_inputs(self._collator([min(rows, key=lambda row: len(row.tree))]))
-        batch["tokens"] = 0
-        return batch
 
 
 class _OwnDropout(TrainerCallback):  # type: ignore[misc]  # transformers carries no types
@@ -160,7 +177,7 @@ class _OwnDropout(TrainerCallback):  # type: ignore[misc]  # transformers carrie
         torch.manual_seed(self._seed % 2**63)
 
 
-def cut(rows: Sequence[Row], size: int, count: int) -> list[Sequence[Row]]:
+def cut(rows: list[Item], size: int, count: int) -> list[list[Item]]:
     """Return the rows of a step in batches of up to ``size``, smaller if ``count`` processes would not all get one."""
     size = min(size, -(-len(rows) // count))
     return [rows[start : start + size] for start in range(0, len(rows), size)]

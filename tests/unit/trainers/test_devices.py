@@ -35,12 +35,14 @@ TRAINERS = {
     "sft": SftConfig(**SETTINGS),
     "sft in batches": SftConfig(**{**SETTINGS, "batch_size": 3, "gradient_accumulation": 1}),
     "sft with a budget": SftConfig(**SETTINGS, max_tokens=3000),
+    "sft, packed": SftConfig(**SETTINGS, tokens_per_batch=400),
+    "kto, packed": KtoConfig(**SETTINGS, beta=0.5, tokens_per_batch=400),
     "dpo with sft": DpoConfig(**SETTINGS, beta=0.5, sft_weight=0.3, steps="all"),
     "kto": KtoConfig(**SETTINGS, beta=0.5, steps="all"),
     "distill from start": DistillConfig(**SETTINGS),
     "distill from current": DistillConfig(**SETTINGS, teacher="current", divergence="jsd", on="teacher"),
 }
-SHARDED = ("sft", "dpo with sft", "kto")
+SHARDED = ("sft, packed", "dpo with sft", "kto")
 LESSONS = [
     briefed(
         correction(
@@ -207,9 +209,9 @@ def test_stages_train_in_processes_each(tmp_path):
 
 
 def test_a_step_is_cut_so_that_every_process_has_a_part():
-    assert [list(part) for part in cut(range(8), 8, 2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert [list(part) for part in cut(range(5), 2, 2)] == [[0, 1], [2, 3], [4]]
-    assert [len(part) for part in cut(range(3), 4, 8)] == [1, 1, 1]
+    assert cut(list(range(8)), 8, 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert cut(list(range(5)), 2, 2) == [[0, 1], [2, 3], [4]]
+    assert [len(part) for part in cut(list(range(3)), 4, 8)] == [1, 1, 1]
 
 
 def test_devices_that_are_not_there_are_refused_and_auto_is_one_without_accelerators(monkeypatch):
