@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from peft import PeftModel
+from transformers import PreTrainedModel
+
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
@@ -134,6 +137,14 @@ class HfStudent(TrainableStudent):
             lora=self.config.lora,
             pad_id=self.pad_id,
         )
+
+    def trainable_model(self) -> PeftModel:
+        """Return the base model with this student's adapter on top, ready to train; a new adapter if it has none."""
+        return self.weights().trainable_model()
+
+    def frozen_model(self) -> PreTrainedModel:
+        """Return a copy of the model with this student's adapters merged in, to compare another one with."""
+        return self.weights().frozen_model()
 
     def with_model(self, model: str) -> Self:
         """Return a student with the same prompts that computes with the weights of ``model``, without an adapter.

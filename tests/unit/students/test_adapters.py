@@ -37,7 +37,7 @@ def test_an_adapter_that_fits_is_taken(tmp_path):
 
 def test_an_adapter_of_a_model_of_other_sizes_is_refused_when_the_student_is_built(tmp_path):
     other = saved_as_student(thin_model("llama", vocab_size=258), tmp_path / "other")
-    foreign = student(model=other).weights().trainable_model()
+    foreign = student(model=other).trainable_model()
     foreign.save_pretrained(str(tmp_path / "adapter"))
     for build in (
         lambda: student(adapter=str(tmp_path / "adapter")),
@@ -51,7 +51,7 @@ def test_an_adapter_of_a_model_of_other_sizes_is_refused_when_the_student_is_bui
 
 def test_an_adapter_of_another_family_is_refused_when_the_student_is_built(tmp_path):
     other = saved_as_student(thin_model("gpt2", vocab_size=258, n_positions=2048), tmp_path / "other")
-    student(model=other).weights().trainable_model().save_pretrained(str(tmp_path / "adapter"))
+    student(model=other).trainable_model().save_pretrained(str(tmp_path / "adapter"))
     with pytest.raises(ConfigError, match=r"it changes transformer\.h\.0\.\S+, which the model does not have"):
         student(adapter=str(tmp_path / "adapter"))
 
@@ -113,7 +113,7 @@ def test_an_adapter_on_more_layers_than_there_are_is_refused():
 
 
 def test_an_adapter_on_the_top_layer_changes_no_other():
-    model = student(lora=AdapterConfig(r=4, top_layers=1)).weights().trainable_model()
+    model = student(lora=AdapterConfig(r=4, top_layers=1)).trainable_model()
     trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
     assert trained
     assert all(".layers.1." in name for name in trained)
@@ -123,7 +123,7 @@ def test_an_adapter_on_the_top_layer_changes_no_other():
 def test_a_student_of_another_family_acts_after_training_as_it_was_trained(tmp_path, family):
     sizes = {"n_positions": 2048} if family == "gpt2" else {}
     agent = student(model=saved_as_student(thin_model(family, vocab_size=258, **sizes), tmp_path / "model"))
-    model = agent.weights().trainable_model()
+    model = agent.trainable_model()
     generator = torch.Generator().manual_seed(0)
     for name, weight in model.named_parameters():
         if "lora_B" in name:

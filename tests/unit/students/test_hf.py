@@ -240,7 +240,7 @@ def loaded(agent):
 def adapter(folder, *, seed):
     """Write a random adapter of the tiny model to ``folder``."""
     torch.manual_seed(seed)
-    model = student().weights().trainable_model()
+    model = student().trainable_model()
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)

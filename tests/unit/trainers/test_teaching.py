@@ -44,20 +44,20 @@ def test_the_teacher_model_is_that_of_the_round(kind, students):
         TeacherModel.ROUND_0: first,
         TeacherModel.EMA: first.averaged([first, second], [0.25, 0.75], policy_id="mean"),
     }[kind]
-    found = logprobs(teaching.model(base))
+    found = logprobs(teaching.weights(base).frozen_model())
     assert found == pytest.approx(logprobs(expected.frozen_model()), abs=1e-5)
     assert found != pytest.approx(logprobs(second.frozen_model()), abs=1e-3)
 
 
 def test_a_teacher_model_of_round_0_needs_that_round():
     with pytest.raises(ConfigError, match=r"trainer\.teacher=round0"):
-        Teaching(kind=TeacherModel.ROUND_0).model(student())
+        Teaching(kind=TeacherModel.ROUND_0).weights(student())
 
 
 def test_another_model_teaches_if_it_has_the_same_vocabulary(tmp_path, students):
     _, first, _ = students
     teaching = Teaching(kind=TeacherModel.OTHER, other="tiny")
-    assert logprobs(teaching.model(first)) == logprobs(student().frozen_model())
+    assert logprobs(teaching.weights(first).frozen_model()) == logprobs(student().frozen_model())
     model = first.frozen_model()
     first.tokenizer.save_pretrained(tmp_path)
     model.save_pretrained(tmp_path)
@@ -67,7 +67,7 @@ def test_another_model_teaches_if_it_has_the_same_vocabulary(tmp_path, students)
     vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
     path.write_text(json.dumps(tokenizer))
     with pytest.raises(ConfigError, match="another vocabulary"):
-        Teaching(kind=TeacherModel.OTHER, other=str(tmp_path)).model(first)
+        Teaching(kind=TeacherModel.OTHER, other=str(tmp_path)).weights(first)
 
 
 def test_distillation_brings_the_student_near_the_teacher_that_reads_the_briefing(tmp_path):
