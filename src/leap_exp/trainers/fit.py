@@ -32,7 +32,7 @@ from leap_exp.tokens.spans import Row
 from leap_exp.trainers.batches import find_packing, set_attention, trainer_class
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
-from leap_exp.trainers.launch import count_devices, train_in_processes
+from leap_exp.trainers.launch import count_devices, processes_folder, train_in_processes
 from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
 from leap_exp.trainers.objectives import Objective
@@ -122,6 +122,8 @@ class FineTuner(protocols.Trainer):
             metrics = training.run(out, on_progress)
         else:
             metrics = train_in_processes(training, devices, self._launch, out=out, on_progress=on_progress)
+        # Also what a training that was stopped has left.
+        shutil.rmtree(processes_folder(out), ignore_errors=True)
         codec = student.codec
         seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
         return {

@@ -96,7 +96,7 @@ def train_in_processes(
         TrainingError: A process failed. The message has the end of its log.
     """
     sharded = _is_sharded(launch, training)
-    folder = out.with_name(f"{out.name}.processes")
+    folder = processes_folder(out)
     with storing(folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -113,9 +113,12 @@ def train_in_processes(
     reports.pass_on()
     if process.returncode:
         raise _failure(folder, count)
-    metrics = decode_metrics(read_document(folder / METRICS))
-    shutil.rmtree(folder, ignore_errors=True)
-    return metrics
+    return decode_metrics(read_document(folder / METRICS))
+
+
+def processes_folder(out: Path) -> Path:
+    """Return the folder of the processes that train what is in ``out``."""
+    return out.with_name(f"{out.name}.processes")
 
 
 def _is_sharded(launch: LaunchConfig, training: Training) -> bool:

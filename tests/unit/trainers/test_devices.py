@@ -104,7 +104,8 @@ def test_every_trainer_has_in_two_processes_the_losses_and_the_student_of_one(tm
             each.run(alone, ignore)
         alone = tmp_path / name.removesuffix(", sharded")
         assert len(losses(alone)) > 4
-        assert losses(shared / name) == pytest.approx(losses(alone), rel=1e-5), name
+        # A divergence is a difference of log-probabilities, so near 0 it is no more exact than those.
+        assert losses(shared / name) == pytest.approx(losses(alone), rel=1e-5, abs=1e-7), name
         for key, tensor in load_file(alone / "adapter_model.safetensors").items():
             other = load_file(shared / name / "adapter_model.safetensors")[key]
             assert (tensor - other).abs().max() < 1e-4, (name, key)
