@@ -31,7 +31,7 @@ from leap_exp.stages.train import split
 
 FROM_EXPERT = "expert"
 
-Produced = tuple[list[Trajectory], dict[str, float]]
+Produced = tuple[Sequence[Trajectory], dict[str, float]]
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Leap:
     def run(self) -> None:
         """Run all rounds. A stage that the journal already has is read from there, not repeated."""
         student, teacher = self.student, self.teacher
-        rounds: list[list[Correction]] = []
+        rounds: list[Sequence[Correction]] = []
         summaries: list[Mapping[str, object]] = []
         for index in range(self.config.rounds + 1):
             with self.journal.round(index) as journal:
@@ -105,7 +105,7 @@ class Leap:
                 summaries.append({**evaluation, "realizability": realizability})
                 self.journal.summarise(summaries)
 
-    def _demonstrate(self, journal: RoundJournal) -> list[Correction]:
+    def _demonstrate(self, journal: RoundJournal) -> Sequence[Correction]:
         """Return D_0: the expert's demonstrations, or those in a file, as corrections without changes."""
         config = self.config.demonstrations
 
@@ -118,7 +118,7 @@ class Leap:
 
         demonstrations = journal.records("trajectories", produce).of(Trajectory)
         journal.tracker.log_trajectories("rollout", demonstrations, round_index=journal.index)
-        corrections = imitate(demonstrations)
+        corrections = imitate(demonstrations, into=journal.spool())
         if not corrections:
             raise DataError(
                 f"None of the {len(demonstrations)} demonstrations succeeded with admissible actions only, so there is "
@@ -133,7 +133,7 @@ class Leap:
             advice = self.environment.more_tasks(split)
             require_tasks(self.environment.tasks(split), self.config.rollouts.tasks, advice=advice)
 
-    def _rollout(self, student: Policy, journal: RoundJournal) -> list[Trajectory]:
+    def _rollout(self, student: Policy, journal: RoundJournal) -> Sequence[Trajectory]:
         """π_{i-1} acts alone on sampled training tasks."""
         config = self.config.rollouts
         trajectories = journal.records(
@@ -145,10 +145,12 @@ class Leap:
         journal.tracker.log_trajectories("rollout", trajectories, round_index=journal.index)
         return trajectories
 
-    def _correct(self, teacher: Teacher, trajectories: Sequence[Trajectory], journal: RoundJournal) -> list[Correction]:
+    def _correct(
+        self, teacher: Teacher, trajectories: Sequence[Trajectory], journal: RoundJournal
+    ) -> Sequence[Correction]:
         """The teacher, briefed with privileged facts, relabels the trajectories with a low score."""
 
-        def produce(on_progress: ProgressCallback) -> tuple[list[Correction | CorrectionFailure], dict[str, float]]:
+        def produce(on_progress: ProgressCallback) -> tuple[Sequence[Correction | CorrectionFailure], dict[str, float]]:
             results = correct(
                 teacher,
                 self.environment,
@@ -156,6 +158,7 @@ class Leap:
                 disclosure=Disclosure(self.config.privilege.disclosure),
                 max_score=self.config.correct.max_score,
                 on_progress=on_progress,
+                spool=journal.spool(),
             )
             return results, {**correction_metrics(results), **_usage("correct", teacher)}
 
@@ -163,7 +166,7 @@ class Leap:
         journal.tracker.log_corrections(corrections, round_index=journal.index)
         return corrections
 
-    def _aggregate(self, rounds: Sequence[Sequence[Correction]], journal: RoundJournal) -> list[Correction]:
+    def _aggregate(self, rounds: Sequence[Sequence[Correction]], journal: RoundJournal) -> Sequence[Correction]:
         """Return D_i, selected from the corrections of all rounds so far."""
 
         def produce(_: ProgressCallback) -> tuple[list[Example], dict[str, float]]:
@@ -225,6 +228,7 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
+            spool=journal.spool(),
         )
         return _measured("rollout", trajectories, policy)
 
@@ -242,6 +246,7 @@ def evaluate_round(
             max_steps=config.env.max_steps_eval,
             batch=config.batch,
             on_progress=on_progress,
+            spool=journal.spool(),
         )
         return _measured("evaluate", trajectories, policy)
 
@@ -251,7 +256,7 @@ def evaluate_round(
     return {**entry, **summary_entry(assess(trajectories))}
 
 
-def _measured(stage: str, trajectories: list[Trajectory], policy: Policy) -> Produced:
+def _measured(stage: str, trajectories: Sequence[Trajectory], policy: Policy) -> Produced:
     """Return trajectories with their results and the policy's usage as metrics of ``stage``."""
     return trajectories, {**assessment_metrics(stage, assess(trajectories)), **_usage(stage, policy)}
 

@@ -51,7 +51,7 @@ class Run:
             for entry in self.rounds
         ]
 
-    def _evaluation(self, index: int) -> list[Trajectory]:
+    def _evaluation(self, index: int) -> Sequence[Trajectory]:
         return read_records(self.folder / round_name(index) / "evaluation.jsonl").of(Trajectory)
 
     @cached_property

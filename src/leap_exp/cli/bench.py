@@ -52,7 +52,7 @@ def _leaking_shares(name: str, count: int) -> dict[str, dict[str, float]]:
     environment = settings.build()
     tasks = environment.tasks(settings.train_split)[:count]
 
-    def play(policy: Policy) -> list[Trajectory]:
+    def play(policy: Policy) -> Sequence[Trajectory]:
         return rollout(
             environment,
             policy,

@@ -84,11 +84,14 @@ class Environment(Protocol):
         max_repeats: How often the same action on the same observation can still make sense. A shopper may return to a
             product once, to compare. More repeats than this are a loop.
         prompts: How models are told about the environment.
+        parallel_steps: How many of its episodes may be opened, stepped and closed at a time, in different threads. More
+            than 1 is of use where they wait for other programs.
     """
 
     name: str
     max_repeats: int
     prompts: EnvironmentPrompts
+    parallel_steps: int = 1
 
     def prepare(self) -> None:
         """Check that this machine can run episodes; called once, before a run does anything else.
@@ -124,9 +127,12 @@ class Policy(Protocol):
 
     Attributes:
         id: A name that identifies this policy, its round included.
+        concurrency: For a policy that answers view by view, such as a model behind a server: how many calls of ``act``
+            it takes at a time, from different threads and with one view each. 0 for a policy that decides in batches.
     """
 
     id: str
+    concurrency: int = 0
 
     @abstractmethod
     def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
@@ -213,9 +219,12 @@ class Teacher(Protocol):
 
     Attributes:
         id: A name that identifies this teacher.
+        concurrency: For a teacher that answers trajectory by trajectory: how many calls of ``correct`` it takes at a
+            time, from different threads and with one trajectory each. 0 for one that corrects in batches.
     """
 
     id: str
+    concurrency: int = 0
 
     @abstractmethod
     def correct(

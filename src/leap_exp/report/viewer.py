@@ -1,6 +1,6 @@
 """The trajectories in a report's viewer, as JSON data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from leap_exp.analysis.leakage import leaks
@@ -38,8 +38,9 @@ def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
         trajectories = read_records(path).of(Trajectory)
         # Demonstrations are their own corrections, so showing both would repeat them.
         corrected = stage == "rollout" and index > 0
-        corrections = _corrections(path.with_name("corrections.jsonl")) if corrected else {}
-        items = [_item(trajectory, corrections.get(_key(trajectory)), strings) for trajectory in trajectories[:limit]]
+        shown = trajectories[:limit]
+        corrections = _corrections(path.with_name("corrections.jsonl"), set(map(_key, shown))) if corrected else {}
+        items = [_item(trajectory, corrections.get(_key(trajectory)), strings) for trajectory in shown]
         name = "demonstrations" if index == 0 and stage == "rollout" else stage
         groups.append(
             {"round": index, "label": labels[index], "stage": name, "total": len(trajectories), "items": items}
@@ -51,13 +52,14 @@ def _key(trajectory: Trajectory) -> tuple[str, int]:
     return trajectory.task.id, trajectory.seed
 
 
-def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
-    """Return the teacher's results for the trajectories of a round, by task and seed."""
+def _corrections(
+    path: Path, shown: Container[tuple[str, int]]
+) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
+    """Return the teacher's results for the trajectories that are shown, by task and seed."""
     if not path.exists():
         return {}
-    stored = read_records(path)
-    results: Sequence[Correction | CorrectionFailure] = [*stored.of(Correction), *stored.of(CorrectionFailure)]
-    return {_key(result.trajectory): result for result in results}
+    results = (each for each in read_records(path).records if isinstance(each, Correction | CorrectionFailure))
+    return {key: result for result in results if (key := _key(result.trajectory)) in shown}
 
 
 def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: Strings) -> dict[str, object]:

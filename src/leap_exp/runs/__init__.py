@@ -11,12 +11,13 @@ from leap_exp.runs.documents import (
 )
 from leap_exp.runs.files import cache_folder, locked, short_name, storing, write_whole
 from leap_exp.runs.journal import Journal, RoundJournal, round_name
-from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
+from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
 __all__ = [
     "Journal",
     "LineLog",
     "Record",
+    "RecordSpool",
     "RoundJournal",
     "StoredRecords",
     "cache_folder",

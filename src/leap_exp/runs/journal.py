@@ -12,7 +12,7 @@ from leap_exp.core.protocols import Progress, ProgressCallback, Tracker
 from leap_exp.core.seeding import derive_seed
 from leap_exp.runs.documents import LineLog, decode_metrics, encode_metrics, read_document, write_document
 from leap_exp.runs.files import locked, storing
-from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
+from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
 Metrics = Mapping[str, float]
 _VARYING = ("_seconds", "_per_second", "/paid_dollars", "/cache_hits_count", "/retries_count")
@@ -77,6 +77,10 @@ class RoundJournal:
     def seed_for(self, stage: str) -> int:
         """Return the seed of the stage called ``stage`` in this round."""
         return derive_seed(self.seed, "round", self.index, stage)
+
+    def spool(self) -> RecordSpool[Any]:
+        """Return a place on disk for the records of a stage that come one by one, to be returned by its ``produce``."""
+        return RecordSpool(self.path)
 
     def records(
         self, name: str, produce: Callable[[ProgressCallback], tuple[Sequence[Record], Metrics]]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from statistics import fmean
@@ -15,6 +15,7 @@ from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Task, Trajectory
+from leap_exp.runs import RecordSpool
 from leap_exp.stages.rollout import rollout
 
 
@@ -81,7 +82,8 @@ def evaluate(
     max_steps: int,
     batch: int,
     on_progress: ProgressCallback,
-) -> list[Trajectory]:
+    spool: RecordSpool[Trajectory] | None = None,
+) -> Sequence[Trajectory]:
     """Run ``policy`` once on each task of ``panel``, in every round and run with the same episode seeds."""
     return rollout(
         environment,
@@ -91,6 +93,7 @@ def evaluate(
         max_steps=max_steps,
         batch=batch,
         on_progress=on_progress,
+        spool=spool,
     )
 
 
@@ -121,22 +124,43 @@ class Evaluation:
     cut_off_answers: int = 0
 
 
-def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
-    """Return the results of ``trajectories``; the invalid-action rate is over all their steps."""
-    scored = [trajectory for trajectory in trajectories if trajectory.score is not None]
-    kinds = sorted({trajectory.task.kind for trajectory in scored})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Episode:
+    """What the results need to know of a trajectory."""
+
+    kind: str
+    score: float | None
+    succeeded: bool
+    is_valid: tuple[bool, ...]
+    cut_off_answers: int
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "_Episode":
+        return cls(
+            kind=trajectory.task.kind,
+            score=trajectory.score,
+            succeeded=trajectory.succeeded,
+            is_valid=tuple(step.is_valid for step in trajectory.steps),
+            cut_off_answers=sum(step.decision.is_cut_off for step in trajectory.steps),
+        )
+
+
+def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
+    """Return the results of ``trajectories``, read once; the invalid-action rate is over all their steps."""
+    episodes = [_Episode.of(trajectory) for trajectory in trajectories]
+    scored = [episode for episode in episodes if episode.score is not None]
+    kinds = sorted({episode.kind for episode in scored})
     overall = _success(scored)
-    steps = [step for trajectory in scored for step in trajectory.steps]
     return Evaluation(
         n=overall.n,
-        unscored=len(trajectories) - overall.n,
+        unscored=len(episodes) - overall.n,
         success_rate=overall.success_rate,
         success_ci95=overall.success_ci95,
-        score_mean=_mean([trajectory.score or 0.0 for trajectory in scored]),
-        steps_mean=_mean([len(trajectory.steps) for trajectory in scored]),
-        invalid_action_rate=_mean([not step.is_valid for step in steps]),
-        per_task_type={kind: _success([t for t in scored if t.task.kind == kind]) for kind in kinds},
-        cut_off_answers=sum(step.decision.is_cut_off for each in trajectories for step in each.steps),
+        score_mean=_mean([episode.score or 0.0 for episode in scored]),
+        steps_mean=_mean([len(episode.is_valid) for episode in scored]),
+        invalid_action_rate=_mean([not is_valid for episode in scored for is_valid in episode.is_valid]),
+        per_task_type={kind: _success([each for each in scored if each.kind == kind]) for kind in kinds},
+        cut_off_answers=sum(episode.cut_off_answers for episode in episodes),
     )
 
 
@@ -166,8 +190,8 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def _success(scored: Sequence[Trajectory]) -> KindResult:
-    successes = sum(trajectory.succeeded for trajectory in scored)
+def _success(scored: Sequence[_Episode]) -> KindResult:
+    successes = sum(episode.succeeded for episode in scored)
     return KindResult(
         n=len(scored),
         success_rate=successes / len(scored) if scored else 0.0,

@@ -11,7 +11,9 @@ from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
+from leap_exp.runs import RecordSpool
+from leap_exp.stages.episodes import as_ready, in_turns
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,12 @@ def rollout(
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
-) -> list[Trajectory]:
+    spool: RecordSpool[Trajectory] | None = None,
+) -> Sequence[Trajectory]:
     """Run ``policy`` once on each of ``tasks`` and return the trajectories in the order of the tasks.
 
-    Up to ``batch`` episodes run at a time; when one ends, the next task starts. An inadmissible action is passed to the
+    Up to ``batch`` episodes run at a time; when one ends, the next task starts. A policy that decides in batches gets
+    the views of all of them in every turn; one that answers view by view gets each as soon as it is ready. An inadmissible action is passed to the
     environment. An episode whose environment crashes, or whose policy fails to decide, ends with INFRA_ERROR and no
     score. The result depends on ``seed`` but not on ``batch``, unless the policy's decisions do.
 
@@ -68,6 +72,8 @@ def rollout(
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+        spool: Where trajectories are written as they finish, so that they need not be held; it is returned. None for
+            a list.
 
     Raises:
         EnvError: All episodes crashed.
@@ -76,38 +82,36 @@ def rollout(
     if estimate:
         logger.info("Episodes: %s", estimate)
     finished: dict[int, Trajectory] = {}
-    waiting = list(enumerate(tasks))[::-1]
-    live: dict[int, _LiveEpisode] = {}
-    try:
-        while waiting or live:
-            while waiting and len(live) < batch:
-                position, task = waiting.pop()
-                live[position] = _LiveEpisode(
-                    environment,
-                    task,
-                    policy_id=policy.id,
-                    seed=derive_seed(seed, "episode", task.id),
-                    limit=max_steps,
-                    max_repeats=environment.max_repeats if stop_when_stuck else None,
-                )
-            acting = [episode for episode in live.values() if episode.stop is None]
-            # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
-            decisions = policy.act([episode.view() for episode in acting], seed=seed) if acting else []
-            for episode, decision in zip(acting, decisions, strict=True):
-                if isinstance(decision, DecisionFailure):
-                    episode.fail(decision.error)
-                else:
-                    episode.step(decision)
-            for position in [position for position, episode in live.items() if episode.stop is not None]:
-                finished[position] = live.pop(position).trajectory()
-            on_progress(len(finished), len(tasks))
-    finally:
-        for episode in live.values():
-            episode.close()
-    trajectories = [finished[position] for position in range(len(tasks))]
-    if trajectories and all(trajectory.stop is StopReason.INFRA_ERROR for trajectory in trajectories):
-        raise EnvError(f"All {len(trajectories)} episodes crashed, the first with: {trajectories[0].error}")
-    return trajectories
+    errors: list[str] = []
+    ended = 0
+
+    def opening(place: int) -> _LiveEpisode:
+        return _LiveEpisode(
+            environment,
+            tasks[place],
+            policy_id=policy.id,
+            seed=derive_seed(seed, "episode", tasks[place].id),
+            limit=max_steps,
+            max_repeats=environment.max_repeats if stop_when_stuck else None,
+        )
+
+    def on_end(place: int, trajectory: Trajectory) -> None:
+        nonlocal ended
+        ended += 1
+        if trajectory.stop is StopReason.INFRA_ERROR:
+            errors.append(trajectory.error)
+        if spool is None:
+            finished[place] = trajectory
+        else:
+            spool.put(place, trajectory)
+        on_progress(ended, len(tasks))
+
+    run = as_ready if policy.concurrency else in_turns
+    parallel_steps = environment.parallel_steps
+    run(policy, opening, len(tasks), live=batch, parallel_steps=parallel_steps, seed=seed, on_end=on_end)
+    if errors and len(errors) == len(tasks):
+        raise EnvError(f"All {len(tasks)} episodes crashed, the first with: {errors[0]}")
+    return [finished[place] for place in range(len(tasks))] if spool is None else spool
 
 
 class _LiveEpisode:
