@@ -148,12 +148,12 @@ class VllmStudentConfig(HfStudentConfig):
     memory_share: float = setting(
         0.45, "Share of the accelerator's memory for a server started here.", minimum=0, maximum=1
     )
+    serve_args: list[str] | None = setting(
+        None, "More options for `vllm serve`, such as [--tensor-parallel-size,2]; they override those of leap_exp."
+    )
 
-    def check_together(self) -> None:
-        """Check that actions are decoded freely."""
-        super().check_together()
-        if self.decoding != "free":
-            raise ConfigError(
-                f"student.decoding={self.decoding} does not work with student=vllm, because the server would write "
-                "actions in other tokens than training scores; set student.decoding=free."
-            )
+    def provenance(self) -> Mapping[str, object]:
+        """Return hashes of the weights, the accelerators, and the server with its version of vLLM."""
+        from leap_exp.students.serving import vllm_version
+
+        return {**super().provenance(), "server": self.endpoint.base_url, "vllm": vllm_version(self.endpoint)}

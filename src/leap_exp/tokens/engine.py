@@ -58,7 +58,9 @@ class Engine(Protocol):
     ) -> Sequence[Generation | DecisionFailure]:
         """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
 
-    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> Sequence[tuple[int, ...]]:
+    def choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]
+    ) -> Sequence[tuple[int, ...] | DecisionFailure]:
         """Continue each prompt greedily along its tree, and return the token ids of the chosen sequences.
 
         Raises:
