@@ -110,7 +110,7 @@ class RecordSpool(LazySequence[RecordT]):
         self._spans: dict[int, tuple[int, int]] = {}
 
     def put(self, place: int, record: RecordT) -> None:
-        """Write ``record``, whose place is ``place``. In the end, the places must be 0, 1, 2, …"""
+        """Write ``record``, whose place is ``place``. In the end, the places must be 0, 1, 2, … without a gap."""
         line = _record_line(record).encode()
         with storing(self._folder):
             start = self._file.seek(0, 2)

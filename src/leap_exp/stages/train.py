@@ -12,9 +12,7 @@ def is_held_out(task: Task, share: float) -> bool:
     return derive_seed(0, "validation", task.id) % 10_000 < share * 10_000
 
 
-def split(
-    corrections: Sequence[Correction], share: float
-) -> tuple[Sequence[Correction], Sequence[Correction]]:
+def split(corrections: Sequence[Correction], share: float) -> tuple[Sequence[Correction], Sequence[Correction]]:
     """Return the corrections to train on and those to validate on; a task is always on the same side."""
     train: list[int] = []
     validation: list[int] = []

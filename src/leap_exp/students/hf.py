@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import torch
 from peft import PeftModel, get_peft_model
 
 from leap_exp.core.protocols import Environment
@@ -76,6 +77,11 @@ class HfStudent(TrainableStudent):
     def one_pass(self) -> bool:
         """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
         return self._local.facts.method.one_pass
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]  # the base class has a variable
+        """How many views it takes at a time, one by one; 0 if it decides in batches."""
+        return self._acting.concurrency
 
     @property
     def local(self) -> Self:
@@ -222,22 +228,27 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
     student = HfStudent(config, environment)
     student._local.sleep()
     rank = max(config.lora.r, adapter_rank(Path(config.adapter)) if config.adapter else 0)
-    serving = Serving(
-        command=serve_command(
-            student.source,
-            config.endpoint,
-            dtype=str(student.dtype).removeprefix("torch."),
+    devices = torch.cuda.device_count() if student.device.startswith("cuda") else 0
+    servings = [
+        Serving(
+            command=serve_command(
+                student.source,
+                endpoint,
+                dtype=str(student.dtype).removeprefix("torch."),
+                rank=rank,
+                context_length=config.context_length,
+                memory_share=config.memory_share,
+                options=config.serve_args or (),
+            ),
+            may_start=config.serve,
             rank=rank,
             context_length=config.context_length,
-            memory_share=config.memory_share,
-            options=config.serve_args or (),
-        ),
-        may_start=config.serve,
-        rank=rank,
-        context_length=config.context_length,
-        sleeps=student.device.startswith("cuda"),
-    )
-    return student.acting_through(VllmEngine(config.endpoint, serving))
+            sleeps=student.device.startswith("cuda"),
+            device=index % devices if devices and config.endpoint.base_urls else None,
+        )
+        for index, endpoint in enumerate(config.endpoint.replicas)
+    ]
+    return student.acting_through(VllmEngine(config.endpoint, servings))
 
 
 def conversations(views: Sequence[View]) -> list[str]:

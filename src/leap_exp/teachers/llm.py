@@ -60,6 +60,7 @@ class LlmTeacher(Teacher):
 
     def __init__(self, client: ChatClient, prompts: EnvironmentPrompts, *, mode: CorrectionMode, seed: int) -> None:
         self.id = f"{client.endpoint.model}/{mode}"
+        self.concurrency = client.concurrency
         self._client = client
         self._renderer = TeachingRenderer(prompts.teacher)
         self._mode = mode
@@ -94,8 +95,8 @@ class LlmTeacher(Teacher):
     def estimate(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
         """Describe the cost if every first answer is usable; empty if there is nothing to correct."""
         questions = map(self._questions, trajectories, briefings)
-        requests = [question.request(seed=self._seed) for each in questions for question in each]
-        return self._client.estimate(requests) if requests else ""
+        requests = (question.request(seed=self._seed) for each in questions for question in each)
+        return self._client.estimate(requests) if briefings else ""
 
     def usage(self) -> Mapping[str, float]:
         """Return the endpoint's usage since the last call."""
@@ -117,7 +118,8 @@ class LlmTeacher(Teacher):
             return
         for view, step in zip(views(trajectory), steps, strict=True):
             prompt = self._renderer.step(view, step.decision, briefing)
-            yield Question(prompt=prompt, schema=STEP_SCHEMA, read=partial(read_decisions, steps=[step]))
+            read = partial(read_decisions, steps=[step])
+            yield Question(prompt=prompt, schema=STEP_SCHEMA, read=read, conversation=trajectory.task.id)
 
     def _ranking_questions(
         self, correction: Correction, candidates: Sequence[Sequence[str]]

@@ -46,7 +46,14 @@ class Generation:
 
 
 class Engine(Protocol):
-    """Generates and scores tokens with a base model and its adapters."""
+    """Generates and scores tokens with a base model and its adapters.
+
+    Attributes:
+        concurrency: For an engine that answers prompt by prompt: how many calls of ``generate`` and ``choose`` it takes
+            at a time, from different threads and with one prompt each. 0 for an engine that computes in batches.
+    """
+
+    concurrency: int = 0
 
     @abstractmethod
     def load_adapter(self, adapters: Adapters) -> None:

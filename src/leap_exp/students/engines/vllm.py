@@ -1,11 +1,17 @@
 """The engine behind a vLLM server, which continues and scores the very tokens that the student is trained on."""
 
+import logging
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from leap_exp.core.errors import ConfigError, ProviderError
+from leap_exp.core.threads import run_many
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
-from leap_exp.llm.server import TransientError, UnknownModelError
+from leap_exp.llm.replicas import Replicas
+from leap_exp.llm.server import Server, TransientError, UnknownModelError
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
 from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
@@ -13,35 +19,72 @@ from leap_exp.tokens.scoring import Score
 from leap_exp.tokens.spans import Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
 
+logger = logging.getLogger(__name__)
+
+_PLACE = "student.endpoint"
+
 
 class VllmEngine(Engine):
-    """Generates and scores through a server.
+    """Generates and scores through one server, or several with the same model.
 
     Args:
-        endpoint: The server and the name of the base model there.
-        serving: What the server must offer, and how one is started.
+        endpoint: The servers and the name of the base model there.
+        servings: For each server, what it must offer and how it is started.
 
     Raises:
         ProviderError: No suitable server answers, and none can be started.
     """
 
-    def __init__(self, endpoint: Endpoint, serving: Serving) -> None:
-        self._server = VllmServer(endpoint, serving)
-        self._client = ChatClient(endpoint, place="student.endpoint", recover=self._recover)
-        self._server.require()
+    def __init__(self, endpoint: Endpoint, servings: Sequence[Serving]) -> None:
+        self._servers = [VllmServer(each, serving) for each, serving in zip(endpoint.replicas, servings, strict=True)]
+        for server in self._servers:
+            server.require()
+        if len(self._servers) > 1:
+            replicas = Replicas(
+                [Server(each, place=_PLACE) for each in endpoint.replicas],
+                revive=[partial(server.recover, adapter_is_missing=True) for server in self._servers],
+            )
+            self._client = ChatClient(endpoint, place=_PLACE, server=replicas)
+        else:
+            self._client = ChatClient(endpoint, place=_PLACE, recover=self._recover)
         self._model = endpoint.model
+        self._adapters: Adapters | None = None
+        self._lock = threading.Lock()
+        self.concurrency = self._client.concurrency
 
     def load_adapter(self, adapters: Adapters) -> None:
-        """Load the adapter into the server, under a name made from its weights.
+        """Load the adapter into all servers, under a name made from its weights.
 
-        The name keeps cached answers of different adapters apart.
+        The name keeps cached answers of different adapters apart. Of several servers, one that cannot be reached now
+        gets the adapter when it answers again.
 
         Raises:
             ProviderError: There is no server, or it rejects the adapter.
         """
-        folder = adapters[0][0] if adapters else None
-        self._model = self._server.base_model if folder is None else f"leap-{weights_digest(str(folder))[:16]}"
-        self._server.provide(self._model, folder)
+        with self._lock:
+            if adapters == self._adapters:
+                return
+            folder = adapters[0][0] if adapters else None
+            model = self._servers[0].base_model if folder is None else f"leap-{weights_digest(str(folder))[:16]}"
+            self._provide(model, folder)
+            self._model, self._adapters = model, adapters
+
+    def _provide(self, model: str, folder: Path | None) -> None:
+        errors: list[ProviderError] = []
+
+        def provide(index: int) -> None:
+            try:
+                self._servers[index].provide(model, folder)
+            except ProviderError as error:
+                errors.append(error)
+
+        count = len(self._servers)
+        for _ in run_many(provide, count, limit=count, stopping=threading.Event()):
+            pass
+        if len(errors) == count:
+            raise errors[0]
+        for error in errors:
+            logger.warning("%s", error)
 
     def generate(
         self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
@@ -54,6 +97,7 @@ class VllmEngine(Engine):
                 stop_ids=tuple(sorted(stop_ids)),
                 seed=prompt.seed,
                 max_tokens=max_new_tokens,
+                conversation=prompt.conversation,
             )
             for prompt in prompts
         ]
@@ -110,11 +154,14 @@ class VllmEngine(Engine):
         return self._client.take_usage()
 
     def sleep(self) -> None:
-        """Let a server that was started here free the accelerator's memory, until an adapter is loaded."""
-        self._server.sleep()
+        """Let servers that were started here free the accelerators' memory, until an adapter is loaded."""
+        with self._lock:
+            self._adapters = None
+            for server in self._servers:
+                server.sleep()
 
     def _recover(self, error: TransientError) -> None:
-        self._server.recover(adapter_is_missing=isinstance(error, UnknownModelError))
+        self._servers[0].recover(adapter_is_missing=isinstance(error, UnknownModelError))
 
 
 class _Walk:
@@ -141,6 +188,7 @@ class _Walk:
             allowed_ids=self.options,
             seed=self._prompt.seed,
             max_tokens=1,
+            conversation=self._prompt.conversation,
         )
 
     def take(self, result: ChatResult) -> None:
