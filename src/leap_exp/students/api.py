@@ -22,10 +22,15 @@ class ApiStudent(Policy):
     """Asks for each decision as soon as its episode is ready, in a conversation of its own.
 
     The model's tokenizer is not available, so prompts are measured at four characters per token.
+
+    Args:
+        config: The student's settings.
+        environment: The environment that it acts in.
+        client: Asks the model; None for a new client of its endpoint.
     """
 
-    def __init__(self, config: ApiStudentConfig, environment: Environment) -> None:
-        self._client = ChatClient(config.endpoint, place="student.endpoint")
+    def __init__(self, config: ApiStudentConfig, environment: Environment, *, client: ChatClient | None = None) -> None:
+        self._client = client or ChatClient(config.endpoint, place="student.endpoint")
         self._renderer = Renderer(environment.prompts, MESSAGES_MARKUP, config)
         longest_prompt = config.context_length - config.endpoint.max_tokens
         self._codec = PromptCodec(self._renderer, _rough_tokens, context_length=longest_prompt)

@@ -15,6 +15,7 @@ import re
 import shutil
 import stat
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +105,7 @@ class BubblewrapEngine(SandboxEngine):
         self._limits = limits
         self._resident = resident
         self._numbers = count(1)
+        self._making = threading.Lock()
         self._started = time.time()
         _remove_orphan_files(self._cache)
         if problem := _problem(shutil.which("bwrap") or "", os.geteuid(), self._mount_point, self._base):
@@ -113,7 +115,9 @@ class BubblewrapEngine(SandboxEngine):
     @contextmanager
     def open(self, tree: FileTree) -> Iterator[Sandbox]:
         """Start a new sandbox with ``tree``. The first use of a tree prepares it: it becomes a git repository."""
-        lower = [self._layer(tree), self._base.folder]
+        with self._making:
+            layer = self._layer(tree)
+        lower = [layer, self._base.folder]
         variables = dict(tree.variables)
         if not self._resident:
             with self._machine(lower, str(self._limits.disk_mib), self._limits, variables) as machine:
