@@ -56,7 +56,6 @@ class CompletionRequest:
         model: Name of the model or adapter at the server; None for the endpoint's.
         stop_ids: Tokens that end the answer. They are not part of it.
         allowed_ids: The only tokens that the answer may consist of; empty for all. The reply has the ids of its tokens.
-        scores_prompt: Whether the reply has the log-probabilities of the prompt's tokens.
         top_p: Share of the probability that tokens are sampled from; None for the server's default.
         top_k: Number of likeliest tokens that tokens are sampled from; None for the server's default.
         seed: Like the fields below, as in ChatRequest.
@@ -66,7 +65,6 @@ class CompletionRequest:
     model: str | None = None
     stop_ids: tuple[int, ...] = ()
     allowed_ids: tuple[int, ...] = ()
-    scores_prompt: bool = False
     top_p: float | None = None
     top_k: int | None = None
     seed: int = 0
@@ -108,7 +106,6 @@ class ChatReply:
         cached: Whether the reply came from the cache and cost nothing.
         logprobs: One entry per token, or None.
         token_ids: Ids of the answer's tokens, the one that ended it included; None if they were not requested.
-        prompt_logprobs: Log-probability (nats) of each token of the prompt after the first; None if not requested.
     """
 
     text: str
@@ -120,7 +117,6 @@ class ChatReply:
     cached: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = None
     token_ids: tuple[int, ...] | None = None
-    prompt_logprobs: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the types, because these values come from servers and files."""

@@ -44,11 +44,10 @@ def read_reply(request: ModelRequest, body: str, *, redact: Callable[[str], str]
         raise ValueError("it has no choices")
     choice = _object(choices[0], "the choice")
     finish_reason = _text_or_empty(choice.get("finish_reason"))
-    token_ids = prompt_logprobs = None
+    token_ids = None
     if isinstance(request, CompletionRequest):
         text, refusal, logprobs = _string(choice.get("text"), "the text"), "", None
         token_ids = _token_ids(choice.get("token_ids")) if request.allowed_ids else None
-        prompt_logprobs = _prompt_logprobs(request, choice.get("prompt_logprobs")) if request.scores_prompt else None
     else:
         text, refusal = _message_text(_object(choice.get("message"), "the message"), finish_reason)
         logprobs = _logprobs(request, choice.get("logprobs"), clean)
@@ -63,7 +62,6 @@ def read_reply(request: ModelRequest, body: str, *, redact: Callable[[str], str]
         latency_seconds=latency,
         logprobs=logprobs,
         token_ids=token_ids,
-        prompt_logprobs=prompt_logprobs,
     )
 
 
@@ -71,18 +69,6 @@ def _token_ids(value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(token) is int for token in value):
         raise ValueError("it has no token ids; vLLM has them since 0.10.2")
     return tuple(value)
-
-
-def _prompt_logprobs(request: CompletionRequest, value: object) -> tuple[float, ...]:
-    """Return the log-probabilities of the prompt's tokens after the first, which vLLM lists by token id."""
-    ids = request.prompt_ids
-    if not isinstance(value, list) or len(value) != len(ids):
-        raise ValueError("it has no log-probability for each token of the prompt")
-    places = zip(ids[1:], value[1:], strict=True)
-    return tuple(
-        _number(_object(_object(place, "a log-probability").get(str(token)), "a log-probability").get("logprob"))
-        for token, place in places
-    )
 
 
 def _message_text(message: Mapping[str, Any], finish_reason: str) -> tuple[str, str]:

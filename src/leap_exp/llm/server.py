@@ -118,8 +118,6 @@ class Server:
         }
         if request.allowed_ids:
             extra |= {"allowed_token_ids": list(request.allowed_ids), "return_token_ids": True}
-        if request.scores_prompt:
-            extra["prompt_logprobs"] = 0
         if request.top_k is not None:
             extra["top_k"] = request.top_k
         body = {

@@ -152,6 +152,15 @@ class VllmStudentConfig(HfStudentConfig):
         None, "More options for `vllm serve`, such as [--tensor-parallel-size,2]; they override those of leap_exp."
     )
 
+    def check_together(self) -> None:
+        """Check that the endpoint leaves the temperature to the student's settings."""
+        super().check_together()
+        if self.endpoint.temperature != 0:
+            raise ConfigError(
+                f"student.endpoint.temperature={self.endpoint.temperature} has no effect on this student; set "
+                "student.temperature."
+            )
+
     def provenance(self) -> Mapping[str, object]:
         """Return hashes of the weights, the accelerators, and the server with its version of vLLM."""
         from leap_exp.students.serving import vllm_version

@@ -14,9 +14,8 @@ import traceback
 import pytest
 
 from leap_exp.core.errors import ProviderError
-from leap_exp.llm import ChatClient, ChatFailure, Endpoint
+from leap_exp.llm import AdapterServer, ChatClient, ChatFailure, Endpoint
 from leap_exp.llm.secret import Redactor
-from leap_exp.llm.server import AdapterServer
 from tests.support import fault_server as faults
 from tests.support.clients import KEY, KEY_VARIABLE, client_of
 from tests.support.fault_server import Answer, answer, error

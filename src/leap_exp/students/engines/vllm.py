@@ -1,31 +1,38 @@
-"""The engine behind a vLLM server, which continues and scores the very tokens that the student is trained on."""
+"""The engine behind a vLLM server, which continues the very tokens that the student is trained on.
+
+It does not score. Training needs the weights in this process anyway, and here a trajectory is scored in one pass, where
+vLLM's ``prompt_logprobs`` read every branch as a prompt of its own, without its cache. With adapters on a processor
+they even end vLLM 0.32.0 as soon as two requests are computed together.
+"""
 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from leap_exp.core.errors import ConfigError, ProviderError
+from leap_exp.core.errors import ProviderError
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.threads import run_many
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
 from leap_exp.llm.replicas import Replicas
-from leap_exp.llm.server import Server, TransientError, UnknownModelError
+from leap_exp.llm.server import Server, UnknownModelError
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
-from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
-from leap_exp.tokens.scoring import Score
-from leap_exp.tokens.spans import Row, Span
+from leap_exp.tokens.engine import GREEDY, Adapters, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.tree import ROOT, TokenTree
 
 logger = logging.getLogger(__name__)
 
 _PLACE = "student.endpoint"
+_ALL_TOKENS = 0
+"""What vLLM takes for no ``top_k``."""
 
 
 class VllmEngine(Engine):
-    """Generates and scores through one server, or several with the same model.
+    """Generates through one server, or several with the same model.
 
     Args:
         endpoint: The servers and the name of the base model there.
@@ -42,11 +49,12 @@ class VllmEngine(Engine):
         if len(self._servers) > 1:
             replicas = Replicas(
                 [Server(each, place=_PLACE) for each in endpoint.replicas],
-                revive=[partial(server.recover, adapter_is_missing=True) for server in self._servers],
+                # Whatever has happened to a server, it may have lost the adapter.
+                revive=[partial(server.recover, UnknownModelError("It was down.")) for server in self._servers],
             )
             self._client = ChatClient(endpoint, place=_PLACE, server=replicas)
         else:
-            self._client = ChatClient(endpoint, place=_PLACE, recover=self._recover)
+            self._client = ChatClient(endpoint, place=_PLACE, recover=self._servers[0].recover)
         self._model = endpoint.model
         self._adapters: Adapters | None = None
         self._lock = threading.Lock()
@@ -87,18 +95,12 @@ class VllmEngine(Engine):
             logger.warning("%s", error)
 
     def generate(
-        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
     ) -> list[Generation | DecisionFailure]:
         """Continue each prompt on the server; a prompt without an answer becomes a failure."""
+        ends = tuple(sorted(stop_ids))
         requests = [
-            CompletionRequest(
-                prompt_ids=tuple(prompt.ids),
-                model=self._model,
-                stop_ids=tuple(sorted(stop_ids)),
-                seed=prompt.seed,
-                max_tokens=max_new_tokens,
-                conversation=prompt.conversation,
-            )
+            replace(_request(self._model, prompt, prompt.ids, sampling), stop_ids=ends, max_tokens=max_new_tokens)
             for prompt in prompts
         ]
         return [
@@ -108,46 +110,19 @@ class VllmEngine(Engine):
             for result in self._client.complete(requests)
         ]
 
-    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...] | DecisionFailure]:
+    def choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree], *, sampling: Sampling = GREEDY
+    ) -> list[tuple[int, ...] | DecisionFailure]:
         """Continue each prompt along its tree, with one request per fork; a prompt without an answer becomes a failure.
 
         All prompts are asked together, fork by fork. vLLM's own choice among texts would write them in other tokens.
         """
         walks = [_Walk(prompt, tree) for prompt, tree in zip(prompts, trees, strict=True)]
         while forks := [walk for walk in walks if walk.options]:
-            results = self._client.complete([walk.request(self._model) for walk in forks])
+            results = self._client.complete([walk.request(self._model, sampling) for walk in forks])
             for walk, result in zip(forks, results, strict=True):
                 walk.take(result)
         return [walk.failure or tuple(walk.written) for walk in walks]
-
-    def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> list[Score]:  # noqa: ARG002
-        """Score the spans of ``rows``, with one request per branch.
-
-        Raises:
-            ConfigError: A span is a choice among actions, whose probabilities vLLM does not tell.
-            ProviderError: The server does not answer.
-        """
-        if any(options for row in rows for span in row.spans for options in span.options):
-            raise ConfigError("A vLLM server scores free text only; score choices with the student's local engine.")
-        branches = [_branches(row) for row in rows]
-        requests = [
-            CompletionRequest(prompt_ids=ids, model=self._model, scores_prompt=True, max_tokens=1)
-            for ids in dict.fromkeys(ids for of_row in branches for ids in of_row if ids)
-        ]
-        logprobs: dict[tuple[int, ...], Sequence[float]] = {}
-        for request, result in zip(requests, self._client.complete(requests), strict=True):
-            if isinstance(result, ChatFailure):
-                raise ProviderError(result.error)
-            logprobs[request.prompt_ids] = result.prompt_logprobs or ()
-        return [
-            Score(
-                tuple(
-                    tuple(logprobs[ids][row.tree.depths[place]] for place in span.places)
-                    for span, ids in zip(row.spans, of_row, strict=True)
-                )
-            )
-            for row, of_row in zip(rows, branches, strict=True)
-        ]
 
     def usage(self) -> Mapping[str, float]:
         """Return what was asked of the server since the last call."""
@@ -159,9 +134,6 @@ class VllmEngine(Engine):
             self._adapters = None
             for server in self._servers:
                 server.sleep()
-
-    def _recover(self, error: TransientError) -> None:
-        self._servers[0].recover(adapter_is_missing=isinstance(error, UnknownModelError))
 
 
 class _Walk:
@@ -180,16 +152,10 @@ class _Walk:
         """The tokens to choose from next; empty at the end, and after a failure."""
         return () if self.failure else tuple(self._tree.children(self._place))
 
-    def request(self, model: str) -> CompletionRequest:
+    def request(self, model: str, sampling: Sampling) -> CompletionRequest:
         """Return the request for the next token."""
-        return CompletionRequest(
-            prompt_ids=(*self._prompt.ids, *self.written),
-            model=model,
-            allowed_ids=self.options,
-            seed=self._prompt.seed,
-            max_tokens=1,
-            conversation=self._prompt.conversation,
-        )
+        request = _request(model, self._prompt, [*self._prompt.ids, *self.written], sampling)
+        return replace(request, allowed_ids=self.options, max_tokens=1)
 
     def take(self, result: ChatResult) -> None:
         """Go on with the token in the server's answer, up to the next fork."""
@@ -216,23 +182,19 @@ class _Walk:
         self._place = self._tree.children(self._place)[token]
 
 
-def _branches(row: Row) -> list[tuple[int, ...]]:
-    """Return for each span of ``row`` a sequence in which it is scored: its own, or a longer one that begins so."""
-    own = [_sequence(row.tree, span) for span in row.spans]
-    longest: list[tuple[int, ...]] = []
-    for ids in sorted(set(own) - {()}, key=len, reverse=True):
-        if not any(other[: len(ids)] == ids for other in longest):
-            longest.append(ids)
-    return [next((other for other in longest if ids and other[: len(ids)] == ids), ()) for ids in own]
-
-
-def _sequence(tree: TokenTree, span: Span) -> tuple[int, ...]:
-    """Return the tokens of a span with all tokens before it; empty for a span without scored tokens."""
-    if not span.places:
-        return ()
-    ids = [span.targets[-1]]
-    place = span.places[-1]
-    while place != ROOT:
-        ids.append(tree.tokens[place])
-        place = tree.parents[place]
-    return tuple(reversed(ids))
+def _request(model: str, prompt: Prompt, ids: Sequence[int], sampling: Sampling) -> CompletionRequest:
+    """Return the request to continue ``ids``, which begin with ``prompt``, without its limits."""
+    request = CompletionRequest(
+        prompt_ids=tuple(ids),
+        model=model,
+        temperature=sampling.temperature,
+        seed=prompt.seed,
+        conversation=prompt.conversation,
+    )
+    if sampling.temperature == 0:
+        return request
+    # The reason and each token of the action draw from the same seed, and all settings are sent, because vLLM takes
+    # those that are missing from the model's files.
+    return replace(
+        request, seed=derive_seed(prompt.seed, "tokens", len(ids)), top_p=sampling.top_p, top_k=sampling.top_k or _ALL_TOKENS
+    )

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.llm import AdapterServer, Endpoint
+from leap_exp.llm.server import TransientError, UnknownModelError
 from leap_exp.runs import cache_folder, storing
 from leap_exp.students.engines import guard
 from leap_exp.students.serving import COMMAND, vllm_command
@@ -35,6 +37,10 @@ _VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _LOG_CHARACTERS = 1_500
+_ERRORS_SHOWN = 5
+_ERROR = re.compile(r"\b[A-Z][A-Za-z]*(?:Error|Exception)\b: .{1,300}")
+_MAX_RESTARTS = 3
+"""After so many restarts with one adapter, the server is given up: it ends because of what it is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +71,14 @@ class _Started:
     command: Sequence[str]
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int
     is_asleep: bool = False
 
-    def log_end(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:].strip()
+    def problem(self) -> str:
+        """Return the errors that this server has written to its log or, if there are none, the end of the log."""
+        text = self.log.read_bytes()[self.log_start :].decode(errors="replace")
+        errors = dict.fromkeys(found.group() for found in _ERROR.finditer(text))
+        return " | ".join(list(errors)[-_ERRORS_SHOWN:]) or text[-_LOG_CHARACTERS:].strip()
 
     def end(self) -> None:
         self.process.terminate()
@@ -120,6 +130,7 @@ class VllmServer:
         self._may_start = serving.may_start and urlsplit(endpoint.base_url).hostname in _ON_THIS_MACHINE
         self._provided: tuple[str, Path | None] | None = None
         self._loaded: list[str] = []
+        self._restarts = 0
         self._lock = threading.Lock()
         weakref.finalize(self, _unload_all, self._server, self._loaded, endpoint.url)
 
@@ -148,21 +159,26 @@ class VllmServer:
             ProviderError: There is no server, or it rejects the adapter.
         """
         with self._lock:
+            if (name, adapter) != self._provided:
+                self._restarts = 0
             self._start_again_if_ended()
             self._wake()
             self._provide(name, adapter)
 
-    def recover(self, *, adapter_is_missing: bool) -> None:
-        """Start the server again if it was started here and has ended. Thread-safe.
+    def recover(self, error: TransientError) -> None:
+        """Start the server again if it was started here and has ended, or load the adapter again if it is lost.
+
+        The adapter is lost if somebody has started their own server again, or unloaded the adapter. Thread-safe.
 
         Args:
-            adapter_is_missing: Whether the server said so. Somebody may have started it again, or unloaded the adapter.
+            error: Why a request was not answered.
 
         Raises:
             ProviderError: It does not start, or rejects the adapter that it had.
         """
         with self._lock:
-            if self._start_again_if_ended() or not adapter_is_missing or self._provided is None:
+            is_lost = isinstance(error, UnknownModelError)
+            if self._start_again_if_ended() or not is_lost or self._provided is None:
                 return
             name, adapter = self._provided
             models = self._server.models()
@@ -229,6 +245,10 @@ class VllmServer:
         started = _started.get(self._endpoint.url)
         if started is None or started.process.poll() is None:
             return False
+        if self._restarts == _MAX_RESTARTS:
+            del _started[self._endpoint.url]
+            raise ProviderError(f"The server has ended {_MAX_RESTARTS + 1} times. {self._ending(started)}")
+        self._restarts += 1
         logger.warning("Starting the server again. %s", self._ending(started))
         wanted, self._provided = self._provided, None
         self._loaded.clear()
@@ -281,7 +301,8 @@ class VllmServer:
                 # An interrupt from the terminal reaches this process only.
                 start_new_session=True,
             )
-        started = _started[self._endpoint.url] = _Started(command=serving.command, process=process, log=log)
+            started = _Started(command=serving.command, process=process, log=log, log_start=output.tell())
+        _started[self._endpoint.url] = started
         deadline = time.monotonic() + START_SECONDS
         while (models := self._server.models()) is None:
             if process.poll() is not None:
@@ -290,7 +311,7 @@ class VllmServer:
             if time.monotonic() > deadline:
                 self._end(started)
                 raise ProviderError(
-                    f"The server did not answer within {START_SECONDS:g} s ({log}): {self._log_end(started)}"
+                    f"The server did not answer within {START_SECONDS:g} s ({log}): {self._problem(started)}"
                 )
             time.sleep(_POLL_SECONDS)
         self._check_length(models)
@@ -298,11 +319,11 @@ class VllmServer:
 
     def _ending(self, started: _Started) -> str:
         return (
-            f"The server ended with exit status {started.process.returncode} ({started.log}): {self._log_end(started)}"
+            f"The server ended with exit status {started.process.returncode} ({started.log}): {self._problem(started)}"
         )
 
-    def _log_end(self, started: _Started) -> str:
-        return self._server.redact(started.log_end())
+    def _problem(self, started: _Started) -> str:
+        return self._server.redact(started.problem())
 
 
 def _unload_all(server: AdapterServer, loaded: Sequence[str], url: str) -> None:
