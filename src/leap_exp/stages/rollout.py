@@ -12,6 +12,7 @@ from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
+from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,23 @@ class RolloutsConfig(Settings):
 
     tasks: int = setting(100, "Training tasks per round.", minimum=1)
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
+    teacher_share: float = setting(
+        0.0,
+        "Probability β that the briefed teacher takes a step (DAgger's mixture); 0: the student acts alone.",
+        minimum=0,
+        maximum=1,
+    )
+    teacher_schedule: str = setting(
+        "constant",
+        "β in round i of N: constant (β), linear (β·(N+1-i)/N) or exponential (β to the power of i).",
+        choices=tuple(Schedule),
+    )
+    teacher_steps: str = setting(
+        "random",
+        "Steps of the teacher, by a coin at each step: random (where it falls to the teacher), first (until it falls "
+        "to the student, who then acts alone) or last (once it has fallen to the teacher).",
+        choices=tuple(TeacherSteps),
+    )
 
 
 def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int, advice: str = "") -> list[Task]:
@@ -51,6 +69,7 @@ def rollout(
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
+    mixture: Mixture | None = None,
 ) -> list[Trajectory]:
     """Run ``policy`` once on each of ``tasks`` and return the trajectories in the order of the tasks.
 
@@ -68,6 +87,7 @@ def rollout(
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+        mixture: Who takes some of the policy's steps; None for nobody.
 
     Raises:
         EnvError: All episodes crashed.
@@ -77,12 +97,12 @@ def rollout(
         logger.info("Episodes: %s", estimate)
     finished: dict[int, Trajectory] = {}
     waiting = list(enumerate(tasks))[::-1]
-    live: dict[int, _LiveEpisode] = {}
+    live: dict[int, LiveEpisode] = {}
     try:
         while waiting or live:
             while waiting and len(live) < batch:
                 position, task = waiting.pop()
-                live[position] = _LiveEpisode(
+                live[position] = LiveEpisode(
                     environment,
                     task,
                     policy_id=policy.id,
@@ -92,12 +112,12 @@ def rollout(
                 )
             acting = [episode for episode in live.values() if episode.stop is None]
             # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
-            decisions = policy.act([episode.view() for episode in acting], seed=seed) if acting else []
-            for episode, decision in zip(acting, decisions, strict=True):
+            decisions = _decide(policy, mixture, [episode.view() for episode in acting], seed=seed) if acting else []
+            for episode, (decision, taken_by) in zip(acting, decisions, strict=True):
                 if isinstance(decision, DecisionFailure):
                     episode.fail(decision.error)
                 else:
-                    episode.step(decision)
+                    episode.step(decision, taken_by=taken_by)
             for position in [position for position, episode in live.items() if episode.stop is not None]:
                 finished[position] = live.pop(position).trajectory()
             on_progress(len(finished), len(tasks))
@@ -110,7 +130,16 @@ def rollout(
     return trajectories
 
 
-class _LiveEpisode:
+def _decide(
+    policy: Policy, mixture: Mixture | None, views: Sequence[View], *, seed: int
+) -> list[tuple[Decision | DecisionFailure, str]]:
+    """Return a decision per view, and who else took it."""
+    if mixture is not None:
+        return mixture.decide(policy, views, seed=seed)
+    return [(decision, "") for decision in policy.act(views, seed=seed)]
+
+
+class LiveEpisode:
     """A running episode and its record so far. Here an error of an environment becomes a record."""
 
     def __init__(
@@ -143,8 +172,8 @@ class _LiveEpisode:
         """Return what the policy sees now."""
         return View(task=self._task, history=self._steps, observation=self._observation)
 
-    def step(self, decision: Decision) -> None:
-        """Take the action of ``decision`` and record the result."""
+    def step(self, decision: Decision, *, taken_by: str = "") -> None:
+        """Take the action of ``decision`` and record the result; ``taken_by`` is that of the ``Step``."""
         try:
             transition = self._episode.step(decision.action)
             is_stuck = self._max_repeats is not None and self._repeats(decision.action) > self._max_repeats
@@ -154,6 +183,7 @@ class _LiveEpisode:
                     decision=decision,
                     reward=transition.reward,
                     listed_as=transition.listed_as,
+                    taken_by=taken_by,
                 ),
             )
             self._observation = transition.observation

@@ -70,11 +70,11 @@ def training_rows(
     Args:
         correction: The corrected trajectory.
         codec: Encodes prompts and responses.
-        steps: The steps to score; None for all.
+        steps: The steps to score; None for all. Steps that are context only are never scored.
         roles: The roles that the objective needs.
     """
     all_views = list(enumerate(views(correction.trajectory)))
-    scored = frozenset(range(len(all_views))) if steps is None else steps
+    scored = frozenset(correction.learnt_steps if steps is None else steps).difference(correction.context_steps)
     for first_kept, group in groupby(all_views, key=lambda step: codec.first_kept(step[1])):
         part = list(group)
         last = max((index for index, _ in part if index in scored), default=-1)
