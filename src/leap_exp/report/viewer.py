@@ -57,14 +57,16 @@ def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | Correction
         return {}
     stored = read_records(path)
     results: Sequence[Correction | CorrectionFailure] = [*stored.of(Correction), *stored.of(CorrectionFailure)]
-    return {_key(result.trajectory): result for result in results}
+    # Where a teacher went on after a correction, the trajectory is another one.
+    return {_key(each.trajectory): each for each in results if each.trajectory.resumed_at is None}
 
 
 def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: Strings) -> dict[str, object]:
     steps = [_step(step, strings) for step in trajectory.steps]
     if isinstance(result, Correction):
         for entry, teacher in zip(steps, _teacher(result), strict=True):
-            entry["teacher"] = teacher
+            if teacher is not None:
+                entry["teacher"] = teacher
     return {
         "id": trajectory.task.id,
         "kind": trajectory.task.kind,
@@ -89,11 +91,12 @@ def _step(step: Step, strings: Strings) -> dict[str, object]:
         "action": step.decision.action,
         "valid": step.is_valid,
         "reward": step.reward,
+        "taken_by": step.taken_by,
     }
 
 
-def _teacher(correction: Correction) -> list[dict[str, object]]:
-    """Return the teacher's decision at each step, with what its reason reveals."""
+def _teacher(correction: Correction) -> list[dict[str, object] | None]:
+    """Return the teacher's decision at each step, with what its reason reveals; None where it was not asked."""
     rows = zip(views(correction.trajectory), correction.decisions, correction.changed, strict=True)
     return [
         {
@@ -102,5 +105,7 @@ def _teacher(correction: Correction) -> list[dict[str, object]]:
             "changed": changed,
             "leaks": list(leaks(view, decision.reason, correction.briefing.facts)),
         }
-        for view, decision, changed in rows
+        if index not in correction.context_steps
+        else None
+        for index, (view, decision, changed) in enumerate(rows)
     ]
