@@ -115,7 +115,7 @@ class Leap:
 
     def run(self) -> None:
         """Run all rounds. A stage that the journal already has is read from there, not repeated."""
-        student, teacher = self.student, self.teacher
+        student, teacher, trainer = self.student, self.teacher, self.trainer
         rounds: list[list[Correction]] = []
         summaries: list[Mapping[str, object]] = []
         for index in range(self.config.rounds + 1):
@@ -129,8 +129,11 @@ class Leap:
                     corrections = self._correct(student, teacher, trajectories, journal)
                 rounds.append(corrections)
                 dataset = self._aggregate(rounds, journal)
-                student, realizability = self._train(student, dataset, corrections, journal)
+                student, realizability = self._train(
+                    trainer if index else trainer.cloning, student, dataset, corrections, journal
+                )
                 teacher = teacher.for_student(student, round_index=index)
+                trainer = trainer.for_student(student, round_index=index)
                 evaluation = evaluate_round(student, self.environment, self.panel, journal, self.config)
                 summaries.append({**evaluation, "realizability": realizability})
                 self.journal.summarise(summaries)
@@ -243,7 +246,12 @@ class Leap:
         return select(rounds, journal.records("examples", produce).of(Example))
 
     def _train(
-        self, student: Student, dataset: Sequence[Correction], corrections: Sequence[Correction], journal: RoundJournal
+        self,
+        trainer: Trainer,
+        student: Student,
+        dataset: Sequence[Correction],
+        corrections: Sequence[Correction],
+        journal: RoundJournal,
     ) -> tuple[Student, Mapping[str, float | None]]:
         """Return π_i, and how likely π_{i-1} and π_i find the teacher's actions in this round's corrections."""
         config, index = self.config, journal.index
@@ -255,7 +263,7 @@ class Leap:
         )
         folder = journal.folder(
             "student",
-            lambda out, on_progress: self.trainer.fit(
+            lambda out, on_progress: trainer.fit(
                 start, *split(dataset, share), out=out, seed=journal.seed_for("train"), on_progress=on_progress
             ),
         )

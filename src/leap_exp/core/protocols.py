@@ -267,6 +267,19 @@ class Teacher(Protocol):
 class Trainer(Protocol):
     """Turns corrections into a better student."""
 
+    @property
+    def cloning(self) -> "Trainer":
+        """What trains π_0 on the demonstrations, where no decision was changed; by default the trainer itself."""
+        return self
+
+    def for_student(self, student: Student, *, round_index: int) -> "Trainer":
+        """Return the trainer of the next round, given the student trained in round ``round_index``.
+
+        The loop calls it as it calls ``Teacher.for_student``. Trainers that do not depend on earlier students return
+        themselves.
+        """
+        return self
+
     @abstractmethod
     def fit(
         self,
