@@ -168,7 +168,8 @@ def _row(
             other = mismatched[index]
             options = codec.response_options(view.observation, other)
             builder.branch([Role.MISMATCHED], index, codec.response_ids(other), options)
-        on_trunk = _trunk_roles(wanted, same=same, changed=correction.changed[index])
+        is_own = not correction.trajectory.steps[index].taken_by
+        on_trunk = _trunk_roles(wanted, same=same, changed=correction.changed[index], is_own=is_own)
         if on_trunk:
             options = codec.response_options(view.observation, teachers if same else own)
             if index == last_index and not same:
@@ -182,9 +183,9 @@ def _row(
     return builder.build(correction.trajectory.task.id)
 
 
-def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool) -> list[Role]:
-    """Return which of the ``wanted`` roles the student's own response has."""
-    has = {Role.CHOSEN: same, Role.REJECTED: changed and not same, Role.OWN: True}
+def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool, is_own: bool) -> list[Role]:
+    """Return which of the ``wanted`` roles the response on the trunk has: the student's own, or that of a teacher."""
+    has = {Role.CHOSEN: same, Role.REJECTED: changed and not same, Role.OWN: is_own}
     return [role for role, it_has in has.items() if it_has and role in wanted]
 
 
