@@ -12,6 +12,9 @@ from leap_exp.core.errors import StoreError
 BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker")
 """Settings that do not distinguish experiments."""
 
+DEFAULT_ARM = "default"
+"""The arm of a run that names none."""
+
 MEASURES = (
     "realizability/heldout_epsilon",
     "realizability/heldout_gain_nats",
@@ -73,7 +76,7 @@ def read_sweep(folder: Path) -> Sweep:
     keys = _distinguishing(runs)
     members: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        members.setdefault(tuple(str(run.config.get(key)) for key in keys), []).append(run)
+        members.setdefault(tuple(_value(run, key) for key in keys), []).append(run)
     groups = [
         _group(dict(zip(keys, values, strict=True)), sorted(members[values], key=lambda run: run.seed))
         for values in sorted(members, key=lambda values: [natural_key(value) for value in values])
@@ -84,16 +87,23 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def _distinguishing(runs: Sequence[Run]) -> list[str]:
-    """Return the settings that differ among ``runs``; the first of those that split the runs in the same way."""
-    names = list(dict.fromkeys(key for run in runs for key in run.config))
-    found: dict[tuple[int, ...], str] = {}
-    for key in names:
-        values = [str(run.config.get(key)) for run in runs]
-        if key.split(".")[0] in BOOKKEEPING or len(set(values)) == 1:
+    """Return the settings that differ among ``runs``, without those whose values follow from the ones before them.
+
+    An arm comes first, then settings in their order, in which the member of a group precedes the member's settings.
+    """
+    names = dict.fromkeys(key for run in runs for key in run.config)
+    found: list[str] = []
+    for key in sorted(names, key=lambda name: name != "arm"):
+        if key.split(".")[0] in BOOKKEEPING:
             continue
-        first_seen = list(dict.fromkeys(values))
-        found.setdefault(tuple(first_seen.index(value) for value in values), key)
-    return list(found.values())
+        known = {tuple(_value(run, each) for each in found) for run in runs}
+        if len({tuple(_value(run, each) for each in (*found, key)) for run in runs}) > len(known):
+            found.append(key)
+    return found
+
+
+def _value(run: Run, key: str) -> str:
+    return str(run.config.get(key, DEFAULT_ARM if key == "arm" else None))
 
 
 def _group(settings: Mapping[str, str], runs: Sequence[Run]) -> Group:

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import reduce
 from operator import getitem
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -22,6 +23,9 @@ FREE_SETTINGS = ("run_dir", "tracker")
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
+NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+LABELS = ("arm",)
+"""Groups of which only the member's name is kept, to tell runs apart."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -30,24 +34,46 @@ def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     for choice, member in choices.items():
         # A group within another one is called group@place, such as teacher@teacher.inner.
         group, _, place = choice.partition("@")
-        if group in GROUPS:
+        if group in LABELS and member:
+            data[group] = member
+        elif group in GROUPS:
             *above, name = (place or group).split(".")
             parent = reduce(getitem, above, data)
             parent[name] = {"name": member, **parent[name]}
     return data
 
 
-def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] = FREE_SETTINGS) -> None:
-    """Check that the file ``path``, if it exists, has the settings ``config``, apart from those in ``free``.
+def defaults(settings: object) -> dict[str, Any]:
+    """Return the default of each of ``settings``, nested as they are; those without a default are left out."""
+    found: dict[str, Any] = {}
+    for item in fields(settings):  # type: ignore[arg-type]  # settings are a dataclass
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            found[item.name] = defaults(value)
+        elif item.default is not MISSING or item.default_factory is not MISSING:
+            found[item.name] = item.default if item.default_factory is MISSING else item.default_factory()
+    return found
+
+
+def check_config(
+    path: Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] = NO_DEFAULTS, free: Sequence[str] = ()
+) -> None:
+    """Check that the file ``path``, if it exists, has the settings ``config``.
+
+    Settings that do not change results may differ, and those in ``free``, given in full (``trainer.epochs``). A setting
+    that the file does not have, because it is newer, had its value in ``defaults``.
 
     Raises:
         StoreError: Settings differ; the message names all of them with their old and new values.
     """
     if not path.exists():
         return
-    old = _flat({key: value for key, value in read_config(path).items() if key not in free})
-    new = _flat({key: value for key, value in config.items() if key not in free})
-    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_free(key)]
+    left_out = (*FREE_SETTINGS, *LABELS)
+    old = _flat({key: value for key, value in read_config(path).items() if key not in left_out})
+    new = _flat({key: value for key, value in config.items() if key not in left_out})
+    old |= {key: value for key, value in _flat(defaults).items() if key in new and key not in old}
+    compared = sorted((old.keys() | new.keys()) - set(free))
+    differing = [key for key in compared if old.get(key) != new.get(key) and not _is_free(key)]
     if differing:
         changes = "; ".join(f"{key} was {old.get(key)}, now {new.get(key)}" for key in differing)
         raise StoreError(
@@ -82,8 +108,10 @@ class Round0:
         note = Path(config.pi_0) / "config.yaml"
         return cls(seed=int(read_config(note)[ROUND_0_SEED]) if note.exists() else 0, shared=Path(config.pi_0))
 
-    def prepare(self, run_dir: Path, config: Mapping[str, Any]) -> None:
+    def prepare(self, run_dir: Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] = NO_DEFAULTS) -> None:
         """Make the folder, or the link to the shared one, and write there the settings that it depends on.
+
+        A finished round 0 can be shared by runs with other trainers. ``defaults`` is that of ``check_config``.
 
         Raises:
             StoreError: The shared folder was made with other settings, or holds something else.
@@ -94,13 +122,29 @@ class Round0:
         note = folder / "config.yaml"
         if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
             raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
-        check_config(note, relevant)
+        free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
+        check_config(note, relevant, defaults=defaults, free=free)
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if self.shared and not link.is_symlink():
                 # Relative, so that the folder of a sweep with its shared round can be moved.
                 link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
         write_config(note, relevant)
+
+
+def _is_finished(folder: Path) -> bool:
+    """Return whether a round 0 is complete: its evaluation comes last."""
+    return (folder / "evaluation.jsonl").exists()
+
+
+def _trainer_settings(note: Path, relevant: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the trainer, with which a finished round 0 has nothing to do any more.
+
+    The share of tasks kept for validation is not among them: these tasks must be the same in all rounds.
+    """
+    trainers = [read_config(note)["trainer"], relevant["trainer"]] if note.exists() else []
+    keys = {key for trainer in trainers for key in _flat(trainer, "trainer")}
+    return sorted(keys - {"trainer.validation_share"})
 
 
 def _is_free(key: str) -> bool:

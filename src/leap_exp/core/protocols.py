@@ -5,7 +5,7 @@ inherits the default, so that it only writes what it can do.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -232,6 +232,18 @@ class Teacher(Protocol):
     ) -> Sequence[Correction | CorrectionFailure]:
         """Return one correction, or recorded failure, per trajectory."""
 
+    def correct_steps(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        """Return what ``correct`` does, limited to the given ``steps`` of each trajectory (``Correction.limited_to``).
+
+        A teacher that decides step by step overrides it, so that the other steps cost nothing.
+        """
+        return [
+            result.limited_to(asked) if isinstance(result, Correction) else result
+            for result, asked in zip(self.correct(trajectories, briefings), steps, strict=True)
+        ]
+
     def for_student(self, student: Student, *, round_index: int) -> "Teacher":
         """Return the teacher of the next round, given the student trained in round ``round_index``.
 
@@ -263,6 +275,19 @@ class Teacher(Protocol):
 
 class Trainer(Protocol):
     """Turns corrections into a better student."""
+
+    @property
+    def cloning(self) -> "Trainer":
+        """What trains π_0 on the demonstrations, where no decision was changed; by default the trainer itself."""
+        return self
+
+    def for_student(self, student: Student, *, round_index: int) -> "Trainer":
+        """Return the trainer of the next round, given the student trained in round ``round_index``.
+
+        The loop calls it as it calls ``Teacher.for_student``. Trainers that do not depend on earlier students return
+        themselves.
+        """
+        return self
 
     @abstractmethod
     def fit(

@@ -59,14 +59,17 @@ def _corrections(
     if not path.exists():
         return {}
     results = (each for each in read_records(path).records if isinstance(each, Correction | CorrectionFailure))
-    return {key: result for result in results if (key := _key(result.trajectory)) in shown}
+    # Where a teacher went on after a correction, the trajectory is another one.
+    own = (each for each in results if each.trajectory.resumed_at is None)
+    return {key: result for result in own if (key := _key(result.trajectory)) in shown}
 
 
 def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: Strings) -> dict[str, object]:
     steps = [_step(step, strings) for step in trajectory.steps]
     if isinstance(result, Correction):
         for entry, teacher in zip(steps, _teacher(result), strict=True):
-            entry["teacher"] = teacher
+            if teacher is not None:
+                entry["teacher"] = teacher
     return {
         "id": trajectory.task.id,
         "kind": trajectory.task.kind,
@@ -91,11 +94,12 @@ def _step(step: Step, strings: Strings) -> dict[str, object]:
         "action": step.decision.action,
         "valid": step.is_valid,
         "reward": step.reward,
+        "taken_by": step.taken_by,
     }
 
 
-def _teacher(correction: Correction) -> list[dict[str, object]]:
-    """Return the teacher's decision at each step, with what its reason reveals."""
+def _teacher(correction: Correction) -> list[dict[str, object] | None]:
+    """Return the teacher's decision at each step, with what its reason reveals; None where it was not asked."""
     rows = zip(views(correction.trajectory), correction.decisions, correction.changed, strict=True)
     return [
         {
@@ -104,5 +108,7 @@ def _teacher(correction: Correction) -> list[dict[str, object]]:
             "changed": changed,
             "leaks": list(leaks(view, decision.reason, correction.briefing.facts)),
         }
-        for view, decision, changed in rows
+        if index not in correction.context_steps
+        else None
+        for index, (view, decision, changed) in enumerate(rows)
     ]

@@ -2,6 +2,7 @@
 
 from leap_exp.runs.documents import (
     LineLog,
+    decode_metrics,
     encode_metrics,
     read_config,
     read_document,
@@ -21,6 +22,7 @@ __all__ = [
     "RoundJournal",
     "StoredRecords",
     "cache_folder",
+    "decode_metrics",
     "encode_metrics",
     "locked",
     "read_config",

@@ -108,18 +108,21 @@ class RecordSpool(LazySequence[RecordT]):
             # Closed when the spool is no longer used.
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._spans: dict[int, tuple[int, int]] = {}
+        self._order: list[int] | None = []
 
     def put(self, place: int, record: RecordT) -> None:
-        """Write ``record``, whose place is ``place``. In the end, the places must be 0, 1, 2, … without a gap."""
+        """Write ``record``, which comes after those with a lower ``place``."""
         line = _record_line(record).encode()
         with storing(self._folder):
             start = self._file.seek(0, 2)
             self._file.write(line)
         self._spans[place] = (start, len(line))
+        self._order = None
 
     def append(self, record: RecordT) -> None:
         """Write ``record`` after the others."""
-        self.put(len(self), record)
+        place = max(self._spans, default=-1) + 1
+        self.put(place, record)
 
     def __len__(self) -> int:
         """Return the number of records so far."""
@@ -133,8 +136,10 @@ class RecordSpool(LazySequence[RecordT]):
         """Return the lines of the record file with these records, without its header."""
         return (self._line(place).decode() for place in range(len(self)))
 
-    def _line(self, place: int) -> bytes:
-        start, length = self._spans[place]
+    def _line(self, index: int) -> bytes:
+        if self._order is None:
+            self._order = sorted(self._spans)
+        start, length = self._spans[self._order[index]]
         with storing(self._folder):
             self._file.seek(start)
             return self._file.read(length)

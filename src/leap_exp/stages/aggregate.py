@@ -48,5 +48,5 @@ def aggregation_metrics(dataset: Sequence[Correction]) -> dict[str, float]:
     """Return the size of a training set in corrections and in steps."""
     return {
         "aggregate/corrections_count": len(dataset),
-        "aggregate/steps_count": sum(len(correction.decisions) for correction in dataset),
+        "aggregate/steps_count": sum(len(correction.learnt_steps) for correction in dataset),
     }

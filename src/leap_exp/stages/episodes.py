@@ -6,7 +6,6 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Protocol
 
-from leap_exp.core.protocols import Policy
 from leap_exp.core.threads import Workers
 from leap_exp.core.types import Decision, DecisionFailure, StopReason, Trajectory, View
 
@@ -19,8 +18,8 @@ class LiveEpisode(Protocol):
     def view(self) -> View:
         """Return what the policy sees now."""
 
-    def step(self, decision: Decision) -> None:
-        """Take the action of ``decision``."""
+    def step(self, decision: Decision, *, taken_by: str = "") -> None:
+        """Take the action of ``decision``; ``taken_by`` is that of the ``Step``."""
 
     def fail(self, error: str) -> None:
         """End without a score."""
@@ -32,16 +31,18 @@ class LiveEpisode(Protocol):
         """Free its resources."""
 
 
+Turn = tuple[Decision | DecisionFailure, str]
+"""A decision, or why there is none, and who took it if it was not the policy."""
+Deciding = Callable[[Sequence[View]], Sequence[Turn]]
+"""Decides in episodes: a turn for each view."""
 Opening = Callable[[int], LiveEpisode]
 """Starts the episode of the task at a place."""
 Ending = Callable[[int, Trajectory], None]
 """Called in the caller's thread with the place and the record of each episode that has ended."""
 
 
-def in_turns(
-    policy: Policy, opening: Opening, count: int, *, live: int, parallel_steps: int, seed: int, on_end: Ending
-) -> None:
-    """Run ``count`` episodes, up to ``live`` at a time, in turns: the policy decides for all, then each takes its step.
+def in_turns(decide: Deciding, opening: Opening, count: int, *, live: int, parallel_steps: int, on_end: Ending) -> None:
+    """Run ``count`` episodes, up to ``live`` at a time, in turns: ``decide`` gets all views, then each takes its step.
 
     Which episodes are decided on together depends on the tasks alone, never on how long anything takes, so that a
     batch is rounded in the same way in every run. The environments step up to ``parallel_steps`` at a time.
@@ -66,8 +67,7 @@ def in_turns(
             if not running:
                 return
             acting = [place for place in sorted(running) if running[place].stop is None]
-            # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
-            decided = policy.act([running[place].view() for place in acting], seed=seed) if acting else []
+            decided = decide([running[place].view() for place in acting]) if acting else []
             decisions = dict(zip(acting, decided, strict=True))
             for_each(lambda place: take(running[place], decisions[place]), acting)  # noqa: B023 - called at once
             ended = [place for place in sorted(running) if running[place].stop is not None]
@@ -81,16 +81,23 @@ def in_turns(
 
 
 def as_ready(
-    policy: Policy, opening: Opening, count: int, *, live: int, parallel_steps: int, seed: int, on_end: Ending
+    decide: Deciding,
+    opening: Opening,
+    count: int,
+    *,
+    live: int,
+    concurrency: int,
+    parallel_steps: int,
+    on_end: Ending,
 ) -> None:
-    """Run ``count`` episodes, up to ``live`` at a time, each for itself: its view goes to the policy when it is ready.
+    """Run ``count`` episodes, up to ``live`` at a time, each for itself: ``decide`` gets its view when it is ready.
 
-    So neither a slow command nor a slow answer holds the other episodes. Up to ``policy.concurrency`` views are with
-    the policy at a time, and up to ``parallel_steps`` episodes step; both take them in the order in which they become
-    ready. If the policy raises an error, decisions that are being made are awaited before it is raised.
+    So neither a slow command nor a slow answer holds the other episodes. Up to ``concurrency`` views are being decided
+    on at a time, and up to ``parallel_steps`` episodes step; both in the order in which they become ready. If
+    ``decide`` raises an error, decisions that are being made are awaited before it is raised.
     """
     ended: SimpleQueue[tuple[int, Trajectory] | BaseException] = SimpleQueue()
-    acting = Workers(min(policy.concurrency, live), on_error=ended.put)
+    acting = Workers(min(concurrency, live), on_error=ended.put)
     stepping = Workers(min(parallel_steps, live), on_error=ended.put)
     running: dict[int, LiveEpisode] = {}
 
@@ -101,16 +108,16 @@ def as_ready(
     def go_on(place: int) -> None:
         episode = running[place]
         if episode.stop is None:
-            acting.submit(partial(decide, place))
+            acting.submit(partial(act, place))
         else:
             ended.put((place, episode.trajectory()))
 
-    def decide(place: int) -> None:
-        (decision,) = policy.act([running[place].view()], seed=seed)
-        stepping.submit(partial(step, place, decision))
+    def act(place: int) -> None:
+        (turn,) = decide([running[place].view()])
+        stepping.submit(partial(step, place, turn))
 
-    def step(place: int, decision: Decision | DecisionFailure) -> None:
-        take(running[place], decision)
+    def step(place: int, turn: Turn) -> None:
+        take(running[place], turn)
         go_on(place)
 
     waiting = iter(range(count))
@@ -135,12 +142,13 @@ def as_ready(
             episode.close()
 
 
-def take(episode: LiveEpisode, decision: Decision | DecisionFailure) -> None:
-    """Let ``episode`` take a step, or end it where the policy made no decision."""
+def take(episode: LiveEpisode, turn: Turn) -> None:
+    """Let ``episode`` take a step, or end it where there is no decision."""
+    decision, taken_by = turn
     if isinstance(decision, DecisionFailure):
         episode.fail(decision.error)
     else:
-        episode.step(decision)
+        episode.step(decision, taken_by=taken_by)
 
 
 def _never(error: BaseException) -> None:

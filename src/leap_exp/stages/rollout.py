@@ -5,15 +5,17 @@ import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import Decision, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
 from leap_exp.runs import RecordSpool
 from leap_exp.stages.episodes import as_ready, in_turns
+from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,23 @@ class RolloutsConfig(Settings):
 
     tasks: int = setting(100, "Training tasks per round.", minimum=1)
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
+    teacher_share: float = setting(
+        0.0,
+        "Probability β that the briefed teacher takes a step (DAgger's mixture); 0: the student acts alone.",
+        minimum=0,
+        maximum=1,
+    )
+    teacher_schedule: str = setting(
+        "constant",
+        "β in round i of N: constant (β), linear (β·(N+1-i)/N) or exponential (β to the power of i).",
+        choices=tuple(Schedule),
+    )
+    teacher_steps: str = setting(
+        "random",
+        "Steps of the teacher, by a coin at each step: random (where it falls to the teacher), first (until it falls "
+        "to the student, who then acts alone) or last (once it has fallen to the teacher).",
+        choices=tuple(TeacherSteps),
+    )
 
 
 def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int, advice: str = "") -> list[Task]:
@@ -53,6 +72,7 @@ def rollout(
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
+    mixture: Mixture | None = None,
     spool: RecordSpool[Trajectory] | None = None,
 ) -> Sequence[Trajectory]:
     """Run ``policy`` once on each of ``tasks`` and return the trajectories in the order of the tasks.
@@ -73,6 +93,7 @@ def rollout(
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+        mixture: Who takes some of the policy's steps; None for nobody.
         spool: Where trajectories are written as they finish, so that they need not be held; it is returned. None for
             a list.
 
@@ -86,8 +107,8 @@ def rollout(
     errors: list[str] = []
     ended = 0
 
-    def opening(place: int) -> _LiveEpisode:
-        return _LiveEpisode(
+    def opening(place: int) -> LiveEpisode:
+        return LiveEpisode(
             environment,
             tasks[place],
             policy_id=policy.id,
@@ -107,15 +128,22 @@ def rollout(
             spool.put(place, trajectory)
         on_progress(ended, len(tasks))
 
-    run = as_ready if policy.concurrency else in_turns
-    parallel_steps = environment.parallel_steps
-    run(policy, opening, len(tasks), live=batch, parallel_steps=parallel_steps, seed=seed, on_end=on_end)
+    def decide(views: Sequence[View]) -> list[tuple[Decision | DecisionFailure, str]]:
+        # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
+        if mixture is not None:
+            return mixture.decide(policy, views, seed=seed)
+        return [(decision, "") for decision in policy.act(views, seed=seed)]
+
+    # A teacher in a mixture decides in batches.
+    concurrency = 0 if mixture is not None else policy.concurrency
+    run = partial(as_ready, concurrency=concurrency) if concurrency else in_turns
+    run(decide, opening, len(tasks), live=batch, parallel_steps=environment.parallel_steps, on_end=on_end)
     if errors and len(errors) == len(tasks):
         raise EnvError(f"All {len(tasks)} episodes crashed, the first with: {errors[0]}")
     return [finished[place] for place in range(len(tasks))] if spool is None else spool
 
 
-class _LiveEpisode:
+class LiveEpisode:
     """A running episode and its record so far. Here an error of an environment becomes a record."""
 
     def __init__(
@@ -148,8 +176,8 @@ class _LiveEpisode:
         """Return what the policy sees now."""
         return View(task=self._task, history=self._steps, observation=self._observation)
 
-    def step(self, decision: Decision) -> None:
-        """Take the action of ``decision`` and record the result."""
+    def step(self, decision: Decision, *, taken_by: str = "") -> None:
+        """Take the action of ``decision`` and record the result; ``taken_by`` is that of the ``Step``."""
         try:
             transition = self._episode.step(decision.action)
             is_stuck = self._max_repeats is not None and self._repeats(decision.action) > self._max_repeats
@@ -159,6 +187,7 @@ class _LiveEpisode:
                     decision=decision,
                     reward=transition.reward,
                     listed_as=transition.listed_as,
+                    taken_by=taken_by,
                 ),
             )
             self._observation = transition.observation

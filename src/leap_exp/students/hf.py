@@ -8,7 +8,9 @@ from typing import Self
 
 import torch
 from peft import PeftModel, get_peft_model
+from transformers import PreTrainedModel
 
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
 from leap_exp.students.adapters import adapter_rank, check_adapter, lora_config
@@ -129,6 +131,29 @@ class HfStudent(TrainableStudent):
             ((folder, _),) = self._adapters
             return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
         return get_peft_model(base, lora_config(self.config.lora, self._local.facts.modules))
+
+    def frozen_model(self) -> PreTrainedModel:
+        """Return a copy of the model with this student's adapters merged in, to compare another one with."""
+        self._local.load_adapter(self._adapters)
+        model = self._local.model
+        self._local.sleep()
+        return model
+
+    def with_model(self, model: str) -> Self:
+        """Return a student with the same prompts that computes with the weights of ``model``, without an adapter.
+
+        Raises:
+            ConfigError: Its vocabulary is another one, or its branches cannot be scored in the same way.
+        """
+        other = copy.copy(self)
+        other.source = resolve_weights(model)
+        if load_tokenizer(other.source).get_vocab() != self.tokenizer.get_vocab():
+            raise ConfigError(f"The model {model!r} has another vocabulary than {self.config.model!r}.")
+        other._adapters = ()
+        other._local = self._local.with_source(other.source)
+        if other.one_pass != self.one_pass:
+            raise ConfigError(f"The model {model!r} cannot score branches in the same way as {self.config.model!r}.")
+        return other
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision | DecisionFailure]:
         """Return one decision per view.

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Student
@@ -16,6 +16,7 @@ from leap_exp.tokens.tree import TokenTree
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from torch.nn import Module
 
 Adapters = tuple[tuple[Path, float], ...]
 """Adapter folders with the weight at which each is merged; empty for the base weights."""
@@ -140,3 +141,14 @@ class TrainableStudent(Student, Protocol):
 
     def trainable_model(self) -> "PeftModel":
         """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none."""
+
+    def frozen_model(self) -> "Module":
+        """Return a copy of the model with the student's adapters merged in, to compare another one with."""
+
+    def with_model(self, model: str) -> Self:
+        """Return a student with the same prompts that computes with the weights of ``model``, without an adapter.
+
+        Raises:
+            ConfigError: Its vocabulary is another one, or its branches cannot be scored in the same way.
+            ProviderError: It cannot be loaded.
+        """

@@ -4,16 +4,17 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from leap_exp.tokens.spans import Row, Span
+from leap_exp.tokens.spans import Role, Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
 
 IGNORED = -100
 """Fills up lists of options of different lengths."""
+ROLES = tuple(Role)
 
 
 class Inputs(TypedDict):
@@ -42,6 +43,10 @@ class Batch(Inputs):
     shift_labels: torch.Tensor  # (N,)
     options: torch.Tensor  # (N, K), filled up with IGNORED; all IGNORED for the whole vocabulary
     weights: torch.Tensor  # (N,)
+    spans: torch.Tensor  # (N,), the span of each scored token
+    roles: torch.Tensor  # (S,), the role of each of the S spans, as its place in ROLES
+    pairs: torch.Tensor  # (P, 2), the chosen and the rejected span of each step that has both
+    reference: NotRequired[torch.Tensor]  # (N,), log-probabilities under the reference model
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,33 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype, one_pass: b
     spans = [span for row in rows for span in row.spans]
     targets_N = _joined([span.targets for span in spans])
     inputs = _trees(rows, pad_id=pad_id, dtype=dtype) if one_pass else _sequences(rows, pad_id=pad_id)
-    return {
-        **inputs,
+    fields = {
         "labels": targets_N,
         "shift_labels": targets_N,
         "options": options_tensor(spans),
         "weights": torch.tensor([span.weight for span in spans for _ in span.places]),
+        "spans": _joined([(index,) * len(span.places) for index, span in enumerate(spans)]),
+        "roles": torch.tensor([ROLES.index(span.role) for span in spans], dtype=torch.long),
+        "pairs": torch.tensor(_pairs(rows), dtype=torch.long).reshape(-1, 2),
     }
+    if any(span.reference for span in spans):
+        fields["reference"] = torch.tensor([value for span in spans for value in span.reference])
+    return cast("Batch", {**inputs, **fields})
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Return the places, among the spans of all ``rows``, of the chosen and the rejected span of each step."""
+    pairs = []
+    first = 0
+    for row in rows:
+        chosen = {span.step: first + index for index, span in enumerate(row.spans) if span.role is Role.CHOSEN}
+        pairs += [
+            (chosen[span.step], first + index)
+            for index, span in enumerate(row.spans)
+            if span.role is Role.REJECTED and span.step in chosen
+        ]
+        first += len(row.spans)
+    return pairs
 
 
 def visible(ends_T: torch.Tensor) -> torch.Tensor:

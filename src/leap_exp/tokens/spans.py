@@ -5,14 +5,17 @@ Where the teacher decided otherwise, its response is a branch that later tokens 
 computed once, with the same result as one row per step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
+from types import MappingProxyType
 
-from leap_exp.core.types import Correction, View, views
+from leap_exp.core.types import Correction, Decision, View, views
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.tree import ROOT, TokenTree
+
+NO_DECISIONS: Mapping[int, Decision] = MappingProxyType({})
 
 
 class Role(StrEnum):
@@ -22,6 +25,10 @@ class Role(StrEnum):
     """The teacher's response."""
     REJECTED = "rejected"
     """The student's own response, at a step that the teacher changed."""
+    OWN = "own"
+    """The student's own response, at any step."""
+    MISMATCHED = "mismatched"
+    """A response that belongs to another step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,7 @@ class Span:
         targets: Id of the token.
         options: Ids that it is chosen from; empty for the whole vocabulary.
         weight: Weight in the loss.
+        reference: Log-probability (nats) of each token under a reference model; empty if there is none.
     """
 
     role: Role
@@ -45,15 +53,24 @@ class Span:
     targets: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
     weight: float = 1.0
+    reference: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A token tree with the spans to score in it."""
+    """A token tree with the spans to score in it.
+
+    Attributes:
+        task_id: The task that it is about.
+        tree: The tokens.
+        spans: What is scored.
+        briefed: Rows with the same spans after prompts with a briefing, for a teacher model; empty without one.
+    """
 
     task_id: str
     tree: TokenTree
     spans: tuple[Span, ...]
+    briefed: tuple["Row", ...] = ()
 
 
 def training_rows(
@@ -62,6 +79,7 @@ def training_rows(
     *,
     steps: frozenset[int] | None = None,
     roles: frozenset[Role] = frozenset({Role.CHOSEN}),
+    mismatched: Mapping[int, Decision] = NO_DECISIONS,
 ) -> Iterator[Row]:
     """Yield the rows of a correction: one, or several if the prompt exceeds the length limit and drops turns.
 
@@ -70,17 +88,18 @@ def training_rows(
     Args:
         correction: The corrected trajectory.
         codec: Encodes prompts and responses.
-        steps: The steps to score; None for all.
+        steps: The steps to score; None for all. Steps that are context only are never scored.
         roles: The roles that the objective needs.
+        mismatched: Decisions of other steps, by the step at which they are scored.
     """
     all_views = list(enumerate(views(correction.trajectory)))
-    scored = frozenset(range(len(all_views))) if steps is None else steps
+    scored = frozenset(correction.learnt_steps if steps is None else steps).difference(correction.context_steps)
     for first_kept, group in groupby(all_views, key=lambda step: codec.first_kept(step[1])):
         part = list(group)
         last = max((index for index, _ in part if index in scored), default=-1)
         kept = [(index, view) for index, view in part if index <= last]
         if kept:
-            row = _row(correction, codec, kept, first_kept, scored, roles)
+            row = _row(correction, codec, kept, first_kept, scored, roles, mismatched)
             if any(span.targets for span in row.spans):
                 yield row
 
@@ -131,6 +150,7 @@ def _row(
     first_kept: int,
     scored: frozenset[int],
     roles: frozenset[Role],
+    mismatched: Mapping[int, Decision],
 ) -> Row:
     builder = _RowBuilder()
     builder.extend_trunk(codec.encode_prompt(steps[0][1], first_kept=first_kept))
@@ -138,13 +158,19 @@ def _row(
     for index, view in steps:
         if index > steps[0][0]:
             builder.extend_trunk(codec.turn_ids(view))
+        wanted = roles if index in scored else frozenset()
         own, teachers = correction.trajectory.steps[index].decision, correction.decisions[index]
         own_ids, teacher_ids = codec.response_ids(own), codec.response_ids(teachers)
         same = own_ids == teacher_ids
-        if index in scored and not same and Role.CHOSEN in roles:
-            builder.branch(Role.CHOSEN, index, teacher_ids, codec.response_options(view.observation, teachers))
-        on_trunk = Role.CHOSEN if same else Role.REJECTED
-        if index in scored and on_trunk in roles:
+        if not same and Role.CHOSEN in wanted:
+            builder.branch([Role.CHOSEN], index, teacher_ids, codec.response_options(view.observation, teachers))
+        if Role.MISMATCHED in wanted and index in mismatched:
+            other = mismatched[index]
+            options = codec.response_options(view.observation, other)
+            builder.branch([Role.MISMATCHED], index, codec.response_ids(other), options)
+        is_own = not correction.trajectory.steps[index].taken_by
+        on_trunk = _trunk_roles(wanted, same=same, changed=correction.changed[index], is_own=is_own)
+        if on_trunk:
             options = codec.response_options(view.observation, teachers if same else own)
             if index == last_index and not same:
                 builder.branch(on_trunk, index, own_ids, options)
@@ -155,6 +181,12 @@ def _row(
         if index < last_index:
             builder.extend_trunk(codec.after_response_ids)
     return builder.build(correction.trajectory.task.id)
+
+
+def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool, is_own: bool) -> list[Role]:
+    """Return which of the ``wanted`` roles the response on the trunk has: the student's own, or that of a teacher."""
+    has = {Role.CHOSEN: same, Role.REJECTED: changed and not same, Role.OWN: is_own}
+    return [role for role, it_has in has.items() if it_has and role in wanted]
 
 
 class _RowBuilder:
@@ -170,20 +202,22 @@ class _RowBuilder:
         """Append what the student saw or did."""
         self.trunk_end = self._chain(ids)
 
-    def respond(self, role: Role, step: int, ids: Sequence[int], options: Sequence[tuple[int, ...]]) -> None:
-        """Append the student's own response to the trunk and score it."""
+    def respond(self, roles: Sequence[Role], step: int, ids: Sequence[int], options: Sequence[tuple[int, ...]]) -> None:
+        """Append the student's own response to the trunk and score it in each of ``roles``."""
         start = self.trunk_end
         first = len(self._tokens)
         self.extend_trunk(ids[:-1])
-        self.score(role, step, [start, *range(first, len(self._tokens))], ids, options)
+        for role in roles:
+            self.score(role, step, [start, *range(first, len(self._tokens))], ids, options)
 
-    def branch(self, role: Role, step: int, ids: Sequence[int], options: Sequence[tuple[int, ...]]) -> None:
-        """Hang a response on the trunk, up to its last scored token, and score it."""
+    def branch(self, roles: Sequence[Role], step: int, ids: Sequence[int], options: Sequence[tuple[int, ...]]) -> None:
+        """Hang a response on the trunk, up to its last scored token, and score it in each of ``roles``."""
         length = 1 + max((index for index, choice in enumerate(options) if len(choice) != 1), default=0)
         first = len(self._tokens)
         self._chain(ids[: length - 1])
         places = [self.trunk_end, *range(first, len(self._tokens))]
-        self.score(role, step, places, ids[:length], options[:length])
+        for role in roles:
+            self.score(role, step, places, ids[:length], options[:length])
 
     def hang(self, tree: TokenTree, *, keep: frozenset[int]) -> dict[int, int]:
         """Hang the tokens of ``tree`` at the places ``keep`` on the trunk; return their places in the row."""

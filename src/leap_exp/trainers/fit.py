@@ -1,19 +1,22 @@
-"""The fit loop: trains a student's LoRA adapter with an objective, on transformers' Trainer.
+"""The fit loop: trains a student's LoRA adapter with objectives, on transformers' Trainer.
 
 transformers' own Trainer brings accelerate, schedules, checkpoints and evaluation. TRL's trainers build on it too, but
 hold one target per token, so a chosen and a rejected response could not share a prompt.
 """
 
+import copy
+import json
 import logging
 import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from leap_exp.core import protocols
 from leap_exp.core.errors import ConfigError
@@ -22,10 +25,14 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent
-from leap_exp.tokens.scoring import Batch, collate, score_batch
-from leap_exp.tokens.spans import Row, training_rows
-from leap_exp.trainers.config import SftConfig
-from leap_exp.trainers.objectives import BatchScores, Objective, SupervisedObjective
+from leap_exp.tokens.spans import Role, Row
+from leap_exp.trainers.choices import Steps
+from leap_exp.trainers.config import FitConfig
+from leap_exp.trainers.log import LOG_NAME, TrainLog
+from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
+from leap_exp.trainers.objectives import Objective
+from leap_exp.trainers.rows import learning_rows
+from leap_exp.trainers.teaching import Teaching
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -39,22 +46,44 @@ slow there: by up to 14 % on rows of 200 to 500 tokens. At 900 tokens the fused 
 1,300 by 89 %."""
 
 
-def supervised_fine_tuning(config: SftConfig) -> "FineTuner":
-    """Return the trainer with the settings ``trainer=sft``."""
-    return FineTuner(config, SupervisedObjective())
-
-
 class FineTuner(protocols.Trainer):
     """Fine-tunes an adapter and keeps the checkpoint with the lowest validation loss.
 
     Args:
         config: How long and how fast to train.
-        objective: What to minimise.
+        objectives: What to minimise: the weighted sum of these.
+        cloning: What trains π_0; None for this trainer itself.
+        teaching: The teacher model, for objectives that need one.
+        only_admissible: Leave out steps at which the response of this role has no admissible action.
     """
 
-    def __init__(self, config: SftConfig, objective: Objective) -> None:
+    def __init__(
+        self,
+        config: FitConfig,
+        objectives: Sequence[tuple[Objective, float]],
+        *,
+        cloning: protocols.Trainer | None = None,
+        teaching: Teaching | None = None,
+        only_admissible: Role | None = None,
+    ) -> None:
         self._config = config
-        self._objective = objective
+        self._objectives = objectives
+        self._cloning = cloning
+        self._teaching = teaching
+        self._only_admissible = only_admissible
+
+    @property
+    def cloning(self) -> protocols.Trainer:
+        """What trains π_0."""
+        return self._cloning or self
+
+    def for_student(self, student: Student, *, round_index: int) -> "FineTuner":
+        """Return the trainer of the next round, whose teacher model may depend on the students so far."""
+        if self._teaching is None:
+            return self
+        trainer = copy.copy(self)
+        trainer._teaching = self._teaching.for_student(student, round_index=round_index)
+        return trainer
 
     def fit(
         self,
@@ -66,70 +95,126 @@ class FineTuner(protocols.Trainer):
         seed: int,
         on_progress: ProgressCallback,
     ) -> Mapping[str, float]:
-        """Train an adapter on ``train`` and write it to ``out``.
+        """Train an adapter on ``train`` and write it to ``out``, with a log of the optimizer steps.
+
+        Beside ``out`` there are checkpoints while the training goes on. If some are left by a training that was
+        stopped, this one goes on from there.
 
         Raises:
             ConfigError: The student cannot be trained, or there is nothing to train on.
         """
         if not isinstance(student, TrainableStudent):
             raise ConfigError(f"The student {student.id!r} has no weights to train; choose one that has, or rounds=0.")
-        train_rows = self._rows(train, student.codec)
-        validation_rows = self._rows(validation, student.codec)
-        if not train_rows:
+        if not train:
             raise ConfigError(
-                f"trainer.validation_share={self._config.validation_share} of {len(train) + len(validation)} "
-                "corrections leaves nothing to train on; lower it or collect more."
+                f"trainer.validation_share={self._config.validation_share} of {len(validation)} corrections leaves "
+                "nothing to train on; lower it or collect more."
             )
+        train_rows = self._rows(train, student.codec, seed)
+        validation_rows = self._rows(validation, student.codec, seed)
+        teacher = self._teaching.model(student) if self._teaching and train_rows else None
         torch.manual_seed(derive_seed(seed, "adapter") % _SEED_RANGE)
         model = student.trainable_model()
+        if not train_rows:
+            logger.warning("There is no step to learn from (trainer.steps), so the student stays as it was.")
+            model.save_pretrained(str(out))
+            return {"train/rows_count": 0.0, "train/tokens_count": 0.0, "train/steps_count": 0.0}
         short = median(len(row.tree) for row in train_rows) <= _LONGEST_EAGER_ROW
         if student.one_pass and short and model.device.type == "cpu":
             model.get_base_model().set_attn_implementation("eager")
         checkpoints = out.with_name(f"{out.name}.checkpoints")
-        trainer = _ObjectiveTrainer(
-            self._objective,
-            model=model,
-            args=self._arguments(model, checkpoints, seed=seed, validate=bool(validation_rows)),
-            train_dataset=train_rows,
-            eval_dataset=validation_rows or None,
-            data_collator=lambda rows: collate(
-                rows, pad_id=student.pad_id, dtype=model.dtype, one_pass=student.one_pass
-            ),
-            callbacks=[_ReportProgress(on_progress)],
+        trainer, log = self._train(
+            student, model, teacher, train_rows, validation_rows, checkpoints, seed=seed, on_progress=on_progress
         )
-        # It prints raw dictionaries between the lines of our own progress.
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
         trainer.model.save_pretrained(str(out))
+        log.path.rename(out / LOG_NAME)
         shutil.rmtree(checkpoints, ignore_errors=True)
         seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
         return {
-            **_metrics(trainer, train_rows),
+            **_metrics(trainer, log, train_rows),
             "train/shortened_prompts_count": float(sum(student.codec.first_kept(view) > 1 for view in seen)),
             "train/shortened_observations_count": float(sum(map(student.codec.is_observation_shortened, seen))),
         }
 
-    def _rows(self, corrections: Sequence[Correction], codec: PromptCodec) -> list[Row]:
-        return [
-            row
-            for correction in corrections
-            for row in training_rows(
-                correction,
-                codec,
-                steps=trained_steps(correction, self._config.max_changed_steps),
-                roles=self._objective.roles,
-            )
-        ]
+    def _train(
+        self,
+        student: TrainableStudent,
+        model: "PeftModel",
+        teacher: torch.nn.Module | None,
+        train_rows: Sequence[Row],
+        validation_rows: Sequence[Row],
+        checkpoints: Path,
+        *,
+        seed: int,
+        on_progress: ProgressCallback,
+    ) -> tuple[ObjectiveTrainer, TrainLog]:
+        config = self._config
+        ahead = any(objective.looks_ahead for objective, _ in self._objectives)
+        collator = Collator(
+            pad_id=student.pad_id, dtype=model.dtype, one_pass=student.one_pass, passes=2 if ahead else 1
+        )
+        checkpoint = latest_checkpoint(checkpoints)
+        if checkpoint is None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        checkpoints.mkdir(exist_ok=True)
+        log = TrainLog(checkpoints / LOG_NAME)
+        if any(objective.needs_reference for objective, _ in self._objectives):
+            train_rows = with_reference(train_rows, model, collator)
+            validation_rows = with_reference(validation_rows, model, collator)
+        budget = Budget(tokens=config.max_tokens, seconds=config.max_seconds)
+        bookkeeping = Bookkeeping(
+            log,
+            on_progress,
+            budget=budget,
+            checkpoint_steps=config.checkpoint_steps,
+            checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
+        )
+        trainer = ObjectiveTrainer(
+            self._objectives,
+            teacher=teacher,
+            log=log,
+            budget=budget,
+            model=model,
+            args=self._arguments(model, checkpoints, train_rows, seed=seed, validate=bool(validation_rows)),
+            train_dataset=train_rows,
+            eval_dataset=validation_rows or None,
+            data_collator=collator,
+            callbacks=[bookkeeping],
+        )
+        # It prints raw dictionaries between the lines of our own progress.
+        trainer.remove_callback(PrinterCallback)
+        if checkpoint is not None:
+            log.load(checkpoint)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return trainer, log
 
-    def _arguments(self, model: "PeftModel", checkpoints: Path, *, seed: int, validate: bool) -> TrainingArguments:
+    def _rows(self, corrections: Sequence[Correction], codec: PromptCodec, seed: int) -> list[Row]:
+        return learning_rows(
+            corrections,
+            codec,
+            frozenset().union(*(objective.roles for objective, _ in self._objectives)),
+            steps=Steps(self._config.steps),
+            max_changed_steps=self._config.max_changed_steps,
+            only_admissible=self._only_admissible,
+            briefed=any(objective.needs_teacher for objective, _ in self._objectives),
+            seed=seed,
+        )
+
+    def _arguments(
+        self, model: "PeftModel", checkpoints: Path, rows: Sequence[Row], *, seed: int, validate: bool
+    ) -> TrainingArguments:
         config = self._config
         on_cpu = model.device.type == "cpu"
         if not on_cpu:
             # Checkpointing needs gradients at the input, which a frozen embedding does not have.
             model.enable_input_require_grads()
+        epochs = config.epochs
+        if config.max_tokens is not None:
+            # One more than needed if every token is read once, so that it is the budget that ends the training.
+            epochs = 1 + math.ceil(config.max_tokens / sum(len(row.tree) for row in rows))
         return TrainingArguments(
             output_dir=str(checkpoints),
-            num_train_epochs=config.epochs,
+            num_train_epochs=epochs,
             learning_rate=config.learning_rate,
             per_device_train_batch_size=config.batch_size,
             per_device_eval_batch_size=config.batch_size,
@@ -147,8 +232,8 @@ class FineTuner(protocols.Trainer):
             load_best_model_at_end=validate,
             metric_for_best_model="eval_loss",
             save_total_limit=1,
-            save_only_model=True,
-            logging_strategy="epoch",
+            save_only_model=config.checkpoint_steps is None and config.checkpoint_minutes is None,
+            logging_strategy="no",
             label_names=["labels"],
             remove_unused_columns=False,
             dataloader_pin_memory=not on_cpu,
@@ -157,75 +242,35 @@ class FineTuner(protocols.Trainer):
         )
 
 
-class _ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types
-    """A Trainer whose loss is an objective of the scores of a batch."""
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the last complete checkpoint in ``folder`` from which a training can go on, or None.
 
-    # The loss is a mean over the scored tokens of the whole accumulated batch already.
-    loss_is_scaled_for_ga = True
-
-    def __init__(self, objective: Objective, **arguments: Any) -> None:  # noqa: ANN401 - passed on
-        super().__init__(**arguments)
-        self._objective = objective
-        # Makes the Trainer count the targets of an accumulated batch.
-        self.model_accepts_loss_kwargs = True
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: Batch,
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:  # noqa: ANN401 - the base class returns a loss, or a loss and outputs
-        """Return the objective's loss, divided by the number of scored tokens in the whole accumulated batch."""
-        scores = BatchScores(score_batch(model, inputs), inputs["weights"])
-        total, _ = self._objective(scores, None)
-        loss = total / (num_items_in_batch if num_items_in_batch is not None else len(inputs["labels"]))
-        return (loss, {}) if return_outputs else loss
-
-
-class _ReportProgress(TrainerCallback):  # type: ignore[misc]  # transformers carries no types
-    """Reports the number of finished optimizer steps."""
-
-    def __init__(self, on_progress: ProgressCallback) -> None:
-        self._on_progress = on_progress
-
-    def on_step_end(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        **_: object,
-    ) -> None:
-        """Report after each optimizer step."""
-        self._on_progress(state.global_step, state.max_steps)
-
-
-def trained_steps(correction: Correction, max_changed_steps: int | None) -> frozenset[int]:
-    """Return the steps up to the ``max_changed_steps``-th that the teacher changed, or all steps for None.
-
-    A student that has gone wrong keeps going wrong. Late steps lie in states that a better student never sees, and
-    their corrections repeat the same advice to go back. A better student must avoid the first changed steps.
+    The file with the trainer's state is written last, so a checkpoint with a readable one is complete.
     """
-    changed = [index for index, is_changed in enumerate(correction.changed) if is_changed]
-    if max_changed_steps is None or len(changed) < max_changed_steps:
-        return frozenset(range(len(correction.changed)))
-    return frozenset(range(changed[max_changed_steps - 1] + 1))
+    found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(found):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        if (path / "optimizer.pt").is_file() and TrainLog.is_saved_in(path):
+            return path
+    return None
 
 
-def _metrics(trainer: Trainer, rows: Sequence[Row]) -> dict[str, float]:
-    history = trainer.state.log_history
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    seconds = next(entry["train_runtime"] for entry in reversed(history) if "train_runtime" in entry)
-    tokens = sum(len(row.tree) for row in rows) * trainer.args.num_train_epochs
+def _metrics(trainer: ObjectiveTrainer, log: TrainLog, rows: Sequence[Row]) -> dict[str, float]:
+    last = log.epochs[-1]
     metrics = {
-        "train/loss_first_epoch_nats": losses[0],
-        "train/loss_last_epoch_nats": losses[-1],
+        "train/loss_first_epoch_nats": log.epochs[0]["loss"],
+        "train/loss_last_epoch_nats": last["loss"],
         "train/rows_count": float(len(rows)),
-        "train/tokens_count": float(tokens),
+        "train/tokens_count": float(log.tokens),
         "train/steps_count": float(trainer.state.global_step),
-        "train/duration_seconds": float(seconds),
-        "train/tokens_per_second": tokens / seconds,
+        "train/duration_seconds": log.seconds,
+        "train/tokens_per_second": log.tokens / log.seconds,
     }
+    metrics |= {f"train/{name}": value for name, value in last.items() if name != "loss"}
     best = trainer.state.best_metric
     if best is not None and math.isfinite(best):
         metrics["train/validation_loss_nats"] = float(best)

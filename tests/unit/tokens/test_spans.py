@@ -2,7 +2,7 @@
 
 from leap_exp.core.types import views
 from leap_exp.tokens.spans import Role, training_rows
-from leap_exp.trainers.fit import trained_steps
+from leap_exp.trainers.rows import trained_steps
 from tests.support.records import correction
 from tests.unit.students.test_hf import student
 

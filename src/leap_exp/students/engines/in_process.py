@@ -68,6 +68,17 @@ class InProcessEngine(Engine):
         self._loaded: PreTrainedModel | None = None
         self._caches: dict[str, ConversationCache] = {}
 
+    def with_source(self, source: str) -> "InProcessEngine":
+        """Return an engine with other weights."""
+        return InProcessEngine(
+            source,
+            self._tokenizer,
+            dtype=self._dtype,
+            device=self._device,
+            pad_id=self._pad_id,
+            context_length=self._context_length,
+        )
+
     def load_adapter(self, adapters: Adapters) -> None:
         """Use the base model with ``adapters`` merged in; the weights are read when they are first needed."""
         if adapters != self._adapters:

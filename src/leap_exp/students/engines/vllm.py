@@ -196,5 +196,8 @@ def _request(model: str, prompt: Prompt, ids: Sequence[int], sampling: Sampling)
     # The reason and each token of the action draw from the same seed, and all settings are sent, because vLLM takes
     # those that are missing from the model's files.
     return replace(
-        request, seed=derive_seed(prompt.seed, "tokens", len(ids)), top_p=sampling.top_p, top_k=sampling.top_k or _ALL_TOKENS
+        request,
+        seed=derive_seed(prompt.seed, "tokens", len(ids)),
+        top_p=sampling.top_p,
+        top_k=sampling.top_k or _ALL_TOKENS,
     )

@@ -28,7 +28,7 @@ def training_peak_bytes(sizing: Sizing, *, rows: int, length: int, scored: int) 
     batch = collate([_row(length, scored // rows) for _ in range(rows)], pad_id=0, dtype=trained.dtype)
     with allocations:
         for _ in range(2):
-            (-score_batch(trained, batch).sum()).backward()
+            (-score_batch(trained, batch).sum()).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
     return allocations.peak

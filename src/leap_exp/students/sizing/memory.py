@@ -1,8 +1,8 @@
 """The memory that a student needs, in bytes, from its shape and settings. Pure functions.
 
-The formulas count tensors, not what an allocator rounds them up to or a framework needs for itself. ``leap bench memory``
-compares them with measured peaks. B rows of T tokens are b = B·T tokens; D, F, V are those of ``ModelShape``, Q and K the
-widths of all query heads and of all key heads, r the rank of the adapter.
+The formulas count tensors, not what an allocator rounds them up to or a framework needs for itself. ``leap bench
+memory`` compares them with measured peaks. D, F and V are those of ``ModelShape``, Q and K the widths of all query heads
+and of all key heads, T the tokens of a row, r the rank of the adapter.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from leap_exp.students.sizing.shapes import ModelShape
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Of a parameter in NF4: 4 bits; a scale of 8 bits per block of 64; a scale of 32 bits per 256 of these (Dettmers et al.
-2023, double quantisation)."""
+"""Of a parameter in NF4: 4 bits; a scale of 8 bits per block of 64; a scale of 32 bits per 256 of these (Dettmers et
+al. 2023, double quantisation)."""
 FULL, HALF = 4, 2
 """Bytes of a number in float32 and in bfloat16."""
 LOGITS_COPIES = 3
-"""Tensors of the size of the logits that are alive at the peak of the backward pass: logits, probabilities, gradient."""
+"""Tensors of the size of the logits that are alive at a time: the logits, their probabilities and their gradient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
