@@ -4,13 +4,17 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from leap_exp.tokens.block_mask import FLEX, block_mask
 from leap_exp.tokens.spans import Role, Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 IGNORED = -100
 """Fills up lists of options of different lengths."""
@@ -20,13 +24,14 @@ ROLES = tuple(Role)
 class Inputs(TypedDict):
     """Tokens, padded at the end, and where in them tokens are scored.
 
-    B rows of up to T tokens hold N scored tokens. The rows are token trees with positions and a mask, or plain
-    sequences with ``lengths``, to be read one by one.
+    B rows of up to T tokens hold N scored tokens. The rows are token trees with positions and a mask (or ``ends``, from
+    which the mask is made where the model is), or plain sequences with ``lengths``, to be read one by one.
     """
 
     input_ids: torch.Tensor  # (B, T)
     position_ids: NotRequired[torch.Tensor]  # (B, T)
     attention_mask: NotRequired[torch.Tensor]  # (B, 1, T, T), 0 where a token may attend, elsewhere the lowest number
+    ends: NotRequired[torch.Tensor]  # (B, T), see ``TokenTree.ends``
     lengths: NotRequired[torch.Tensor]  # (B,)
     rows: torch.Tensor  # (N,), the row of each scored token
     places: torch.Tensor  # (N,), the place after which it is predicted
@@ -60,13 +65,13 @@ class Score:
         return sum(self.spans[index])
 
 
-def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype, one_pass: bool = True) -> Batch:
+def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None, one_pass: bool = True) -> Batch:
     """Return ``rows`` as a batch.
 
     Args:
         rows: Token trees with the spans to score.
         pad_id: Token id for padding.
-        dtype: Type of the attention mask.
+        dtype: Type of the attention mask; None for a batch with ``ends`` in its place.
         one_pass: Whether the model scores all branches of a row in one pass, under a mask. Otherwise each branch
             becomes a plain sequence.
     """
@@ -103,9 +108,12 @@ def _pairs(rows: Sequence[Row]) -> list[tuple[int, int]]:
 
 
 def visible(ends_T: torch.Tensor) -> torch.Tensor:
-    """Return which tokens of a tree each token sees, itself included, as a mask (T, T); see ``TokenTree.ends``."""
-    places_T = torch.arange(len(ends_T))
-    return (places_T[:, None] >= places_T) & (places_T[:, None] < ends_T)
+    """Return which tokens of a tree each token sees, itself included, as a mask (T, T); see ``TokenTree.ends``.
+
+    Ends of B trees, of shape (B, T), give a mask (B, T, T).
+    """
+    places_T = torch.arange(ends_T.shape[-1], device=ends_T.device)
+    return (places_T[:, None] >= places_T) & (places_T[:, None] < ends_T[..., None, :])
 
 
 def attention_mask(ends: Sequence[int], length: int, dtype: torch.dtype) -> torch.Tensor:
@@ -113,9 +121,17 @@ def attention_mask(ends: Sequence[int], length: int, dtype: torch.dtype) -> torc
 
     Padding goes on behind the last token, so that no token sees it.
     """
-    ends_T = torch.tensor([*(length if end == len(ends) else end for end in ends), *[length] * (length - len(ends))])
-    mask = torch.zeros(length, length, dtype=dtype).masked_fill(~visible(ends_T), torch.finfo(dtype).min)
-    return mask[None]
+    return dense_mask(_padded_ends(ends, length)[None], dtype)[0]
+
+
+def dense_mask(ends_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the additive mask (B, 1, T, T) of trees."""
+    visible_BTT = visible(ends_BT)
+    return torch.zeros_like(visible_BTT, dtype=dtype).masked_fill(~visible_BTT, torch.finfo(dtype).min)[:, None]
+
+
+def _padded_ends(ends: Sequence[int], length: int) -> torch.Tensor:
+    return torch.tensor([*(length if end == len(ends) else end for end in ends), *[length] * (length - len(ends))])
 
 
 def score_batch(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -134,11 +150,21 @@ def batch_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     logits_BTV: torch.Tensor = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
-        attention_mask=batch["attention_mask"],
+        attention_mask=_mask(model, batch),
         use_cache=False,
         logits_to_keep=kept_T,
     ).logits
     return logits_BTV[batch["rows"], index_N]
+
+
+def _mask(model: torch.nn.Module, batch: Batch) -> "torch.Tensor | BlockMask":
+    """Return the mask of ``batch``, in the form that the model's attention takes."""
+    if "attention_mask" in batch:
+        return batch["attention_mask"]
+    inner = getattr(model, "module", model)  # what a wrapper for several devices holds
+    if inner.config._attn_implementation == FLEX:
+        return block_mask(batch["ends"])
+    return dense_mask(batch["ends"], inner.dtype)
 
 
 def _sequence_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -198,17 +224,22 @@ def options_tensor(spans: Sequence[Span]) -> torch.Tensor:
     return torch.tensor(filled, dtype=torch.long).reshape(-1, width)
 
 
-def _trees(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype) -> Inputs:
-    """Return the token trees of ``rows`` with positions and a mask."""
+def _trees(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None) -> Inputs:
+    """Return the token trees of ``rows`` with positions and a mask, or their ends."""
     length = max(len(row.tree) for row in rows)
     spans = [(index, span) for index, row in enumerate(rows) for span in row.spans]
-    return {
+    inputs: Inputs = {
         "input_ids": _padded([row.tree.tokens for row in rows], length, pad_id),
         "position_ids": _padded([row.tree.depths for row in rows], length, 0),
-        "attention_mask": torch.stack([attention_mask(row.tree.ends, length, dtype) for row in rows]),
         "rows": _joined([(index,) * len(span.places) for index, span in spans]),
         "places": _joined([span.places for _, span in spans]),
     }
+    ends_BT = torch.stack([_padded_ends(row.tree.ends, length) for row in rows])
+    if dtype is None:
+        inputs["ends"] = ends_BT
+    else:
+        inputs["attention_mask"] = dense_mask(ends_BT, dtype)
+    return inputs
 
 
 def _sequences(rows: Sequence[Row], *, pad_id: int) -> Inputs:

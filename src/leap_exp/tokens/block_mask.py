@@ -1,0 +1,50 @@
+"""FlexAttention's block masks of token trees.
+
+Attention then costs the blocks in which a token sees another, not the square of a row's length, so that many trees
+can share a row.
+"""
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask
+from torch.nn.functional import pad
+
+FLEX = "flex_attention"
+"""The attention implementation of transformers that takes such masks."""
+BLOCK = 128
+"""Tokens along each side of a block."""
+
+
+def block_mask(ends_BT: torch.Tensor) -> BlockMask:
+    """Return the mask of B rows of token trees from their ends; see ``TokenTree.ends``.
+
+    FlexAttention's own ``create_block_mask`` computes the whole mask (B, T, T) first; whether a block holds anything
+    follows from the highest and the lowest end of its tokens.
+    """
+    length = ends_BT.shape[1]
+    # Tokens behind the last one see nothing.
+    padded_BT = pad(ends_BT, (0, -length % BLOCK))
+    ends_BKT = padded_BT.view(len(ends_BT), -1, BLOCK)
+    starts_Q = torch.arange(ends_BKT.shape[1], device=ends_BT.device) * BLOCK
+    is_before_QK = starts_Q[:, None] > starts_Q
+    is_same_QK = starts_Q[:, None] == starts_Q
+    some_BQK = is_same_QK | is_before_QK & (ends_BKT.amax(-1)[:, None] > starts_Q[:, None])
+    full_BQK = is_before_QK & (ends_BKT.amin(-1)[:, None] >= starts_Q[:, None] + BLOCK)
+    part_BQK = some_BQK & ~full_BQK
+
+    def is_visible(
+        row: torch.Tensor,
+        head: torch.Tensor,  # noqa: ARG001 - all heads see the same
+        query: torch.Tensor,
+        key: torch.Tensor,
+    ) -> torch.Tensor:
+        return (query >= key) & (query < ends_BT[row, key])
+
+    return BlockMask.from_kv_blocks(
+        *_listed(part_BQK), *_listed(full_BQK), BLOCK_SIZE=BLOCK, mask_mod=is_visible, seq_lengths=(length, length)
+    )
+
+
+def _listed(blocks_BQK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the number of blocks in each row of blocks, (B, 1, Q), and their places first in a list, (B, 1, Q, K)."""
+    places_BQK = blocks_BQK.int().argsort(dim=-1, descending=True, stable=True)
+    return blocks_BQK.sum(-1)[:, None].int(), places_BQK[:, None].int()
