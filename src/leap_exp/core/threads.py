@@ -30,7 +30,7 @@ class Workers:
         self._waiting: SimpleQueue[Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._idle = 0
+        self._unfinished = 0
         self._closing = False
 
     def submit(self, work: Work) -> None:
@@ -38,12 +38,13 @@ class Workers:
         with self._lock:
             if self._closing:
                 return
+            self._unfinished += 1
             self._waiting.put(work)
-            if self._idle >= self._waiting.qsize() or len(self._threads) >= self._limit:
+            if len(self._threads) >= min(self._unfinished, self._limit):
                 return
             thread = threading.Thread(target=self._run, daemon=True)
+            thread.start()
             self._threads.append(thread)
-        thread.start()
 
     def do_all(self, work: Callable[[int], object], count: int) -> None:
         """Do ``work(0)`` to ``work(count - 1)``, wait for all of them, and raise the first error."""
@@ -74,18 +75,13 @@ class Workers:
             thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            work = self._waiting.get()
-            with self._lock:
-                self._idle -= 1
-            if work is None or self._closing:
-                return
+        while (work := self._waiting.get()) is not None and not self._closing:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - whoever has submitted the work decides about it
                 self._on_error(error)
+            with self._lock:
+                self._unfinished -= 1
 
 
 def run_many(work: Callable[[int], T], count: int, *, limit: int, stopping: threading.Event) -> Iterator[tuple[int, T]]:

@@ -10,7 +10,7 @@ from leap_exp.core.errors import ProviderError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import DecisionFailure, StopReason
 from leap_exp.runs import RecordSpool
-from leap_exp.stages.correct import correct
+from leap_exp.stages.correct import CorrectConfig, correct
 from leap_exp.stages.rollout import rollout
 from tests.support.toy import ToyEnvironment, ToyStudent, ToyTeacher, prize_door
 
@@ -192,9 +192,10 @@ def test_a_teacher_that_corrects_one_by_one_gives_the_corrections_of_a_batch(tmp
         results = correct(
             teacher,
             environment,
+            ToyStudent({}),
             trajectories,
+            config=CorrectConfig(),
             disclosure=Disclosure.P50,
-            max_score=0.0,
             on_progress=lambda done, total: seen.append((done, total)),
             **how,
         )
