@@ -178,6 +178,7 @@ class Leap:
                 journal,
                 on_progress,
                 stop_when_stuck=config.stop_when_stuck,
+                per_task=config.per_task,
                 mixture=mixture,
             )
 
@@ -287,9 +288,10 @@ class Leap:
         on_progress: ProgressCallback,
         *,
         stop_when_stuck: bool,
+        per_task: int = 1,
         mixture: Mixture | None = None,
     ) -> Produced:
-        """Run ``policy``, mixed with a teacher if there is a ``mixture``, on ``count`` sampled training tasks."""
+        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each; a ``mixture`` takes steps."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -309,6 +311,7 @@ class Leap:
             stop_when_stuck=stop_when_stuck,
             spool=journal.spool(),
             mixture=mixture,
+            per_task=per_task,
         )
         return _measured("rollout", trajectories, policy, *([mixture.teacher] if mixture else []))
 
@@ -327,6 +330,7 @@ def evaluate_round(
             batch=config.batch,
             on_progress=on_progress,
             spool=journal.spool(),
+            samples=config.evaluation.samples,
         )
         return _measured("evaluate", trajectories, policy)
 

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from statistics import fmean
 from typing import ClassVar
 
-from leap_exp.analysis.statistics import wilson_interval
+from leap_exp.analysis.statistics import pass_all_k, pass_at_k, wilson_interval
 from leap_exp.core.errors import DataError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
@@ -28,6 +28,9 @@ class EvaluationConfig(Settings):
     split: str = setting("valid_unseen", "Split that the panel is drawn from.")
     tasks: int | None = setting(None, "Number of tasks in the panel; null for the whole split.", minimum=1)
     panel_seed: int = setting(0, "Seed of the panel; the run's seed does not change it.")
+    samples: int | None = setting(
+        None, "Episodes per task in which the student samples; null for one in which it does not.", minimum=1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,24 +85,33 @@ def evaluate(
     max_steps: int,
     batch: int,
     on_progress: ProgressCallback,
+    samples: int | None = None,
     spool: RecordSpool[Trajectory] | None = None,
 ) -> Sequence[Trajectory]:
-    """Run ``policy`` once on each task of ``panel``, in every round and run with the same episode seeds."""
+    """Run ``policy`` on each task of ``panel``, in every round and run with the same episode seeds.
+
+    It runs once and makes its likeliest decisions or, with ``samples``, that often and as it is.
+    """
     return rollout(
         environment,
-        policy,
+        policy.greedy if samples is None else policy,
         panel.tasks,
         seed=panel.seed,
         max_steps=max_steps,
         batch=batch,
         on_progress=on_progress,
         spool=spool,
+        per_task=samples or 1,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindResult:
-    """Success on the scored tasks of one kind."""
+    """Success in the scored episodes of one kind of task.
+
+    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide enough,
+    because the mean of several episodes of a task varies no more than one episode.
+    """
 
     n: int
     success_rate: float
@@ -111,6 +123,8 @@ class Evaluation:
     """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``.
 
     ``cut_off_answers`` counts the steps of all episodes whose answer was cut off before its action was complete.
+    ``samples`` is the number of episodes per task. If there are several, ``pass_at`` has the probability that at least
+    one of k episodes of a task succeeds, and ``pass_all`` that all do, by k: powers of 2, and the number of samples.
     """
 
     n: int
@@ -122,12 +136,17 @@ class Evaluation:
     invalid_action_rate: float
     per_task_type: Mapping[str, KindResult]
     cut_off_answers: int = 0
+    samples: int = 1
+    pass_at: Mapping[str, float] = field(default_factory=dict)
+    pass_all: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Episode:
     """What the results need to know of a trajectory."""
 
+    task_id: str
+    sample: int
     kind: str
     score: float | None
     succeeded: bool
@@ -137,6 +156,8 @@ class _Episode:
     @classmethod
     def of(cls, trajectory: Trajectory) -> "_Episode":
         return cls(
+            task_id=trajectory.task.id,
+            sample=trajectory.sample,
             kind=trajectory.task.kind,
             score=trajectory.score,
             succeeded=trajectory.succeeded,
@@ -151,6 +172,7 @@ def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
     scored = [episode for episode in episodes if episode.score is not None]
     kinds = sorted({episode.kind for episode in scored})
     overall = _success(scored)
+    samples = 1 + max((episode.sample for episode in episodes), default=0)
     return Evaluation(
         n=overall.n,
         unscored=len(episodes) - overall.n,
@@ -161,6 +183,9 @@ def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
         invalid_action_rate=_mean([not is_valid for episode in scored for is_valid in episode.is_valid]),
         per_task_type={kind: _success([each for each in scored if each.kind == kind]) for kind in kinds},
         cut_off_answers=sum(episode.cut_off_answers for episode in episodes),
+        samples=samples,
+        pass_at=_by_k(scored, samples, pass_at_k),
+        pass_all=_by_k(scored, samples, pass_all_k),
     )
 
 
@@ -169,11 +194,17 @@ def summary_entry(evaluation: Evaluation) -> dict[str, object]:
     entry = asdict(evaluation)
     if not evaluation.cut_off_answers:
         del entry["cut_off_answers"]
+    if evaluation.samples == 1:
+        for name in ("samples", "pass_at", "pass_all"):
+            del entry[name]
     return entry
 
 
 def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
-    """Return an evaluation as metrics named ``STAGE/...``; there is a count of cut-off answers if there are any."""
+    """Return an evaluation as metrics named ``STAGE/...``.
+
+    There is a count of cut-off answers if there are any, and rates by k if there are several episodes per task.
+    """
     low, high = evaluation.success_ci95
     cut_off = {f"{stage}/cut_off_answers_count": evaluation.cut_off_answers} if evaluation.cut_off_answers else {}
     return {
@@ -186,17 +217,29 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
         f"{stage}/steps_mean": evaluation.steps_mean,
         f"{stage}/invalid_action_rate": evaluation.invalid_action_rate,
         **cut_off,
+        **{f"{stage}/pass_at_{k}_rate": rate for k, rate in evaluation.pass_at.items()},
+        **{f"{stage}/pass_all_{k}_rate": rate for k, rate in evaluation.pass_all.items()},
         **{f"{stage}/success_rate/{kind}": result.success_rate for kind, result in evaluation.per_task_type.items()},
     }
 
 
 def _success(scored: Sequence[_Episode]) -> KindResult:
-    successes = sum(episode.succeeded for episode in scored)
-    return KindResult(
-        n=len(scored),
-        success_rate=successes / len(scored) if scored else 0.0,
-        success_ci95=wilson_interval(successes, len(scored)),
-    )
+    rate = _mean([episode.succeeded for episode in scored])
+    tasks = len({episode.task_id for episode in scored}) if any(each.sample for each in scored) else len(scored)
+    successes = rate * tasks if tasks < len(scored) else sum(episode.succeeded for episode in scored)
+    return KindResult(n=len(scored), success_rate=rate, success_ci95=wilson_interval(successes, tasks))
+
+
+def _by_k(scored: Sequence[_Episode], samples: int, rate: Callable[[int, int, int], float]) -> dict[str, float]:
+    """Return the mean of ``rate(episodes, successes, k)`` over the tasks with at least k scored episodes, by k."""
+    if samples == 1:
+        return {}
+    by_task: dict[str, list[bool]] = {}
+    for episode in scored:
+        by_task.setdefault(episode.task_id, []).append(episode.succeeded)
+    ks = sorted({*(2**power for power in range(1, samples.bit_length()) if 2**power <= samples), samples})
+    rates = {k: [rate(len(each), sum(each), k) for each in by_task.values() if len(each) >= k] for k in ks}
+    return {str(k): fmean(values) for k, values in rates.items() if values}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -27,6 +27,7 @@ class RolloutsConfig(Settings):
     place: ClassVar[str] = "rollouts"
 
     tasks: int = setting(100, "Training tasks per round.", minimum=1)
+    per_task: int = setting(1, "Episodes of each task, for a student that samples.", minimum=1)
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
     teacher_share: float = setting(
         0.0,
@@ -72,10 +73,11 @@ def rollout(
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
+    per_task: int = 1,
     mixture: Mixture | None = None,
     spool: RecordSpool[Trajectory] | None = None,
 ) -> Sequence[Trajectory]:
-    """Run ``policy`` once on each of ``tasks`` and return the trajectories in the order of the tasks.
+    """Run ``policy`` on each of ``tasks`` and return the trajectories in the order of the tasks and their samples.
 
     Up to ``batch`` episodes run at a time; when one ends, the next task starts. A policy that decides in batches gets
     the views of all of them in every turn; one that answers view by view gets each as soon as it is ready. An
@@ -93,6 +95,7 @@ def rollout(
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+        per_task: Episodes of each task, which are numbered samples with a seed each.
         mixture: Who takes some of the policy's steps; None for nobody.
         spool: Where trajectories are written as they finish, so that they need not be held; it is returned. None for
             a list.
@@ -100,19 +103,22 @@ def rollout(
     Raises:
         EnvError: All episodes crashed.
     """
-    estimate = policy.estimate(tasks, max_steps=max_steps)
+    estimate = policy.estimate([task for task in tasks for _ in range(per_task)], max_steps=max_steps)
     if estimate:
         logger.info("Episodes: %s", estimate)
     finished: dict[int, Trajectory] = {}
     errors: list[str] = []
-    ended = 0
+    ended, count = 0, len(tasks) * per_task
 
     def opening(place: int) -> LiveEpisode:
+        number, sample = divmod(place, per_task)
+        task = tasks[number]
         return LiveEpisode(
             environment,
-            tasks[place],
+            task,
             policy_id=policy.id,
-            seed=derive_seed(seed, "episode", tasks[place].id),
+            sample=sample,
+            seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
             limit=max_steps,
             max_repeats=environment.max_repeats if stop_when_stuck else None,
         )
@@ -126,10 +132,10 @@ def rollout(
             finished[place] = trajectory
         else:
             spool.put(place, trajectory)
-        on_progress(ended, len(tasks))
+        on_progress(ended, count)
 
     def decide(views: Sequence[View]) -> list[tuple[Decision | DecisionFailure, str]]:
-        # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
+        # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
         if mixture is not None:
             return mixture.decide(policy, views, seed=seed)
         return [(decision, "") for decision in policy.act(views, seed=seed)]
@@ -137,10 +143,10 @@ def rollout(
     # A teacher in a mixture decides in batches.
     concurrency = 0 if mixture is not None else policy.concurrency
     run = partial(as_ready, concurrency=concurrency) if concurrency else in_turns
-    run(decide, opening, len(tasks), live=batch, parallel_steps=environment.parallel_steps, on_end=on_end)
-    if errors and len(errors) == len(tasks):
-        raise EnvError(f"All {len(tasks)} episodes crashed, the first with: {errors[0]}")
-    return [finished[place] for place in range(len(tasks))] if spool is None else spool
+    run(decide, opening, count, live=batch, parallel_steps=environment.parallel_steps, on_end=on_end)
+    if errors and len(errors) == count:
+        raise EnvError(f"All {count} episodes crashed, the first with: {errors[0]}")
+    return [finished[place] for place in range(count)] if spool is None else spool
 
 
 class LiveEpisode:
@@ -152,12 +158,14 @@ class LiveEpisode:
         task: Task,
         *,
         policy_id: str,
+        sample: int,
         seed: int,
         limit: int,
         max_repeats: int | None,
     ) -> None:
         self._task = task
         self._policy_id = policy_id
+        self._sample = sample
         self._seed = seed
         self._limit = limit
         self._max_repeats = max_repeats
@@ -174,7 +182,7 @@ class LiveEpisode:
 
     def view(self) -> View:
         """Return what the policy sees now."""
-        return View(task=self._task, history=self._steps, observation=self._observation)
+        return View(task=self._task, history=self._steps, observation=self._observation, sample=self._sample)
 
     def step(self, decision: Decision, *, taken_by: str = "") -> None:
         """Take the action of ``decision`` and record the result; ``taken_by`` is that of the ``Step``."""
@@ -218,6 +226,7 @@ class LiveEpisode:
             stop=self.stop,
             score=self._score,
             error=self._error,
+            sample=self._sample,
         )
 
     def close(self) -> None:

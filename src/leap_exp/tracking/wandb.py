@@ -291,7 +291,7 @@ def sample_records(counts: Sequence[int], limit: int, *, seed: int) -> list[int]
 def _trajectory_rows(trajectory: Trajectory) -> Rows:
     return [
         [
-            *(trajectory.task.id, trajectory.task.kind, trajectory.score),
+            *(trajectory.name, trajectory.task.kind, trajectory.score),
             *(number, step.observation.text, step.decision.reason, step.decision.action),
             *(step.is_valid, step.reward),
         ]
@@ -303,7 +303,7 @@ def _correction_rows(correction: Correction) -> Rows:
     steps = zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
     return [
         [
-            *(correction.trajectory.task.id, correction.trajectory.task.kind, number),
+            *(correction.trajectory.name, correction.trajectory.task.kind, number),
             *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
         ]
         for number, (step, decision, changed) in enumerate(steps)
