@@ -23,13 +23,13 @@ def block_mask(ends_BT: torch.Tensor) -> BlockMask:
     length = ends_BT.shape[1]
     # Tokens behind the last one see nothing.
     padded_BT = pad(ends_BT, (0, -length % BLOCK))
-    ends_BKT = padded_BT.view(len(ends_BT), -1, BLOCK)
-    starts_Q = torch.arange(ends_BKT.shape[1], device=ends_BT.device) * BLOCK
-    is_before_QK = starts_Q[:, None] > starts_Q
-    is_same_QK = starts_Q[:, None] == starts_Q
-    some_BQK = is_same_QK | is_before_QK & (ends_BKT.amax(-1)[:, None] > starts_Q[:, None])
-    full_BQK = is_before_QK & (ends_BKT.amin(-1)[:, None] >= starts_Q[:, None] + BLOCK)
-    part_BQK = some_BQK & ~full_BQK
+    ends_BMT = padded_BT.view(len(ends_BT), -1, BLOCK)
+    starts_M = torch.arange(ends_BMT.shape[1], device=ends_BT.device) * BLOCK
+    is_before_MM = starts_M[:, None] > starts_M
+    is_same_MM = starts_M[:, None] == starts_M
+    some_BMM = is_same_MM | is_before_MM & (ends_BMT.amax(-1)[:, None] > starts_M[:, None])
+    full_BMM = is_before_MM & (ends_BMT.amin(-1)[:, None] >= starts_M[:, None] + BLOCK)
+    part_BMM = some_BMM & ~full_BMM
 
     def is_visible(
         row: torch.Tensor,
@@ -37,14 +37,14 @@ def block_mask(ends_BT: torch.Tensor) -> BlockMask:
         query: torch.Tensor,
         key: torch.Tensor,
     ) -> torch.Tensor:
-        return (query >= key) & (query < ends_BT[row, key])
+        return (query >= key) & (query < padded_BT[row, key])
 
     return BlockMask.from_kv_blocks(
-        *_listed(part_BQK), *_listed(full_BQK), BLOCK_SIZE=BLOCK, mask_mod=is_visible, seq_lengths=(length, length)
+        *_listed(part_BMM), *_listed(full_BMM), BLOCK_SIZE=BLOCK, mask_mod=is_visible, seq_lengths=(length, length)
     )
 
 
-def _listed(blocks_BQK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the number of blocks in each row of blocks, (B, 1, Q), and their places first in a list, (B, 1, Q, K)."""
-    places_BQK = blocks_BQK.int().argsort(dim=-1, descending=True, stable=True)
-    return blocks_BQK.sum(-1)[:, None].int(), places_BQK[:, None].int()
+def _listed(blocks_BMM: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the number of blocks in each row of blocks, (B, 1, M), and their places first in a list, (B, 1, M, M)."""
+    places_BMM = blocks_BMM.int().argsort(dim=-1, descending=True, stable=True)
+    return blocks_BMM.sum(-1)[:, None].int(), places_BMM[:, None].int()

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -161,7 +161,7 @@ def _mask(model: torch.nn.Module, batch: Batch) -> "torch.Tensor | BlockMask":
     """Return the mask of ``batch``, in the form that the model's attention takes."""
     if "attention_mask" in batch:
         return batch["attention_mask"]
-    inner = getattr(model, "module", model)  # what a wrapper for several devices holds
+    inner: Any = getattr(model, "module", model)  # what a wrapper for several devices holds
     if inner.config._attn_implementation == FLEX:
         return block_mask(batch["ends"])
     return dense_mask(batch["ends"], inner.dtype)

@@ -24,6 +24,12 @@ class FitConfig(TrainerConfig):
     learning_rate: float = setting(3e-5, "Highest learning rate.", minimum=0)
     batch_size: int = setting(1, "Trajectories per batch.", minimum=1)
     gradient_accumulation: int = setting(8, "Batches per optimizer step.", minimum=1)
+    tokens_per_batch: int | None = setting(
+        None,
+        "Pack the batch_size * gradient_accumulation trajectories of an optimizer step into batches of this many "
+        "tokens; null for what a GPU's memory holds, and for no packing on a processor.",
+        minimum=1,
+    )
     warmup_steps: int = setting(10, "Steps over which the learning rate rises.")
     max_grad_norm: float = setting(0.3, "Maximum norm of gradients.")
     schedule: str = setting(

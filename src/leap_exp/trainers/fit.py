@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +25,7 @@ from leap_exp.core.types import Correction, views
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent
 from leap_exp.tokens.spans import Role, Row
+from leap_exp.trainers.batches import find_packing, set_attention, trainer_class
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
 from leap_exp.trainers.log import LOG_NAME, TrainLog
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEED_RANGE = 2**31
-_LONGEST_EAGER_ROW = 600
-"""Median row length up to which plain attention trains faster on a CPU than the fused kernel, whose backward pass is
-slow there: by up to 14 % on rows of 200 to 500 tokens. At 900 tokens the fused one is faster by 15 %, at
-1,300 by 89 %."""
 
 
 class FineTuner(protocols.Trainer):
@@ -119,9 +115,6 @@ class FineTuner(protocols.Trainer):
             logger.warning("There is no step to learn from (trainer.steps), so the student stays as it was.")
             model.save_pretrained(str(out))
             return {"train/rows_count": 0.0, "train/tokens_count": 0.0, "train/steps_count": 0.0}
-        short = median(len(row.tree) for row in train_rows) <= _LONGEST_EAGER_ROW
-        if student.one_pass and short and model.device.type == "cpu":
-            model.get_base_model().set_attn_implementation("eager")
         checkpoints = out.with_name(f"{out.name}.checkpoints")
         trainer, log = self._train(
             student, model, teacher, train_rows, validation_rows, checkpoints, seed=seed, on_progress=on_progress
@@ -153,14 +146,24 @@ class FineTuner(protocols.Trainer):
         collator = Collator(
             pad_id=student.pad_id, dtype=model.dtype, one_pass=student.one_pass, passes=2 if ahead else 1
         )
+        packing = find_packing(
+            model,
+            train_rows,
+            collator,
+            tokens=config.tokens_per_batch,
+            distributions=any(objective.needs_teacher for objective, _ in self._objectives),
+        )
+        if student.one_pass:
+            set_attention(model, train_rows, packing)
         checkpoint = latest_checkpoint(checkpoints)
         if checkpoint is None:
             shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(exist_ok=True)
         log = TrainLog(checkpoints / LOG_NAME)
         if any(objective.needs_reference for objective, _ in self._objectives):
-            train_rows = with_reference(train_rows, model, collator)
-            validation_rows = with_reference(validation_rows, model, collator)
+            scoring = collator if packing is None else packing.collator
+            train_rows = with_reference(train_rows, model, scoring)
+            validation_rows = with_reference(validation_rows, model, scoring)
         budget = Budget(tokens=config.max_tokens, seconds=config.max_seconds)
         bookkeeping = Bookkeeping(
             log,
@@ -169,16 +172,19 @@ class FineTuner(protocols.Trainer):
             checkpoint_steps=config.checkpoint_steps,
             checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
         )
-        trainer = ObjectiveTrainer(
+        prepare = list if packing is None else packing.prepare
+        trainer = trainer_class(packing)(
             self._objectives,
             teacher=teacher,
             log=log,
             budget=budget,
             model=model,
-            args=self._arguments(model, checkpoints, train_rows, seed=seed, validate=bool(validation_rows)),
-            train_dataset=train_rows,
-            eval_dataset=validation_rows or None,
-            data_collator=collator,
+            args=self._arguments(
+                model, checkpoints, train_rows, packed=packing is not None, seed=seed, validate=bool(validation_rows)
+            ),
+            train_dataset=prepare(train_rows),
+            eval_dataset=prepare(validation_rows) or None,
+            data_collator=packing or collator,
             callbacks=[bookkeeping],
         )
         # It prints raw dictionaries between the lines of our own progress.
@@ -201,11 +207,12 @@ class FineTuner(protocols.Trainer):
         )
 
     def _arguments(
-        self, model: "PeftModel", checkpoints: Path, rows: Sequence[Row], *, seed: int, validate: bool
+        self, model: "PeftModel", checkpoints: Path, rows: Sequence[Row], *, packed: bool, seed: int, validate: bool
     ) -> TrainingArguments:
         config = self._config
         on_cpu = model.device.type == "cpu"
-        if not on_cpu:
+        checkpointing = not (on_cpu or packed)
+        if checkpointing:
             # Checkpointing needs gradients at the input, which a frozen embedding does not have.
             model.enable_input_require_grads()
         epochs = config.epochs
@@ -216,16 +223,16 @@ class FineTuner(protocols.Trainer):
             output_dir=str(checkpoints),
             num_train_epochs=epochs,
             learning_rate=config.learning_rate,
-            per_device_train_batch_size=config.batch_size,
+            per_device_train_batch_size=config.batch_size * (config.gradient_accumulation if packed else 1),
             per_device_eval_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.gradient_accumulation,
+            gradient_accumulation_steps=1 if packed else config.gradient_accumulation,
             warmup_steps=config.warmup_steps,
             max_grad_norm=config.max_grad_norm,
             lr_scheduler_type=config.schedule,
             weight_decay=config.weight_decay,
             bf16=model.dtype is torch.bfloat16,
             use_cpu=on_cpu,
-            gradient_checkpointing=not on_cpu,
+            gradient_checkpointing=checkpointing,
             seed=derive_seed(seed, "order") % _SEED_RANGE,
             eval_strategy="epoch" if validate else "no",
             save_strategy="epoch" if validate else "no",
@@ -237,6 +244,9 @@ class FineTuner(protocols.Trainer):
             label_names=["labels"],
             remove_unused_columns=False,
             dataloader_pin_memory=not on_cpu,
+            accelerator_config=None if on_cpu else {"non_blocking": True},
+            # It waits for the device after every batch.
+            logging_nan_inf_filter=on_cpu,
             report_to=[],
             disable_tqdm=True,
         )

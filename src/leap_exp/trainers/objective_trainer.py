@@ -36,13 +36,13 @@ class Collator:
 
     Attributes:
         pad_id: Token id for padding.
-        dtype: Type of the attention mask.
+        dtype: Type of the attention mask; None for batches with ``ends`` in its place.
         one_pass: Whether the model scores all branches of a row in one pass.
         passes: How often the rows of a batch are read in a step.
     """
 
     pad_id: int
-    dtype: torch.dtype
+    dtype: torch.dtype | None
     one_pass: bool
     passes: int = 1
 
