@@ -22,6 +22,7 @@ from rich.logging import RichHandler
 import leap_exp.config.sweep  # noqa: F401 - conf/config.yaml uses its resolver
 from leap_exp.cli.commands import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from leap_exp.cli.console import ConsoleProgress, result_table, usage_table
+from leap_exp.cli.dry_run import OPTION, no_run_folder, note_speed, print_plan
 from leap_exp.config.arguments import check_swept_files, quote_values
 from leap_exp.config.build import Experiment, build
 from leap_exp.config.help import help_text
@@ -60,9 +61,16 @@ def main(arguments: Sequence[str], *, command: str = "leap run") -> int:
     _failures.lines.clear()
     try:
         register()
-        sys.argv = [command, *quote_values(arguments)]
+        is_dry = OPTION in arguments
+        sys.argv = [command, *quote_values([argument for argument in arguments if argument != OPTION])]
         check_swept_files(sys.argv[1:], _config_dirs(arguments))
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
+        start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+        if is_dry:
+            with no_run_folder() as overrides:
+                sys.argv += overrides
+                start(_dry_job)()
+        else:
+            start(_job)()
     except KeyboardInterrupt:
         print("\nInterrupted. To resume, give the same command with the same run_dir.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -139,6 +147,15 @@ def _job(cfg: DictConfig) -> float:
     return success_rate
 
 
+def _dry_job(cfg: DictConfig) -> None:
+    """Print the plan of one run."""
+    try:
+        print_plan(run_config(cfg), Console())
+    except LeapError as error:
+        # As in ``_job``.
+        raise SystemExit(_status(error)) from error
+
+
 def _report_failure(run: str, error: Exception) -> None:
     """Print at once that a run of a sweep failed, and keep the line for the end of the sweep."""
     text = str(error)
@@ -172,6 +189,7 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
             journal = Journal(run_dir, tracker=tracker, progress=progress, seed=config.seed, round_0_seed=round_0.seed)
             experiment.run(journal)
         report = write_report(run_dir)
+    note_speed(config, run_dir)
     rounds = read_document(run_dir / "summary.json")["rounds"]
     console.print(result_table(rounds, trained=config.rounds > 0))
     usage = usage_table(read_metrics(run_dir), read_lines(run_dir / "timings.jsonl"))

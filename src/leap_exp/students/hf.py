@@ -21,6 +21,7 @@ from leap_exp.students.engines.in_process import InProcessEngine
 from leap_exp.students.engines.vllm import VllmEngine
 from leap_exp.students.engines.vllm_server import Serving
 from leap_exp.students.prompts import build_codec
+from leap_exp.students.quantized import check_quantization, prepared
 from leap_exp.students.serving import serve_command
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights, select_device, select_dtype
 from leap_exp.tokens.briefed import BriefedCodec
@@ -49,6 +50,8 @@ class HfStudent(TrainableStudent):
         self.source = resolve_weights(config.model)
         self.device = select_device(config.device)
         self.dtype = select_dtype(config.dtype, self.device)
+        if config.quantization is not None:
+            check_quantization(config.quantization, model=config.model, device=self.device)
         self.tokenizer = load_tokenizer(self.source)
         self.codec = build_codec(config, environment, self.tokenizer, source=self.source)
         self.id = Path(config.model).name
@@ -62,6 +65,7 @@ class HfStudent(TrainableStudent):
             device=self.device,
             pad_id=self.pad_id,
             context_length=config.context_length,
+            quantization=config.quantization,
         )
         modules = self._local.facts.modules
         if config.adapter:
@@ -133,7 +137,10 @@ class HfStudent(TrainableStudent):
         """Return the base model with this student's adapter on top, ready to train; a new adapter if it has none."""
         self._local.sleep()
         self._acting.sleep()
-        base = load_model(self.source, dtype=self.dtype, device=self.device)
+        quantization = self.config.quantization
+        base = load_model(self.source, dtype=self.dtype, device=self.device, quantization=quantization)
+        if quantization is not None:
+            base = prepared(base)
         if self._adapters:
             ((folder, _),) = self._adapters
             return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
@@ -261,6 +268,7 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
     student._local.sleep()
     rank = max(config.lora.r, adapter_rank(Path(config.adapter)) if config.adapter else 0)
     devices = torch.cuda.device_count() if student.device.startswith("cuda") else 0
+    quantized = ("--quantization", "bitsandbytes") if config.quantization else ()
     servings = [
         Serving(
             command=serve_command(
@@ -270,7 +278,10 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
                 rank=rank,
                 context_length=config.context_length,
                 memory_share=config.memory_share,
-                options=config.serve_args or (),
+                options=[
+                    *(("--quantization", "bitsandbytes") if config.quantization else ()),
+                    *(config.serve_args or ()),
+                ],
             ),
             may_start=config.serve,
             rank=rank,

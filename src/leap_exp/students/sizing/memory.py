@@ -1,8 +1,8 @@
 """The memory that a student needs, in bytes, from its shape and settings. Pure functions.
 
 The formulas count tensors, not what an allocator rounds them up to or a framework needs for itself. ``leap bench
-memory`` compares them with measured peaks. D, F and V are those of ``ModelShape``, Q and K the widths of all query heads
-and of all key heads, T the tokens of a row, r the rank of the adapter.
+memory`` compares them with measured peaks. D, F and V are those of ``ModelShape``, Q and K the widths of all query
+heads and of all key heads, T the tokens of a row, r the rank of the adapter.
 """
 
 from dataclasses import dataclass
