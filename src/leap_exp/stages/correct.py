@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import ClassVar
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, ProgressCallback, Student, Teacher
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.sequences import Selected
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.threads import run_many
@@ -288,6 +289,21 @@ def imitate(
         )
         corrections.append(correction)
     return corrections
+
+
+def with_briefings(
+    demonstrations: Sequence[Correction], environment: Environment, disclosure: Disclosure, *, share: float, seed: int
+) -> list[Correction]:
+    """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
+
+    So the student learns to use the facts, as it must if it is to be its own teacher.
+    """
+    return [
+        replace(each, briefing=brief(environment, each.trajectory.task, disclosure), briefed=True)
+        if derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
+        else each
+        for each in demonstrations
+    ]
 
 
 def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dict[str, float]:
