@@ -83,17 +83,20 @@ def split(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
 
     There are as few rows as possible of at most ``budget`` tokens, of similar lengths; a longer tree has its own.
     """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    for count in range(max(1, -(-sum(lengths) // budget)), len(lengths) + 1):
-        groups: list[list[int]] = [[] for _ in range(count)]
+    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    alone = [[index] for index in longest_first if lengths[index] > budget]
+    order = longest_first[len(alone) :]
+    groups: list[list[int]] = []
+    for count in range(-(-sum(lengths[index] for index in order) // budget), len(order) + 1):
+        groups = [[] for _ in range(count)]
         totals = [0] * count
         for index in order:
             shortest = totals.index(min(totals))
             groups[shortest].append(index)
             totals[shortest] += lengths[index]
-        if all(total <= budget or len(group) == 1 for group, total in zip(groups, totals, strict=True)):
+        if max(totals, default=0) <= budget:
             break
-    return sorted(sorted(group) for group in groups if group)
+    return sorted(sorted(group) for group in [*alone, *groups])
 
 
 def find_packing(
