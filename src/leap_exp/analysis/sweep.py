@@ -9,7 +9,7 @@ from leap_exp.analysis.run import Run, is_run, natural_key, read_run
 from leap_exp.analysis.statistics import Comparison, compare, mean_interval
 from leap_exp.core.errors import StoreError
 
-BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker")
+BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker", "objective")
 """Settings that do not distinguish experiments."""
 
 MEASURES = (

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import getitem
@@ -14,14 +15,17 @@ from leap_exp.config.registry import GROUPS
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
 from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
-from leap_exp.runs import read_config, round_name, storing, write_whole
+from leap_exp.runs import locked, read_config, round_name, storing, write_whole
+from leap_exp.runs.files import LOCK_NAME
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker")
+FREE_SETTINGS = ("run_dir", "tracker", "objective")
 """Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
+_CONFIG_LOCK = ".config.lock"
+"""Held for a moment; the folder's own lock is held as long as a run works on round 0."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -91,16 +95,26 @@ class Round0:
         relevant = {**{key: config[key] for key in ROUND_0_SETTINGS}, ROUND_0_SEED: self.seed}
         link = run_dir / round_name(0)
         folder = self.shared or link
-        note = folder / "config.yaml"
-        if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
-            raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
-        check_config(note, relevant)
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if self.shared and not link.is_symlink():
+        # Several runs may come here at the same time.
+        with locked(folder, wait=True, name=_CONFIG_LOCK) if self.shared else nullcontext():
+            note = folder / "config.yaml"
+            if self.shared and not note.exists() and _other_files(folder):
+                raise StoreError(
+                    f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run."
+                )
+            check_config(note, relevant)
+            write_config(note, relevant)
+        if self.shared and not link.is_symlink():
+            with storing(link):
                 # Relative, so that the folder of a sweep with its shared round can be moved.
                 link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
-        write_config(note, relevant)
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Return the files in ``folder`` that are neither locks nor an unfinished note of an earlier process."""
+    return [name for name in os.listdir(folder) if name not in (LOCK_NAME, _CONFIG_LOCK, "config.yaml.part")]
 
 
 def _is_free(key: str) -> bool:

@@ -9,7 +9,7 @@ from leap_exp.runs.documents import (
     read_metrics,
     write_document,
 )
-from leap_exp.runs.files import cache_folder, locked, short_name, storing, write_whole
+from leap_exp.runs.files import cache_folder, is_locked, locked, short_name, storing, write_whole
 from leap_exp.runs.journal import Journal, RoundJournal, round_name
 from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
 
@@ -21,6 +21,7 @@ __all__ = [
     "StoredRecords",
     "cache_folder",
     "encode_metrics",
+    "is_locked",
     "locked",
     "read_config",
     "read_document",
