@@ -6,7 +6,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from leap_exp.config.sweep import SweepError, SweepJobs
+from hydra_plugins.leap_exp_plugins.jobs import SweepJobs
+from leap_exp.config.sweep import SweepError
 
 
 class GridSweeper(BasicSweeper):

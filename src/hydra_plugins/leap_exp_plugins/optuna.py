@@ -5,8 +5,8 @@ also has no pruning, and an interrupted study starts over.
 """
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -16,8 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from hydra_plugins.leap_exp_plugins.jobs import SweepJobs
 from leap_exp.config.arguments import quote
-from leap_exp.config.sweep import JobError, SweepError, SweepJobs
+from leap_exp.config.sweep import JobError, SweepError
 from leap_exp.config.trials import TRIAL_VARIABLE, open_study
 from leap_exp.core.errors import ConfigError
 from leap_exp.runs import write_document
@@ -34,7 +35,7 @@ STUDY_NAME, RESULT_NAME = "optuna.log", "optuna.json"
 class OptunaSweeper(Sweeper):
     """Searches for the settings with the best objective. The study is kept in the folder of the sweep."""
 
-    def __init__(  # noqa: D417 - the settings of conf/hydra/sweeper/optuna.yaml
+    def __init__(
         self,
         *,
         direction: str,
@@ -49,7 +50,8 @@ class OptunaSweeper(Sweeper):
         self._n_jobs = n_jobs
         self._sampler = sampler
         self._pruner = pruner
-        self._params = params or {}
+        self._params: Mapping[Any, Any] = params or {}
+        self._exhausted = False
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher; called by Hydra."""
@@ -66,10 +68,11 @@ class OptunaSweeper(Sweeper):
             SweepError: Some of the trials failed.
         """
         swept = [*(f"{name}={values}" for name, values in self._params.items()), *arguments]
-        overrides = OverridesParser.create().parse_overrides(swept)
+        # The last of several values for a setting holds.
+        overrides = {each.get_key_element(): each for each in OverridesParser.create().parse_overrides(swept)}
         study = self._open_study()
-        space = {each.get_key_element(): _distribution(each) for each in overrides if each.is_sweep_override()}
-        fixed = [str(each.input_line) for each in overrides if not each.is_sweep_override()]
+        space = {name: _distribution(each) for name, each in overrides.items() if each.is_sweep_override()}
+        fixed = [str(each.input_line) for each in overrides.values() if not each.is_sweep_override()]
         if not space:
             raise ConfigError("There is nothing to search: give a setting several values, as in seed=0,1,2.")
         interrupted = _trials(study, "RUNNING")
@@ -80,6 +83,8 @@ class OptunaSweeper(Sweeper):
             count = min(self._n_jobs, missing - start)
             trials = [interrupted.pop(0) if interrupted else study.ask(space) for _ in range(count)]
             failures |= self._run(study, trials, fixed)
+            if self._exhausted:
+                break
         self._write_best(study)
         if failures:
             raise SweepError(failures)
@@ -96,19 +101,28 @@ class OptunaSweeper(Sweeper):
         self, study: "Study", trials: "Sequence[Trial | FrozenTrial]", fixed: Sequence[str]
     ) -> dict[str, Exception]:
         """Run ``trials``, tell the study how they ended, and return the failures by the names of the runs."""
-        jobs = [
-            self._jobs.compose([*fixed, *_overrides(trial), self._environment(trial.number)]) for trial in trials
-        ]
+        jobs = [self._jobs.compose([*fixed, *_overrides(trial), self._environment(trial.number)]) for trial in trials]
         failures: dict[str, Exception] = {}
         for trial, job, outcome in zip(trials, jobs, self._jobs.run(jobs), strict=True):
             if isinstance(outcome, PrunedError):
-                _tell(study, trial, state="PRUNED")
+                self._tell(study, trial, state="PRUNED")
             elif isinstance(outcome, Exception) or math.isnan(outcome):
-                _tell(study, trial, state="FAIL")
+                self._tell(study, trial, state="FAIL")
                 failures[job.name] = outcome if isinstance(outcome, Exception) else JobError("no episode was scored")
             else:
-                study.tell(trial.number, outcome)
+                self._tell(study, trial, state="COMPLETE", value=outcome)
         return failures
+
+    def _tell(self, study: "Study", trial: "Trial | FrozenTrial", *, state: str, value: float | None = None) -> None:
+        from optuna.trial import TrialState
+
+        try:
+            study.tell(trial.number, value, TrialState[state])
+        except RuntimeError as error:
+            # Samplers of all combinations end the study when there are no more, after they have stored the trial.
+            if "Study.stop" not in str(error):
+                raise
+            self._exhausted = True
 
     def _environment(self, number: int) -> str:
         """Return the override by which a run knows which trial it is."""
@@ -131,6 +145,9 @@ def _distribution(override: Override) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value = override.value()
+    low: float | None
+    high: float | None
+    step: float | None
     if isinstance(value, IntervalSweep):
         low, high, step = value.start, value.end, None
     elif isinstance(value, RangeSweep):
@@ -141,7 +158,8 @@ def _distribution(override: Override) -> "BaseDistribution":
     log = "log" in value.tags
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=log, step=int(step or 1))
-    return FloatDistribution(float(low), float(high), log=log, step=step)
+    assert low is not None and high is not None  # noqa: S101 - Hydra's grammar asks for both
+    return FloatDistribution(low, high, log=log, step=step)
 
 
 def _overrides(trial: "Trial | FrozenTrial") -> list[str]:
@@ -150,12 +168,6 @@ def _overrides(trial: "Trial | FrozenTrial") -> list[str]:
 
 def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
-
-
-def _tell(study: "Study", trial: "Trial | FrozenTrial", *, state: str) -> None:
-    from optuna.trial import TrialState
-
-    study.tell(trial.number, state=TrialState[state])
 
 
 def _ask_again_for_failed(study: "Study") -> None:

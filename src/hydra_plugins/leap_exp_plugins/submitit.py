@@ -33,13 +33,34 @@ class _SubmititLauncher(Launcher):
         self._hydra = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Submit the jobs and wait until all of them have ended."""
-        import submitit
-        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+        """Submit the jobs and wait until all of them have ended.
+
+        Raises:
+            JobError: They cannot be submitted.
+        """
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 
         job = BaseSubmititLauncher()
         job.setup(**self._hydra)
+        state = Singleton.get_state()
+        arguments = [
+            (list(overrides), "hydra.sweep.dir", number, str(number), state)
+            for number, overrides in enumerate(job_overrides, start=initial_job_idx)
+        ]
+        try:
+            jobs = self._executor().map_array(job, *zip(*arguments, strict=True))
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()
+            raise JobError(
+                f"The jobs cannot be submitted to {self.cluster}: {reason[0] if reason else error}"
+            ) from error
+        print(f"Submitted {len(jobs)} jobs to {self.cluster}: {', '.join(each.job_id for each in jobs)}")
+        return [_returned(each) for each in jobs]
+
+    def _executor(self) -> "submitit.AutoExecutor":
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+
         settings = {
             name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for name, value in self._settings.items()
@@ -51,12 +72,7 @@ class _SubmititLauncher(Launcher):
         executor.update_parameters(
             **{name if name in shared else f"{self.cluster}_{name}": value for name, value in settings.items()}
         )
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        state = Singleton.get_state()
-        arguments = [(list(each), "hydra.sweep.dir", n, str(n), state) for n, each in zip(numbers, job_overrides)]
-        jobs = executor.map_array(job, *zip(*arguments, strict=True))
-        print(f"Submitted {len(jobs)} jobs to {self.cluster}: {', '.join(each.job_id for each in jobs)}")
-        return [_returned(each) for each in jobs]
+        return executor
 
 
 class SlurmLauncher(_SubmititLauncher):
@@ -76,7 +92,9 @@ def _returned(job: "submitit.Job[JobReturn]") -> JobReturn:
     from submitit.core.utils import UncompletedJobError
 
     try:
-        return job.results()[0]
+        (returned,) = job.results()
     except UncompletedJobError as error:
         line = last_log_line(job.paths.stderr) or str(error).splitlines()[0]
         return JobReturn(status=JobStatus.FAILED, _return_value=JobError(f"job {job.job_id} was killed: {line}"))
+    assert isinstance(returned, JobReturn)  # noqa: S101 - what Hydra's job returns
+    return returned

@@ -37,7 +37,6 @@ from leap_exp.runs import Journal, locked, read_document, read_lines, read_metri
 from leap_exp.runs.jobs import PrunedError, error_line, final_value, job_noted
 from leap_exp.runs.provenance import provenance
 
-
 _job_errors: list[Exception] = []
 """What jobs in this process raised. A job is a function for Hydra, so it reports here."""
 

@@ -114,7 +114,8 @@ class Round0:
 
 def _other_files(folder: Path) -> list[str]:
     """Return the files in ``folder`` that are neither locks nor an unfinished note of an earlier process."""
-    return [name for name in os.listdir(folder) if name not in (LOCK_NAME, _CONFIG_LOCK, "config.yaml.part")]
+    ours = {LOCK_NAME, _CONFIG_LOCK, "config.yaml", "config.yaml.part"}
+    return [path.name for path in folder.iterdir() if path.name not in ours]
 
 
 def _is_free(key: str) -> bool:

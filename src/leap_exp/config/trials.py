@@ -62,7 +62,8 @@ def report_round(value: float, index: int, *, last: bool) -> None:
     sweeper = HydraConfig.get().sweeper
     study = open_study(file, direction=sweeper.direction, pruner=instantiate(sweeper.pruner))
     stored = study.get_trials(deepcopy=False)[int(number)]
-    trial = Trial(study, stored._trial_id)  # noqa: SLF001 - the only way to a trial that another process asked for
+    # The only way to a trial that another process asked for.
+    trial = Trial(study, stored._trial_id)
     if index not in stored.intermediate_values and not math.isnan(value):
         trial.report(value, index)
     if not last and trial.should_prune():

@@ -35,6 +35,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LEAP_CACHE") or user_cache_path("leap_exp"))
 
 
+def process_name() -> str:
+    """Return a name for this process that no other has, also among machines that share a file system: HOST.ID."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Report an operating system error while writing ``path``, such as a full disk, as a StoreError."""
@@ -129,8 +134,8 @@ def _lock(descriptor: int, path: Path) -> bool:
             continue
         except OSError as error:
             raise StoreError(
-                f"The file system of {path} cannot lock files ({error.strerror}): mount it with locks (Lustre: -o flock), "
-                "or choose a folder elsewhere."
+                f"The file system of {path} cannot lock files ({error.strerror}): mount it with locks (for Lustre "
+                "with -o flock), or choose a folder elsewhere."
             ) from error
         return True
     return False

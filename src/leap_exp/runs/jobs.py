@@ -113,7 +113,7 @@ def read_job(sweep_dir: Path, name: str) -> JobStatus:
     folder = sweep_dir / name
     note = _note(folder)
     finished, rounds = _rounds(folder)
-    state = _state(folder, note, complete=finished == rounds)
+    state = _state(folder, note, complete=finished > 0 and rounds in (None, finished))
     known = {"name": name, "state": state, "finished_rounds": finished, "rounds": rounds, "host": note.get("host", "")}
     if state in (JobState.FAILED, JobState.PRUNED):
         line = note.get("error", "")
@@ -175,7 +175,8 @@ def _rounds(folder: Path) -> tuple[int, int | None]:
     """Return how many rounds are finished, and how many there will be."""
     summary, config = folder / "summary.json", folder / "config.yaml"
     finished = len(read_document(summary)["rounds"]) if summary.exists() else 0
-    return finished, int(read_config(config)["rounds"]) + 1 if config.exists() else None
+    rounds = read_config(config).get("rounds") if config.exists() else None
+    return finished, None if rounds is None else rounds + 1
 
 
 def _last_stage(folder: Path) -> str:

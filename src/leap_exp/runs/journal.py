@@ -40,7 +40,7 @@ class Journal:
         round_0_seed: int,
         tracker: Tracker,
         progress: Progress,
-        on_round: Callable[[int], None] = lambda index: None,
+        on_round: Callable[[int], None] | None = None,
     ) -> None:
         self.run_dir = run_dir
         self.tracker = tracker
@@ -69,7 +69,8 @@ class Journal:
     def summarise(self, rounds: Sequence[Mapping[str, object]]) -> None:
         """Write summary.json with one entry per finished round."""
         write_document(self.run_dir / "summary.json", {"rounds": rounds})
-        self._on_round(len(rounds) - 1)
+        if self._on_round is not None:
+            self._on_round(len(rounds) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
