@@ -24,10 +24,10 @@ def study(folder):
     return optuna.load_study(study_name="leap", storage=storage)
 
 
-def plan(folder, *settings):
+def plan(folder, *settings, direction="maximize"):
     """Let a new study begin with these settings."""
     folder.mkdir()
-    made = open_study(str(folder / "optuna.log"), direction="maximize")
+    made = open_study(str(folder / "optuna.log"), direction=direction)
     for each in settings:
         made.enqueue_trial(each)
 
@@ -112,20 +112,17 @@ def test_a_sampler_that_has_tried_everything_ends_the_search(leap, tmp_path):  #
 
 
 def test_a_trial_that_does_worse_than_others_is_pruned(leap, tmp_path):  # noqa: F811
-    """The second trial learns from fewer corrections."""
     name = "hydra.sweeper.pruner"
     pruner = (f"{name}._target_=optuna.pruners.MedianPruner", f"+{name}.n_startup_trials=1")
-    plan(tmp_path / "sweep", {"rollouts.tasks": "12"}, {"rollouts.tasks": "1"})
-    settings = [argument for argument in TOY if not argument.startswith(("rollouts", "rounds"))]
-    search = (*SEARCH, *settings, "rounds=2", "rollouts.tasks=12,1", *pruner)
-    code, out, err = leap(*search, "hydra.sweeper.n_trials=2")
+    plan(tmp_path / "sweep", {"env.max_steps_eval": "1"}, {"env.max_steps_eval": "5"}, direction="minimize")
+    fewest_steps = ("objective=steps_mean", "hydra.sweeper.direction=minimize", "env.max_steps_eval=1,5")
+    code, out, err = leap(*SEARCH, *TOY, *fewest_steps, *pruner, "hydra.sweeper.n_trials=2")
     assert (code, err) == (0, "")
-    found = {trial.params["rollouts.tasks"]: trial.state.name for trial in study(tmp_path / "sweep").trials}
-    assert found == {"12": "COMPLETE", "1": "PRUNED"}, out
-    jobs = {job.name: job for job in read_jobs(tmp_path / "sweep")}
-    assert jobs["rollouts.tasks=1"].state is JobState.PRUNED
-    assert jobs["rollouts.tasks=1"].finished_rounds < 3
-    assert "rollouts.tasks=1: pruned after round 1" in out
+    found = {trial.params["env.max_steps_eval"]: trial.state.name for trial in study(tmp_path / "sweep").trials}
+    assert found == {"1": "COMPLETE", "5": "PRUNED"}
+    assert "env.max_steps_eval=5: pruned after round 0" in out
+    pruned = {job.name: job for job in read_jobs(tmp_path / "sweep")}["env.max_steps_eval=5"]
+    assert (pruned.state, pruned.finished_rounds, pruned.rounds) == (JobState.PRUNED, 1, 2)
 
 
 def test_an_interrupted_trial_goes_on(tmp_path):
