@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -26,7 +27,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SlurmdParameters=config_overrides
@@ -70,13 +71,28 @@ def one_node_slurm(folder: Path) -> Iterator[dict[str, str]]:
         running.enter_context(_daemon(["slurmctld", "-D"], folder, variables))
         running.enter_context(_daemon(["slurmd", "-D"], folder, variables))
         _wait(lambda: "idle" in command("sinfo", "-h", "-o", "%t", variables=variables), "slurmd", folder)
-        yield variables
+        try:
+            yield variables
+        finally:
+            command("scancel", "--signal=KILL", "--full", "--user=root", variables=variables)
+            _kill_those_with(f"SLURM_CONF={conf}")
 
 
 def command(*arguments: str, variables: dict[str, str]) -> str:
     """The output of a command of Slurm; empty if it failed."""
     result = subprocess.run(arguments, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
     return result.stdout
+
+
+def _kill_those_with(variable: str) -> None:
+    """Kill the processes of this cluster's jobs: srun outlives a job that was put back."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_job = variable.encode() in (process / "environ").read_bytes().split(b"\0")
+            if is_job and b"SLURM_JOB_ID=" in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+        except OSError:
+            continue
 
 
 def _program(name: str) -> str | None:
