@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from leap_exp.cli import run as run_command
 from leap_exp.config.trials import open_study
@@ -34,6 +35,22 @@ def plan(folder, *settings, direction="maximize"):
 
 def states(folder):
     return [trial.state.name for trial in study(folder).trials]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("seed=0,1", "CategoricalDistribution(choices=('0', '1'))"),
+        ("privilege=choice(none,p25)", "CategoricalDistribution(choices=('none', 'p25'))"),
+        ("seed=range(1,6,2)", "IntDistribution(high=5, log=False, low=1, step=2)"),
+        ("trainer.epochs=int(interval(1,4))", "IntDistribution(high=4, log=False, low=1, step=1)"),
+        ("x=tag(log,interval(1e-5,1e-3))", "FloatDistribution(high=0.001, log=True, low=1e-05, step=None)"),
+    ],
+)
+def test_values_are_drawn_as_hydra_describes_them(given, expected):
+    from hydra_plugins.leap_exp_plugins.optuna import _distribution
+
+    assert str(_distribution(OverridesParser.create().parse_override(given))) == expected
 
 
 def test_trials_return_the_final_success_rate_and_the_best_is_written(leap, tmp_path):  # noqa: F811 - the fixture
