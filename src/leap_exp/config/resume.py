@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import MISSING as DATACLASS_MISSING
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import reduce
@@ -16,10 +17,11 @@ from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
 from leap_exp.core.settings import MISSING
 from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
-from leap_exp.runs import read_config, round_name, storing, write_whole
+from leap_exp.runs import locked, read_config, round_name, storing, write_whole
+from leap_exp.runs.files import LOCK_NAME
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker")
+FREE_SETTINGS = ("run_dir", "tracker", "objective")
 """Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
@@ -28,6 +30,8 @@ LABELS = ("arm",)
 """Groups of which only the member's name is kept, to tell runs apart."""
 _CLONING = "sft"
 """The trainer whose settings ``trainer.cloning`` are."""
+_CONFIG_LOCK = ".config.lock"
+"""Held for a moment; the folder's own lock is held as long as a run works on round 0."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -112,17 +116,28 @@ class Round0:
             relevant["privilege"] = config["privilege"]
         link = run_dir / round_name(0)
         folder = self.shared or link
-        note = folder / "config.yaml"
-        if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
-            raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
-        free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
-        check_config(note, relevant, free=free)
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if self.shared and not link.is_symlink():
+        # Several runs may come here at the same time.
+        with locked(folder, wait=True, name=_CONFIG_LOCK) if self.shared else nullcontext():
+            note = folder / "config.yaml"
+            if self.shared and not note.exists() and _other_files(folder):
+                raise StoreError(
+                    f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run."
+                )
+            free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
+            check_config(note, relevant, free=free)
+            write_config(note, relevant)
+        if self.shared and not link.is_symlink():
+            with storing(link):
                 # Relative, so that the folder of a sweep with its shared round can be moved.
                 link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
-        write_config(note, relevant)
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Return the files in ``folder`` that are neither locks nor an unfinished note of an earlier process."""
+    ours = {LOCK_NAME, _CONFIG_LOCK, "config.yaml", "config.yaml.part"}
+    return [path.name for path in folder.iterdir() if path.name not in ours]
 
 
 def _is_finished(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from leap_exp.runs.documents import (
     read_metrics,
     write_document,
 )
-from leap_exp.runs.files import cache_folder, locked, short_name, storing, write_whole
+from leap_exp.runs.files import cache_folder, is_locked, locked, process_name, short_name, storing, write_whole
 from leap_exp.runs.journal import Journal, RoundJournal, round_name
 from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
@@ -26,7 +26,9 @@ __all__ = [
     "cache_folder",
     "decode_metrics",
     "encode_metrics",
+    "is_locked",
     "locked",
+    "process_name",
     "read_config",
     "read_document",
     "read_lines",

@@ -1,5 +1,7 @@
 """With which settings a run can be resumed."""
 
+import multiprocessing
+
 import pytest
 
 from leap_exp.config.resume import ROUND_0_SETTINGS, Round0, check_config, write_config
@@ -90,3 +92,35 @@ def test_a_finished_round_0_is_shared_by_runs_with_other_trainers_but_the_same_h
         shared.prepare(runs[1], {**dpo, "trainer": {**dpo["trainer"], "validation_share": 0.2}})
     with pytest.raises(StoreError, match=r"env\.name was env, now other"):
         shared.prepare(runs[1], {**dpo, "env": {"name": "other"}})
+
+
+def _prepare(folder, name, settings, start, outcomes):
+    run_dir = folder / name
+    run_dir.mkdir()
+    start.wait(30)
+    try:
+        Round0(seed=0, shared=folder / "pi_0").prepare(run_dir, settings)
+        outcomes.put(None)
+    except StoreError as error:
+        outcomes.put(str(error))
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_runs_that_begin_at_the_same_moment_share_a_round_0_if_they_have_the_same_settings(tmp_path, kinds):
+    context = multiprocessing.get_context("fork")
+    count, start, outcomes = 8, context.Barrier(8), context.Queue()
+    processes = [
+        context.Process(
+            target=_prepare,
+            args=(tmp_path, str(n), {**dict.fromkeys(ROUND_0_SETTINGS), "batch": n % kinds}, start, outcomes),
+        )
+        for n in range(count)
+    ]
+    for process in processes:
+        process.start()
+    found = [outcomes.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    refused = [error for error in found if error]
+    assert len(refused) == (0 if kinds == 1 else count // 2)
+    assert all("was made with other settings: batch was " in error for error in refused)

@@ -69,7 +69,7 @@ def test_page_warns_about_unfair_comparisons(make_run, tmp_path):
     write_document(started / "provenance.json", {})
     page = write_report(tmp_path / "sweep").read_text()
     text = re.sub(r"\s+", " ", page)
-    assert "Left out because no round is finished: c." in text
+    assert "Left out because no round is finished: c (interrupted)." in text
     assert "the runs have 2 to 3 rounds" in text
     assert "several runs have the same seed" in text
 

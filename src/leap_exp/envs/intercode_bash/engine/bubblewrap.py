@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import threading
@@ -31,6 +32,7 @@ from leap_exp.envs.intercode_bash.engine.processes import capture, process_tree
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, CommandResult, Limits, Sandbox, SandboxEngine
 from leap_exp.envs.intercode_bash.engine.shell import SHELL
 from leap_exp.envs.intercode_bash.engine.trees import GIT_IGNORE, PREPARE, FileTree
+from leap_exp.runs import process_name
 
 _VERSION = 1
 _PROGRAMS = ("bwrap", "unshare", "nsenter", "prlimit", "mount")
@@ -178,7 +180,7 @@ class BubblewrapEngine(SandboxEngine):
         folder = self._cache / (f"tree-{name}" if tree.made is None else f"{_own_prefix(self._started)}{name}")
         layer = folder / "layer"
         if not layer.is_dir():
-            fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+            fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
             _remove(fresh)
             (fresh / "layer").mkdir(parents=True)
             tree.write(fresh / "layer", now=self._started)
@@ -341,7 +343,7 @@ def _available(descriptor: int) -> bytes:
 
 def _own_prefix(started: float) -> str:
     """Return the prefix of the folders that only one engine of this process uses."""
-    return f"fresh-{os.getpid()}-{started}-"
+    return f"fresh-{process_name()}-{started}-"
 
 
 def _remove_own_files(cache_folder: Path, started: float) -> None:
@@ -351,9 +353,10 @@ def _remove_own_files(cache_folder: Path, started: float) -> None:
 
 
 def _remove_orphan_files(cache_folder: Path) -> None:
-    """Remove the unfinished and private folders of processes that have ended."""
+    """Remove the unfinished and private folders of processes of this machine that have ended."""
+    host = re.escape(socket.gethostname())
     for path in sorted(cache_folder.iterdir()):
-        owner = re.fullmatch(r"fresh-(\d+)-.*|.*\.(\d+)\.part", path.name)
+        owner = re.fullmatch(rf"fresh-{host}\.(\d+)-.*|.*\.{host}\.(\d+)\.part", path.name)
         if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
             _remove(path)
 
@@ -375,7 +378,7 @@ def _is_root() -> bool:
 
 def _is_in_use(name: str) -> bool:
     """Return whether this file of the cache folder is shared, or belongs to this process."""
-    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{os.getpid()}-")
+    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{process_name()}-")
 
 
 def _namespaces(process: Path) -> Iterator[str]:
