@@ -112,7 +112,7 @@ def test_runs_that_begin_at_the_same_moment_share_a_round_0_if_they_have_the_sam
     processes = [
         context.Process(
             target=_prepare,
-            args=(tmp_path, str(n), {**dict.fromkeys(ROUND_0_SETTINGS), "batch": n % kinds}, start, outcomes),
+            args=(tmp_path, str(n), {**{name: {} for name in ROUND_0_SETTINGS}, "batch": n % kinds}, start, outcomes),
         )
         for n in range(count)
     ]
