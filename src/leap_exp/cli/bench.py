@@ -22,7 +22,7 @@ from leap_exp.students.scripted import OraclePolicy, RandomPolicy
 from leap_exp.teachers.oracle import OracleTeacher
 
 _EPISODES_AT_ONCE = 32
-_SLOW_TO_IMPORT = {"engine": "leap_exp.cli.bench_engine:engine"}
+_SLOW_TO_IMPORT = {"engine": "leap_exp.cli.bench_engine:engine", "train": "leap_exp.cli.bench_train:train"}
 """Benchmarks of models, by the functions that run them: torch is only imported for these."""
 
 
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    text = "Measure the speed of an environment or of the engine; the last line of the output is one JSON object."
+    text = (
+        "Measure the speed of an environment, of acting or of training; the last line of the output is one JSON object."
+    )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
     app.command("scale")(scale)

@@ -9,8 +9,6 @@ from typing import Protocol
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from platformdirs import user_cache_path
-
 from leap_exp.core.errors import DataError
 
 _CHUNK = 1 << 20
@@ -52,6 +50,9 @@ def data_folder() -> Path:
     """Return the folder for benchmark data: ``LEAP_DATA``, or ``leap_exp`` in the user's cache folder."""
     if folder := os.environ.get("LEAP_DATA"):
         return Path(folder)
+    # Imported here, because a machine that only measures speed (make gpu-check) does not have it.
+    from platformdirs import user_cache_path
+
     return user_cache_path("leap_exp", appauthor=False)
 
 

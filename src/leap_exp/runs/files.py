@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from leap_exp.core.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -32,7 +30,12 @@ _WAYS_OUT = {
 
 def cache_folder() -> Path:
     """Return the folder for converted weights and cached replies: ``LEAP_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("LEAP_CACHE") or user_cache_path("leap_exp"))
+    if folder := os.environ.get("LEAP_CACHE"):
+        return Path(folder)
+    # Imported here, because a machine that only measures speed (make gpu-check) does not have it.
+    from platformdirs import user_cache_path
+
+    return user_cache_path("leap_exp")
 
 
 def process_name() -> str:
