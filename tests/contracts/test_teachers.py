@@ -4,8 +4,9 @@ import pytest
 
 from leap_exp.config.registry import members, settings_class
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.types import Correction, CorrectionFailure
+from leap_exp.core.types import Correction, CorrectionFailure, views
 from leap_exp.stages.correct import brief
+from leap_exp.stages.mixture import ask
 from leap_exp.students.hf import HfStudent
 from leap_exp.teachers.config import LlmTeacherConfig
 from tests.contracts.conftest import configured
@@ -65,6 +66,25 @@ def test_the_same_question_gets_the_same_answer_in_any_company(teacher, environm
     together = teacher.correct(wandering, briefings)
     alone = [teacher.correct([t], [b])[0] for t, b in zip(wandering, briefings, strict=True)]
     assert list(together) == alone
+
+
+def test_a_correction_of_some_steps_is_that_of_all_steps_limited_to_them(teacher, environment, wandering):
+    briefings = [brief(environment, trajectory.task, Disclosure.P50) for trajectory in wandering]
+    steps = [range(0, len(trajectory.steps), 2) for trajectory in wandering]
+    whole = teacher.correct(wandering, briefings)
+    for result, limited, asked in zip(whole, teacher.correct_steps(wandering, briefings, steps), steps, strict=True):
+        if isinstance(result, Correction):
+            assert limited == result.limited_to(asked)
+
+
+def test_it_can_act_in_the_students_place(teacher, environment, wandering):
+    seen = [view for trajectory in wandering for view in views(trajectory)[:2]]
+    briefings = [brief(environment, view.task, Disclosure.P50) for view in seen]
+    decisions = ask(teacher, seen, briefings, seed=0)
+    # With random weights, a student that writes freely names no action.
+    assert any(decision is not None for decision in decisions) or "self" in teacher.id
+    for view, decision in zip(seen, decisions, strict=True):
+        assert decision is None or view.observation.admits(decision.action)
 
 
 def test_nothing_to_correct_is_no_trouble(teacher):

@@ -128,7 +128,8 @@ def test_a_round_through_vllm_is_the_round_in_this_process(leap, tmp_path):  # n
         loaded = [Path(body["lora_path"]).parent.name for body in server.called("/v1/load_lora_adapter")]
         # The first call only asks, before any training, whether the server can load adapters.
         assert loaded[1:] == ["round_000", "round_001"]
-        assert len(server.adapters) == 1
+        # The last one is unloaded when the run is over.
+        assert not server.adapters
     for name in ("trajectories", "corrections", "evaluation"):
         here, there = (
             (tmp_path / run / "round_001" / f"{name}.jsonl").read_text().splitlines() for run in ("here", "there")
@@ -152,3 +153,6 @@ def test_a_round_through_vllm_itself(leap, tmp_path):  # noqa: F811
     metrics = read_metrics(tmp_path / "here")
     assert metrics[0]["llm/evaluate/replies_count"] > 0
     assert metrics[1]["llm/rollout/failures_count"] == 0
+    # It slept during training, so the second time it was asked it had woken up.
+    (log,) = (tmp_path / "cache").glob("vllm_*.log")
+    assert log.read_text().count('POST /wake_up HTTP/1.1" 200') >= 1

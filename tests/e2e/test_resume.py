@@ -18,7 +18,7 @@ def contents(run_dir: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(run_dir)): path.read_bytes()
         for path in sorted(run_dir.rglob("*"))
-        if path.is_file() and path.name not in {"timings.jsonl", ".lock"}
+        if path.is_file() and path.name != "timings.jsonl" and not path.name.endswith(".lock")
     }
 
 

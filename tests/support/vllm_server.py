@@ -182,9 +182,12 @@ class VllmLikeServer:
         generator = torch.Generator().manual_seed(body["seed"])
         allowed = body.get("allowed_token_ids")
         written: list[int] = []
+        past = None
         while len(written) < body["max_tokens"] and not (written and written[-1] in ends):
+            unread = torch.tensor([prompt if past is None else written[-1:]])
             with torch.inference_mode():
-                logits = model(input_ids=torch.tensor([[*prompt, *written]])).logits[0, -1]
+                output = model(input_ids=unread, past_key_values=past, use_cache=True)
+            past, logits = output.past_key_values, output.logits[0, -1]
             if allowed:
                 masked = torch.full_like(logits, -torch.inf)
                 masked[allowed] = logits[allowed]

@@ -6,6 +6,7 @@ import shlex
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,8 @@ def _run_problem(arguments):
     ]
     # Components of the examples are not installed here, and "mine" is the reader's own.
     missing = {word.partition("=")[0] for word in overrides if word.partition("=")[2] in {"mine", *_example_names()}}
+    if find_spec("submitit") is None:
+        missing |= {"hydra/launcher", "hydra.launcher"}
     known = [word for word in overrides if not any(re.match(rf"{re.escape(name)}[.@=]", word) for name in missing)]
     register()
     try:

@@ -50,8 +50,8 @@ def leaking_share(corrections: Sequence[Correction]) -> float:
     leaking = [
         bool(leaks(view, decision.reason, correction.briefing.facts))
         for correction in corrections
-        for view, decision in zip(views(correction.trajectory), correction.decisions, strict=True)
-        if decision.reason
+        for index, (view, decision) in enumerate(zip(views(correction.trajectory), correction.decisions, strict=True))
+        if decision.reason and index not in correction.context_steps
     ]
     return sum(leaking) / len(leaking) if leaking else 0.0
 

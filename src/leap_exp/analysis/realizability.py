@@ -22,6 +22,8 @@ def measure(
 ) -> dict[str, float]:
     """Measure how likely the teacher's actions are under the student before and after a round's training.
 
+    Steps that are context only are left out.
+
     Args:
         corrections: The corrections of the sample, with at least one step.
         before: Log-probability (nats, summed over the action's tokens) of each teacher action under the student before
@@ -37,10 +39,13 @@ def measure(
     Raises:
         ValueError: There are no steps, or not one value for each.
     """
-    changed = [mark for correction in corrections for mark in correction.changed]
+    learnt = [index not in each.context_steps for each in corrections for index in range(len(each.decisions))]
+    changed = [each.changed[index] for each in corrections for index in each.learnt_steps]
     if not changed:
         raise ValueError(f"The {sample} sample has no corrected steps, so its realizability cannot be measured.")
-    gains = [new - old for old, new in zip(before, after, strict=True)]
+    pairs = [(old, new) for old, new, is_learnt in zip(before, after, learnt, strict=True) if is_learnt]
+    before, after = [old for old, _ in pairs], [new for _, new in pairs]
+    gains = [new - old for old, new in pairs]
     metrics = {
         "logprob_before_nats": fmean(before),
         "logprob_after_nats": fmean(after),
@@ -54,18 +59,18 @@ def measure(
 
 
 def agreement(corrections: Sequence[Correction]) -> dict[str, float]:
-    """Measure how often teacher and student agree, over corrections with at least one step.
+    """Measure how often teacher and student agree, over the student's own steps that the teacher judged.
 
     Returns:
         ``realizability/agreement_share``, the share of steps where both took the same action, and
-        ``realizability/changed_share``, the share of steps that the teacher marked as changed.
+        ``realizability/changed_share``, the share of steps that the teacher marked as changed. Nothing without steps.
     """
-    marks = [mark for correction in corrections for mark in correction.changed]
-    same = [
-        decision.action in (step.action, step.decision.action)
-        for correction in corrections
-        for step, decision in zip(correction.trajectory.steps, correction.decisions, strict=True)
-    ]
+    judged = [(each, index) for each in corrections for index in each.judged_steps]
+    if not judged:
+        return {}
+    marks = [correction.changed[index] for correction, index in judged]
+    steps = [(correction.trajectory.steps[index], correction.decisions[index]) for correction, index in judged]
+    same = [decision.action in (step.action, step.decision.action) for step, decision in steps]
     return {"realizability/agreement_share": fmean(same), "realizability/changed_share": fmean(marks)}
 
 

@@ -52,7 +52,7 @@ class Run:
             scores.append({task: fmean(values) for task, values in by_task.items()})
         return scores
 
-    def _evaluation(self, index: int) -> list[Trajectory]:
+    def _evaluation(self, index: int) -> Sequence[Trajectory]:
         return read_records(self.folder / round_name(index) / "evaluation.jsonl").of(Trajectory)
 
     @cached_property

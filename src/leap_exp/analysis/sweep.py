@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from leap_exp.analysis.run import Run, is_run, natural_key, read_run
+from leap_exp.analysis.run import Run, natural_key, read_run
 from leap_exp.analysis.statistics import Comparison, compare, mean_interval
 from leap_exp.core.errors import StoreError
+from leap_exp.runs.jobs import JobState, JobStatus, read_jobs
 
-BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker")
+BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker", "objective")
 """Settings that do not distinguish experiments."""
+
+DEFAULT_ARM = "default"
+"""The arm of a run that names none."""
 
 MEASURES = (
     "realizability/heldout_epsilon",
@@ -69,31 +73,40 @@ def read_sweep(folder: Path) -> Sweep:
     """Read all runs below ``folder``; raises StoreError if there are none."""
     runs = [read_run(path.parent) for path in sorted(folder.rglob("summary.json"))]
     if not runs:
-        raise StoreError(f"{folder} holds no run with a finished round. Give the folder of a run or of a sweep.")
+        raise StoreError(
+            f"{folder} holds no run with a finished round. Give the folder of a run or of a sweep; leap sweep status "
+            "FOLDER shows how far the runs of a sweep are."
+        )
     keys = _distinguishing(runs)
     members: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        members.setdefault(tuple(str(run.config.get(key)) for key in keys), []).append(run)
+        members.setdefault(tuple(_value(run, key) for key in keys), []).append(run)
     groups = [
         _group(dict(zip(keys, values, strict=True)), sorted(members[values], key=lambda run: run.seed))
         for values in sorted(members, key=lambda values: [natural_key(value) for value in values])
     ]
-    unfinished = sorted(path.parent for path in folder.rglob("provenance.json") if not is_run(path.parent))
-    notes = _notes(groups, [str(path.relative_to(folder)) for path in unfinished])
+    notes = [*_unfinished(read_jobs(folder)), *_notes(groups)]
     return Sweep(name=folder.resolve().name, keys=keys, groups=groups, notes=notes)
 
 
 def _distinguishing(runs: Sequence[Run]) -> list[str]:
-    """Return the settings that differ among ``runs``; the first of those that split the runs in the same way."""
-    names = list(dict.fromkeys(key for run in runs for key in run.config))
-    found: dict[tuple[int, ...], str] = {}
-    for key in names:
-        values = [str(run.config.get(key)) for run in runs]
-        if key.split(".")[0] in BOOKKEEPING or len(set(values)) == 1:
+    """Return the settings that differ among ``runs``, without those whose values follow from the ones before them.
+
+    An arm comes first, then settings in their order, in which the member of a group precedes the member's settings.
+    """
+    names = dict.fromkeys(key for run in runs for key in run.config)
+    found: list[str] = []
+    for key in sorted(names, key=lambda name: name != "arm"):
+        if key.split(".")[0] in BOOKKEEPING:
             continue
-        first_seen = list(dict.fromkeys(values))
-        found.setdefault(tuple(first_seen.index(value) for value in values), key)
-    return list(found.values())
+        known = {tuple(_value(run, each) for each in found) for run in runs}
+        if len({tuple(_value(run, each) for each in (*found, key)) for run in runs}) > len(known):
+            found.append(key)
+    return found
+
+
+def _value(run: Run, key: str) -> str:
+    return str(run.config.get(key, DEFAULT_ARM if key == "arm" else None))
 
 
 def _group(settings: Mapping[str, str], runs: Sequence[Run]) -> Group:
@@ -140,11 +153,25 @@ def _measures(runs: Sequence[Run], place: int) -> dict[str, float]:
     }
 
 
-def _notes(groups: Sequence[Group], unfinished: Sequence[str]) -> list[str]:
+def _unfinished(jobs: Sequence[JobStatus]) -> list[str]:
+    """Return notes about runs that are not in the report, or only in part."""
+    unfinished = [job for job in jobs if job.state is not JobState.DONE]
+    left_out = [_state(job) for job in unfinished if not job.finished_rounds]
+    partial = [_state(job) for job in unfinished if job.finished_rounds]
+    return [
+        *([f"Left out because no round is finished: {', '.join(left_out)}."] if left_out else []),
+        *([f"Not complete: {', '.join(partial)}."] if partial else []),
+    ]
+
+
+def _state(job: JobStatus) -> str:
+    why = f": {job.line.rstrip('.')}" if job.state is JobState.FAILED else ""
+    return f"{job.name} ({job.state}{why})"
+
+
+def _notes(groups: Sequence[Group]) -> list[str]:
     """Return warnings about anything that makes a comparison of ``groups`` unfair."""
     notes = []
-    if unfinished:
-        notes.append(f"Left out because no round is finished: {', '.join(unfinished)}.")
     runs = [run for group in groups for run in group.runs]
     if len({entry["panel_hash"] for run in runs for entry in run.rounds}) > 1:
         notes.append("The runs were not all evaluated on the same panel: compare them with care.")

@@ -9,6 +9,7 @@ import typer
 
 from leap_exp.analysis.leakage import leaking_share
 from leap_exp.cli.commands import environment_app, invoke
+from leap_exp.cli.scale.command import scale
 from leap_exp.config.registry import settings_classes
 from leap_exp.core.components import load
 from leap_exp.core.errors import ConfigError
@@ -36,6 +37,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
+    app.command("scale")(scale)
     for name, function in _SLOW_TO_IMPORT.items():
         if arguments[:1] == [name] or not arguments or arguments[0].startswith("-"):
             app.command(name)(load(function))
@@ -60,7 +62,7 @@ def _leaking_shares(name: str, count: int) -> dict[str, dict[str, float]]:
     environment = settings.build()
     tasks = environment.tasks(settings.train_split)[:count]
 
-    def play(policy: Policy) -> list[Trajectory]:
+    def play(policy: Policy) -> Sequence[Trajectory]:
         return rollout(
             environment,
             policy,

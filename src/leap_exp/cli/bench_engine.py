@@ -30,7 +30,7 @@ _ACTION_TOKENS = 8
 _OURS_SHARE, _OTHERS_SHARE = 0.4, 0.25
 """Shares of the time limit."""
 _SPACED_STEPS = 3
-"""Steps at which the other ways are timed: as a step's time grows evenly with the history, their mean is that of all."""
+"""Steps at which the other ways are timed. A step's time grows evenly with the history: their mean is that of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,7 @@ def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
         writing, answers = _timed(lambda write=write: write(work.answer))  # type: ignore[misc]
         run.writing.append(writing)
         run.answers.append(answers)
-        histories = [
-            [*history, *map(int, text.split())] for history, text in zip(histories, answers, strict=True)
-        ]
+        histories = [[*history, *map(int, text.split())] for history, text in zip(histories, answers, strict=True)]
         _note(f"engine: step {step + 1}, {run.reading[-1]:.2f} s reading, {writing:.2f} s writing")
         if time.perf_counter() - start > seconds:
             break
@@ -161,9 +159,7 @@ def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
 
 def _writing(acting: InProcessEngine, prompts: Sequence[Prompt]) -> Callable[[int], list[str]]:
     """Return a function that continues the prompts by a number of tokens."""
-    return lambda count: [
-        each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)
-    ]
+    return lambda count: [each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)]
 
 
 def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: float) -> dict[str, dict[str, Any]]:
@@ -200,7 +196,8 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
 def _figures(work: _Work, run: _Run) -> dict[str, float]:
     """Return the figures of the engine. Reading takes place in both modes, writing or choosing in one."""
     minutes = {
-        mode: (sum(run.reading) + sum(seconds)) / 60 for mode, seconds in (("", run.writing), ("_choosing", run.choosing))
+        mode: (sum(run.reading) + sum(seconds)) / 60
+        for mode, seconds in (("", run.writing), ("_choosing", run.choosing))
     }
     return {
         **{f"episodes_per_minute{mode}": round(work.episodes / value, 3) for mode, value in minutes.items()},
@@ -214,9 +211,7 @@ def _generate(model: PreTrainedModel, prompts: Sequence[Sequence[int]], count: i
     """Return ``count`` tokens after each prompt, by transformers' ``generate`` on prompts padded at the left."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
-    mask = torch.tensor(
-        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device
-    )
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     written: list[list[int]] = model.generate(
         ids, attention_mask=mask, do_sample=False, max_new_tokens=count, eos_token_id=None, pad_token_id=0, **how
     )[:, longest:].tolist()

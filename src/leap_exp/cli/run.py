@@ -6,11 +6,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -19,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.logging import RichHandler
 
-import leap_exp.config.sweep  # noqa: F401 - conf/config.yaml uses its resolver
 from leap_exp.cli.commands import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from leap_exp.cli.console import ConsoleProgress, result_table, usage_table
+from leap_exp.cli.dry_run import OPTION, no_run_folder, note_speed, print_plan
 from leap_exp.config.arguments import check_swept_files, quote_values
 from leap_exp.config.build import Experiment, build
 from leap_exp.config.help import help_text
@@ -29,22 +30,16 @@ from leap_exp.config.messages import explain, run_config
 from leap_exp.config.registry import conf_dir, register
 from leap_exp.config.resume import Round0, check_config, resolved, write_config
 from leap_exp.config.run import RunConfig
+from leap_exp.config.sweep import JobError, SweepError
+from leap_exp.config.trials import report_round
 from leap_exp.core.errors import ConfigError, LeapError, StoreError
 from leap_exp.report import write_report
 from leap_exp.runs import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
+from leap_exp.runs.jobs import PrunedError, error_line, final_value, job_noted
 from leap_exp.runs.provenance import provenance
 
-
-@dataclass
-class _Failures:
-    """What went wrong in the jobs of one command: the errors and, in a sweep, a line about each."""
-
-    errors: list[Exception] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-
-
-_failures = _Failures()
-"""A job is a function for Hydra, so it reports here."""
+_job_errors: list[Exception] = []
+"""What jobs in this process raised. A job is a function for Hydra, so it reports here."""
 
 
 def main(arguments: Sequence[str], *, command: str = "leap run") -> int:
@@ -56,18 +51,24 @@ def main(arguments: Sequence[str], *, command: str = "leap run") -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _silence_libraries()
     former = sys.argv
-    _failures.errors.clear()
-    _failures.lines.clear()
+    _job_errors.clear()
     try:
         register()
-        sys.argv = [command, *quote_values(arguments)]
+        is_dry = OPTION in arguments
+        sys.argv = [command, *quote_values([argument for argument in arguments if argument != OPTION])]
         check_swept_files(sys.argv[1:], _config_dirs(arguments))
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
+        start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+        if is_dry:
+            with no_run_folder() as overrides:
+                sys.argv += overrides
+                start(_dry_job)()
+        else:
+            start(_job)()
     except KeyboardInterrupt:
         print("\nInterrupted. To resume, give the same command with the same run_dir.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - raised again, unless it is an error of the user
-        return _status_of_sweep() if _failures.lines else _status(_explained(error))
+        return _status(_explained(error))
     finally:
         sys.argv = former
     return 0
@@ -79,18 +80,15 @@ def _explained(error: Exception) -> LeapError:
         return error
     if isinstance(error, HydraException | OmegaConfBaseException):
         return ConfigError(explain(error))
-    if isinstance(error, OSError) and error not in _failures.errors:
+    if isinstance(error, OSError) and error not in _job_errors:
         return StoreError(f"Cannot make the folder {error.filename}: {error.strerror}. Choose another run_dir.")
     raise error
 
 
-def _status_of_sweep() -> int:
-    """Print which runs failed, because Hydra only raises the first error; return the exit status."""
-    print("\nRuns of the sweep that failed:", *_failures.lines, sep="\n  ", file=sys.stderr)
-    return EXIT_CONFIG if all(isinstance(error, ConfigError) for error in _failures.errors) else EXIT_FAILED
-
-
 def _status(error: LeapError) -> int:
+    if isinstance(error, SweepError):
+        print(f"\n{error}", file=sys.stderr)
+        return EXIT_CONFIG if error.only_config else EXIT_FAILED
     print_error(error)
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
 
@@ -115,70 +113,111 @@ def _silence_libraries() -> None:
 
 
 def _job(cfg: DictConfig) -> float:
-    """Do one run, that of the command line or one of a sweep, and return the success rate of its last round.
+    """Do one run, that of the command line or one of a sweep, and return its ``objective``.
 
-    Sweepers that optimise, such as Optuna's, maximise what is returned.
+    A sweep may run it in another process, or on another machine.
     """
+    _silence_libraries()
     job = HydraConfig.get()
     run_dir = Path(job.runtime.output_dir)
-    sweep = Path(job.sweep.dir).absolute().name if job.mode is RunMode.MULTIRUN else None
     try:
+        if job.mode is RunMode.MULTIRUN:
+            return _job_of_sweep(cfg, job, run_dir)
         config = run_config(cfg)
-        success_rate = _run(config, resolved(config, job.runtime.choices), run_dir, sweep=sweep)
-        if sweep is not None:
-            print(f"Report of the sweep so far: {write_report(Path(job.sweep.dir))}")
+        with _opened(run_dir):
+            return _run(config, resolved(config, job.runtime.choices), run_dir, sweep=None)
+    except LeapError as error:
+        _job_errors.append(error)
+        if job.mode is RunMode.MULTIRUN:
+            raise
+        # Leaves Hydra without the lines that it prints about an exception.
+        raise SystemExit(_status(error)) from error
     except Exception as error:
-        _failures.errors.append(error)
-        if sweep is not None:
-            _report_failure(run_dir.name, error)
-            raise  # Hydra does the other runs first.
-        if isinstance(error, LeapError):
-            # Leaves Hydra without the lines that it prints about an exception.
-            raise SystemExit(_status(error)) from error
+        _job_errors.append(error)
         raise
-    return success_rate
 
 
-def _report_failure(run: str, error: Exception) -> None:
-    """Print at once that a run of a sweep failed, and keep the line for the end of the sweep."""
-    text = str(error)
-    if not isinstance(error, LeapError):
+def _dry_job(cfg: DictConfig) -> None:
+    """Print the plan of one run."""
+    try:
+        print_plan(run_config(cfg), Console())
+    except LeapError as error:
+        # As in ``_job``.
+        raise SystemExit(_status(error)) from error
+
+
+def _job_of_sweep(cfg: DictConfig, job: HydraConf, run_dir: Path) -> float:
+    """Do a run of a sweep. An error is printed at once; Hydra does the other runs before the sweep ends with it."""
+    sweep_dir = Path(job.sweep.dir)
+    try:
+        with _opened(run_dir), job_noted(run_dir, job_id=str(job.job.id)):
+            config = run_config(cfg)
+            value = _run(config, resolved(config, job.runtime.choices), run_dir, sweep=sweep_dir.absolute().name)
+    except PrunedError as error:
+        print(f"{run_dir.name}: {error}")
+        raise
+    except Exception as error:
+        if isinstance(error, LeapError):
+            print(f"error: {run_dir.name}: {error_line(error)}", file=sys.stderr)
+            raise
         traceback.print_exception(error)
-        text = f"{type(error).__name__}: {error}"
-    _failures.lines.append(f"{run}: {text}")
-    print(f"error: {run}: {text}", file=sys.stderr)
+        print(f"error: {run_dir.name}: {error_line(error)}", file=sys.stderr)
+        # Other exceptions may not survive the way back from another process.
+        raise JobError(error_line(error)) from error
+    try:
+        print(f"Report of the sweep so far: {write_report(sweep_dir)}")
+    except LeapError as error:
+        # What another run has left must not fail this one.
+        print(f"The report of the sweep was not written: {error}", file=sys.stderr)
+    return value
+
+
+@contextmanager
+def _opened(run_dir: Path) -> Iterator[None]:
+    """Make the run folder and keep other processes out of it."""
+    with storing(run_dir):
+        run_dir.mkdir(parents=True, exist_ok=True)
+    print(f"Run folder: {run_dir}")
+    with locked(run_dir, wait=False):
+        yield
 
 
 def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep: str | None) -> float:
-    """Do one run in ``run_dir`` and return the success rate of its last round."""
+    """Do one run in ``run_dir`` and return its objective."""
     console = Console()
     handler = RichHandler(console=console, show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     # Shows the estimated cost of a stage before it starts.
     logging.getLogger("leap_exp").setLevel(logging.INFO)
-    with storing(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
-    console.print(f"Run folder: {run_dir}", highlight=False, soft_wrap=True)
-    with locked(run_dir, wait=False):
-        check_config(run_dir / "config.yaml", data)
-        experiment = build(config)
-        round_0 = Round0.of(config)
-        if config.rounds:
-            round_0.prepare(run_dir, data)
-        write_config(run_dir / "config.yaml", data)
-        _note_provenance(run_dir / "provenance.json", experiment, round_0)
-        progress = ConsoleProgress(console, rounds=config.rounds)
-        with config.tracker.open(run_dir, config=data, sweep=sweep) as tracker:
-            journal = Journal(run_dir, tracker=tracker, progress=progress, seed=config.seed, round_0_seed=round_0.seed)
-            experiment.run(journal)
-        report = write_report(run_dir)
+    check_config(run_dir / "config.yaml", data)
+    experiment = build(config)
+    round_0 = Round0.of(config)
+    if config.rounds:
+        round_0.prepare(run_dir, data)
+    write_config(run_dir / "config.yaml", data)
+    _note_provenance(run_dir / "provenance.json", experiment, round_0)
+    progress = ConsoleProgress(console, rounds=config.rounds)
+    with config.tracker.open(run_dir, config=data, sweep=sweep) as tracker:
+        journal = Journal(
+            run_dir,
+            tracker=tracker,
+            progress=progress,
+            seed=config.seed,
+            round_0_seed=round_0.seed,
+            on_round=lambda index: report_round(
+                final_value(run_dir, config.objective), index, last=index == config.rounds
+            ),
+        )
+        experiment.run(journal)
+    report = write_report(run_dir)
+    note_speed(config, run_dir)
     rounds = read_document(run_dir / "summary.json")["rounds"]
     console.print(result_table(rounds, trained=config.rounds > 0))
     usage = usage_table(read_metrics(run_dir), read_lines(run_dir / "timings.jsonl"))
     if usage is not None:
         console.print(usage)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
-    return float(rounds[-1]["success_rate"])
+    return final_value(run_dir, config.objective)
 
 
 def _note_provenance(path: Path, experiment: Experiment, round_0: Round0) -> None:

@@ -15,6 +15,9 @@ from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.runs.documents import RENAMED_SETTINGS
 
+_EXTRA_OF_LAUNCHER = {"submitit_slurm": "slurm", "submitit_local": "slurm", "joblib": "joblib"}
+"""Launchers of Hydra's plugins, with the extra of this package that installs them."""
+
 
 def explain(error: Exception) -> str:
     """Return one line about what is wrong with a command line, and what is valid."""
@@ -26,6 +29,9 @@ def explain(error: Exception) -> str:
                 f"\"{name}='VALUE','VALUE'\" (the outer quotes are for the shell)."
             )
         return f"{error.override!r} is not of the form setting=value; see leap run --help."
+    if missing := _missing_launcher(error):
+        extra = _EXTRA_OF_LAUNCHER[missing]
+        return f"The launcher {missing} is not installed: pip install 'leap-exp[{extra}]'."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").lstrip("/").rpartition("/")
         options = [option for option in error.options if not option.startswith("schema_")]
@@ -58,6 +64,13 @@ def run_config(cfg: DictConfig) -> RunConfig:
         *above, _ = unknown[0].split(".")
         raise ConfigError(_unknown_setting(unknown[0], type(reduce(getattr, above, config))))
     return config
+
+
+def _missing_launcher(error: Exception) -> str | None:
+    """Return the launcher that is not installed, if that is what an error is about."""
+    file = str(error.missing_cfg_file or "") if isinstance(error, MissingConfigException) else ""
+    group, _, name = file.removesuffix(".yaml").lstrip("/").rpartition("/")
+    return name if group == "hydra/launcher" and name in _EXTRA_OF_LAUNCHER else None
 
 
 def _explain_setting(error: OmegaConfBaseException) -> str:

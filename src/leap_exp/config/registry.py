@@ -40,7 +40,7 @@ COMPONENTS: Mapping[str, tuple[str, type[Settings]]] = {
 GROUPS = ("env", "teacher", "student", "privilege", "trainer", "tracker")
 """Groups whose members have a settings class."""
 
-FREE_GROUPS = ("experiment", "debug")
+FREE_GROUPS = ("experiment", "arm", "debug")
 """Groups whose files can set anything in the run."""
 
 GROUP_OF_CLASS: Mapping[type, str] = {TeacherConfig: "teacher", Endpoint: "endpoint"}

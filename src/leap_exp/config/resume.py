@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import MISSING as DATACLASS_MISSING
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import reduce
@@ -16,16 +17,21 @@ from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
 from leap_exp.core.settings import MISSING
 from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
-from leap_exp.runs import read_config, round_name, storing, write_whole
+from leap_exp.runs import locked, read_config, round_name, storing, write_whole
+from leap_exp.runs.files import LOCK_NAME
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker", "launch")
+FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective")
 """Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
+LABELS = ("arm",)
+"""Groups of which only the member's name is kept, to tell runs apart."""
 _CLONING = "sft"
 """The trainer whose settings ``trainer.cloning`` are."""
+_CONFIG_LOCK = ".config.lock"
+"""Held for a moment; the folder's own lock is held as long as a run works on round 0."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -34,26 +40,32 @@ def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     for choice, member in choices.items():
         # A group within another one is called group@place, such as teacher@teacher.inner.
         group, _, place = choice.partition("@")
-        if group in GROUPS:
+        if group in LABELS and member:
+            data[group] = member
+        elif group in GROUPS:
             *above, name = (place or group).split(".")
             parent = reduce(getitem, above, data)
             parent[name] = {"name": member, **parent[name]}
     return data
 
 
-def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] = FREE_SETTINGS) -> None:
-    """Check that the file ``path``, if it exists, has the settings ``config``, apart from those in ``free``.
+def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] = ()) -> None:
+    """Check that the file ``path``, if it exists, has the settings ``config``.
+
+    Settings that do not change results may differ, and those in ``free``, given in full (``trainer.epochs``).
 
     Raises:
         StoreError: Settings differ; the message names all of them with their old and new values.
     """
     if not path.exists():
         return
-    old = _flat({key: value for key, value in read_config(path).items() if key not in free})
-    new = _flat({key: value for key, value in config.items() if key not in free})
+    left_out = (*FREE_SETTINGS, *LABELS)
+    old = _flat({key: value for key, value in read_config(path).items() if key not in left_out})
+    new = _flat({key: value for key, value in config.items() if key not in left_out})
     # What an older version did not have was as it is by default.
     old = {**{key: value for key, value in _defaults(config).items() if key in new}, **old}
-    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_free(key)]
+    compared = sorted((old.keys() | new.keys()) - set(free))
+    differing = [key for key in compared if old.get(key) != new.get(key) and not _is_free(key)]
     if differing:
         changes = "; ".join(f"{key} was {old.get(key)}, now {new.get(key)}" for key in differing)
         raise StoreError(
@@ -91,6 +103,8 @@ class Round0:
     def prepare(self, run_dir: Path, config: Mapping[str, Any]) -> None:
         """Make the folder, or the link to the shared one, and write there the settings that it depends on.
 
+        A finished round 0 can be shared by runs with other trainers.
+
         Raises:
             StoreError: The shared folder was made with other settings, or holds something else.
         """
@@ -102,16 +116,43 @@ class Round0:
             relevant["privilege"] = config["privilege"]
         link = run_dir / round_name(0)
         folder = self.shared or link
-        note = folder / "config.yaml"
-        if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
-            raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
-        check_config(note, relevant)
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if self.shared and not link.is_symlink():
+        # Several runs may come here at the same time.
+        with locked(folder, wait=True, name=_CONFIG_LOCK) if self.shared else nullcontext():
+            note = folder / "config.yaml"
+            if self.shared and not note.exists() and _other_files(folder):
+                raise StoreError(
+                    f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run."
+                )
+            free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
+            check_config(note, relevant, free=free)
+            write_config(note, relevant)
+        if self.shared and not link.is_symlink():
+            with storing(link):
                 # Relative, so that the folder of a sweep with its shared round can be moved.
                 link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
-        write_config(note, relevant)
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Return the files in ``folder`` that are neither locks nor an unfinished note of an earlier process."""
+    ours = {LOCK_NAME, _CONFIG_LOCK, "config.yaml", "config.yaml.part"}
+    return [path.name for path in folder.iterdir() if path.name not in ours]
+
+
+def _is_finished(folder: Path) -> bool:
+    """Return whether a round 0 is complete: its evaluation comes last."""
+    return (folder / "evaluation.jsonl").exists()
+
+
+def _trainer_settings(note: Path, relevant: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the trainer, with which a finished round 0 has nothing to do any more.
+
+    The share of tasks kept for validation is not among them: these tasks must be the same in all rounds.
+    """
+    trainers = [read_config(note)["trainer"], relevant["trainer"]] if note.exists() else []
+    keys = {key for trainer in trainers for key in _flat(trainer, "trainer")}
+    return sorted(keys - {"trainer.validation_share"})
 
 
 def _defaults(config: Mapping[str, Any]) -> dict[str, object]:

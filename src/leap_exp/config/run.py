@@ -27,6 +27,11 @@ class RunConfig(LoopConfig):
         None, "Folder of a round 0 shared by several runs; the first one makes it (with seed 0), the others reuse it."
     )
 
+    objective: str = setting(
+        "success_rate",
+        "What a run returns to a sweeper that optimises: a figure of its last round in summary.json, or a metric.",
+    )
+
     def check_together(self) -> None:
         """Reject combinations that cannot run; raises ConfigError."""
         super().check_together()

@@ -1,6 +1,7 @@
-"""Names of the run folders of a sweep."""
+"""The names of a sweep's run folders, and the errors of its runs."""
 
 import os.path
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -8,7 +9,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from leap_exp.config.resume import FREE_SETTINGS
+from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.runs import short_name
+from leap_exp.runs.jobs import error_line
 
 
 class NameRunsByWhatVaries(Callback):
@@ -30,6 +33,23 @@ class NameRunsByWhatVaries(Callback):
             config.hydra.overrides.hydra.append(
                 f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(left_out))}]"
             )
+
+
+class SweepError(LeapError, RuntimeError):
+    """Some runs of a sweep failed; the message has a line for each.
+
+    Attributes:
+        only_config: Whether all of them failed because of their configuration.
+    """
+
+    def __init__(self, failures: Mapping[str, Exception]) -> None:
+        lines = [f"{name}: {error_line(error)}" for name, error in failures.items()]
+        super().__init__("\n  ".join(["Runs of the sweep that failed:", *lines]))
+        self.only_config = all(isinstance(error, ConfigError) for error in failures.values())
+
+
+class JobError(LeapError, RuntimeError):
+    """A run failed in another process; the message is all that is known here."""
 
 
 def run_folder(sweep_dir: str, name: str) -> str:

@@ -5,7 +5,7 @@ inherits the default, so that it only writes what it can do.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -85,11 +85,14 @@ class Environment(Protocol):
         max_repeats: How often the same action on the same observation can still make sense. A shopper may return to a
             product once, to compare. More repeats than this are a loop.
         prompts: How models are told about the environment.
+        parallel_steps: How many of its episodes may be opened, stepped and closed at a time, in different threads. More
+            than 1 is of use where they wait for other programs.
     """
 
     name: str
     max_repeats: int
     prompts: EnvironmentPrompts
+    parallel_steps: int = 1
 
     def prepare(self) -> None:
         """Check that this machine can run episodes; called once, before a run does anything else.
@@ -125,9 +128,12 @@ class Policy(Protocol):
 
     Attributes:
         id: A name that identifies this policy, its round included.
+        concurrency: For a policy that answers view by view, such as a model behind a server: how many calls of ``act``
+            it takes at a time, from different threads and with one view each. 0 for a policy that decides in batches.
     """
 
     id: str
+    concurrency: int = 0
 
     @abstractmethod
     def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
@@ -219,15 +225,30 @@ class Teacher(Protocol):
 
     Attributes:
         id: A name that identifies this teacher.
+        concurrency: For a teacher that answers trajectory by trajectory: how many calls of ``correct`` it takes at a
+            time, from different threads and with one trajectory each. 0 for one that corrects in batches.
     """
 
     id: str
+    concurrency: int = 0
 
     @abstractmethod
     def correct(
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """Return one correction, or recorded failure, per trajectory."""
+
+    def correct_steps(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        """Return what ``correct`` does, limited to the given ``steps`` of each trajectory (``Correction.limited_to``).
+
+        A teacher that decides step by step overrides it, so that the other steps cost nothing.
+        """
+        return [
+            result.limited_to(asked) if isinstance(result, Correction) else result
+            for result, asked in zip(self.correct(trajectories, briefings), steps, strict=True)
+        ]
 
     def for_student(self, student: Student, *, round_index: int) -> "Teacher":
         """Return the teacher of the next round, given the student trained in round ``round_index``.

@@ -1,6 +1,6 @@
 """The records of the framework: immutable, and checked when they are made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -114,12 +114,14 @@ class Step:
     Attributes:
         listed_as: The admissible action that the environment took the written one for, such as ``click[buy now]`` for
             ``click[Buy Now].``; empty if it was written as it is listed, or taken for none.
+        taken_by: Id of the teacher that took the step; empty if the trajectory's own policy did.
     """
 
     observation: Observation
     decision: Decision
     reward: float
     listed_as: str = field(default="", metadata=OMITTED_IF_DEFAULT)
+    taken_by: str = field(default="", metadata=OMITTED_IF_DEFAULT)
 
     @property
     def action(self) -> str:
@@ -152,6 +154,8 @@ class Trajectory:
     """The record of an episode. ``score``, in [0, 1], is None exactly if ``stop`` is INFRA_ERROR.
 
     Attributes:
+        resumed_at: Step at which another trajectory of this task was taken up again: the steps before are its own,
+            and a teacher went on from there. None for an episode from its start.
         sample: Number of the episode among those of its task, where a task has several.
     """
 
@@ -162,6 +166,7 @@ class Trajectory:
     stop: StopReason
     score: float | None
     error: str = ""
+    resumed_at: int | None = field(default=None, metadata=OMITTED_IF_DEFAULT)
     sample: int = field(default=0, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
@@ -229,10 +234,12 @@ class Correction:
 
     Attributes:
         trajectory: What is corrected.
-        decisions: The teacher's decisions.
-        changed: Whether the teacher took another action, step by step.
-        teacher_id: The teacher.
+        decisions: The teacher's decision at each step.
+        changed: Whether each step was a mistake of the student: the teacher's action is another one.
+        teacher_id: Who corrected.
         briefing: What the teacher knew.
+        context_steps: Steps that only lead to others. The teacher was not asked there, the decision is the student's
+            own, and nothing is learnt from it.
         briefed: Whether the student is trained on it with the briefing in its prompt, in order to learn to use it.
     """
 
@@ -241,37 +248,79 @@ class Correction:
     changed: tuple[bool, ...]
     teacher_id: str
     briefing: Briefing
+    context_steps: tuple[int, ...] = field(default=(), metadata=OMITTED_IF_DEFAULT)
     briefed: bool = field(default=False, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
-        """Check the number of decisions, and that each action is admissible."""
+        """Check the number of decisions, and that each action to learn from is admissible."""
         steps = self.trajectory.steps
         if not len(steps) == len(self.decisions) == len(self.changed):
             raise DataError(
                 f"{self.trajectory.task.id}: {len(steps)} steps, {len(self.decisions)} decisions, "
                 f"{len(self.changed)} change marks; all must be equal."
             )
-        for step, decision in zip(steps, self.decisions, strict=True):
-            if not step.observation.admits(decision.action):
-                raise DataError(f"{self.trajectory.task.id}: correction {decision.action!r} is not admissible.")
+        for index in self.learnt_steps:
+            action = self.decisions[index].action
+            if not steps[index].observation.admits(action):
+                raise DataError(f"{self.trajectory.task.id}: correction {action!r} is not admissible.")
 
     @classmethod
     def of(
-        cls, trajectory: Trajectory, decisions: Sequence[Decision], *, teacher_id: str, briefing: Briefing
+        cls,
+        trajectory: Trajectory,
+        decisions: Sequence[Decision],
+        *,
+        teacher_id: str,
+        briefing: Briefing,
+        asked: Collection[int] | None = None,
     ) -> "Correction":
         """Return the correction of ``trajectory`` by ``decisions``.
 
-        A step is changed if its action differs. Another way to write the same action is no difference.
+        A step is changed if its action differs. Another way to write the same action is no difference. A step that a
+        teacher took is no mistake of the student: it stays as it is, if it was admissible.
+
+        Args:
+            trajectory: What is corrected.
+            decisions: One per step; of the steps that are not ``asked`` about, any.
+            teacher_id: Who decided.
+            briefing: What the teacher knew.
+            asked: The steps at which the teacher decided; None for all. Other steps of the student are context.
         """
+        settled, changed, context = [], [], []
+        for index, (step, decision) in enumerate(zip(trajectory.steps, decisions, strict=True)):
+            mark = False
+            if step.taken_by and step.is_valid:
+                settled.append(step.listed_decision)
+            elif asked is not None and index not in asked:
+                settled.append(step.decision)
+                context.append(index)
+            else:
+                settled.append(decision)
+                mark = not step.taken_by and decision.action not in (step.action, step.decision.action)
+            changed.append(mark)
         return cls(
             trajectory=trajectory,
-            decisions=tuple(decisions),
-            changed=tuple(
-                decision.action not in (step.action, step.decision.action)
-                for decision, step in zip(decisions, trajectory.steps, strict=True)
-            ),
+            decisions=tuple(settled),
+            changed=tuple(changed),
             teacher_id=teacher_id,
             briefing=briefing,
+            context_steps=tuple(context),
+        )
+
+    @property
+    def learnt_steps(self) -> tuple[int, ...]:
+        """The steps that are learnt from: all but the context."""
+        return tuple(index for index in range(len(self.decisions)) if index not in self.context_steps)
+
+    @property
+    def judged_steps(self) -> tuple[int, ...]:
+        """The student's own steps that are learnt from: where the teacher agreed, or decided otherwise."""
+        return tuple(index for index in self.learnt_steps if not self.trajectory.steps[index].taken_by)
+
+    def limited_to(self, asked: Collection[int]) -> "Correction":
+        """Return this correction as if the teacher had only been asked about the steps ``asked``."""
+        return Correction.of(
+            self.trajectory, self.decisions, teacher_id=self.teacher_id, briefing=self.briefing, asked=asked
         )
 
 

@@ -18,6 +18,7 @@ class EnvironmentWithFacts(Environment):
         self.name = environment.name
         self.max_repeats = environment.max_repeats
         self.prompts = environment.prompts
+        self.parallel_steps = environment.parallel_steps
         self._environment = environment
         self._file = file
         self._facts = {facts.task_id: facts for facts in read_records(file).of(PrivilegedFacts)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from leap_exp.core.text import map_texts, valid_text
 from leap_exp.llm.messages import ChatReply, TokenLogprob
-from leap_exp.runs import storing
+from leap_exp.runs import process_name, storing
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class ReplyCache:
         """Store ``reply`` to ``body`` under ``key``. The file is complete or not there at all."""
         path = self._path(key)
         # Two processes may store the same key: each writes its own part file, and the last rename wins.
-        part = path.with_name(f"{key}.{os.getpid()}.{threading.get_ident()}.part")
+        part = path.with_name(f"{key}.{process_name()}.{threading.get_ident()}.part")
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8") as file:

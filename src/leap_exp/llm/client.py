@@ -9,23 +9,23 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.core.protocols import ProgressCallback
 from leap_exp.core.seeding import SEED_BITS, derive_seed
+from leap_exp.core.threads import run_many
 from leap_exp.llm.cache import ReplyCache, cache_key
 from leap_exp.llm.cost import Budget, Usage, estimate_cost
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.llm.messages import ChatFailure, ChatReply, ChatResult, ModelRequest
+from leap_exp.llm.replicas import Replicas
 from leap_exp.llm.server import RejectedError, Server, SlowAnswerError, TransientError
 from leap_exp.runs import cache_folder
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MAX_FAILURES_IN_A_ROW = 8
 """After this many requests in a row without an answer, the server is considered down."""
@@ -41,6 +41,7 @@ class ChatClient:
     Args:
         endpoint: The model and its server.
         place: Where these settings are in the configuration, for messages.
+        server: Who is asked; None for the endpoint's server or servers.
         wait: Replaces waiting between tries, for tests.
         recover: Called with the error before a request is tried again, by several threads at once. It may restart the
             server.
@@ -54,22 +55,31 @@ class ChatClient:
         endpoint: Endpoint,
         *,
         place: str = Endpoint.place,
+        server: Server | Replicas | None = None,
         wait: Callable[[float], object] | None = None,
         recover: Callable[[TransientError], object] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._place = place
         self._usage = Usage(endpoint)
-        self._server = Server(endpoint, place=place)
+        one = Replicas.of if endpoint.base_urls else Server
+        self._server = server or one(endpoint, place=place)
         self._cache = ReplyCache(cache_folder() / "replies", redact=self._server.redact)
         self._budget = Budget(endpoint, place=place)
         self._wait = wait
         self._recover = recover
         self._lock = threading.Lock()
+        self._in_flight = threading.BoundedSemaphore(self.concurrency)
+        self._calls: set[threading.Event] = set()
         self._has_answered = False
         self._failures_in_a_row = 0
         self._reported_slow_at = -math.inf
         self._accepts_schemas = True
+
+    @property
+    def concurrency(self) -> int:
+        """Maximum requests in flight, at all servers together."""
+        return self.endpoint.concurrency * len(self.endpoint.replicas)
 
     def complete(
         self, requests: Sequence[ModelRequest], on_progress: ProgressCallback | None = None
@@ -89,33 +99,38 @@ class ChatClient:
         for index, key in enumerate(keys):
             first.setdefault(key, index)
         unique = list(first.values())
-        stopping = threading.Event()
         results: dict[str, ChatResult] = {}
         done = 0
+        with self._call() as stopping:
 
-        def work(place: int) -> ChatResult:
-            index = unique[place]
-            return self._answer(requests[index], bodies[index], keys[index], stopping)
+            def work(place: int) -> ChatResult:
+                index = unique[place]
+                return self._answer(requests[index], bodies[index], keys[index], stopping)
 
-        for place, result in run_many(work, len(unique), limit=self.endpoint.concurrency, stopping=stopping):
-            key = keys[unique[place]]
-            results[key] = result
-            done += copies[key]
-            if on_progress is not None:
-                on_progress(done, len(keys))
-        failures = [result for result in results.values() if isinstance(result, ChatFailure)]
-        if failures and not self._has_answered:
-            raise ProviderError(
-                f"None of the first {len(failures)} requests was answered: {failures[0].error}. Check "
-                f"{self._place}.base_url={self.endpoint.url} and the other settings of {self._place}."
-            )
+            # One request needs no thread: many threads may ask for one each.
+            alone = [(0, work(0))] if len(unique) == 1 else None
+            for place, result in alone or run_many(work, len(unique), limit=self.concurrency, stopping=stopping):
+                key = keys[unique[place]]
+                results[key] = result
+                done += copies[key]
+                if on_progress is not None:
+                    on_progress(done, len(keys))
+            self._check_any_answered([result for result in results.values() if isinstance(result, ChatFailure)])
         return [results[key] for key in keys]
 
-    def estimate(self, requests: Sequence[ModelRequest]) -> str:
+    def estimate(self, requests: Iterable[ModelRequest]) -> str:
         """Describe what ``requests`` will cost, without those that are cached."""
-        new = [request for request in requests if self._key(self._server.body(request), request) not in self._cache]
-        cached = len(requests) - len(new)
-        estimate = f"{self.endpoint.name}: {estimate_cost(new, self.endpoint)}"
+        cached = 0
+
+        def new() -> Iterator[ModelRequest]:
+            nonlocal cached
+            for request in requests:
+                if self._key(self._server.body(request), request) in self._cache:
+                    cached += 1
+                else:
+                    yield request
+
+        estimate = f"{self.endpoint.name}: {estimate_cost(new(), self.endpoint)}"
         return estimate + (f"; {cached:,} more are cached" if cached else "")
 
     def take_usage(self) -> Mapping[str, float]:
@@ -124,6 +139,33 @@ class ChatClient:
 
     def _key(self, body: Mapping[str, Any], request: ModelRequest) -> str:
         return cache_key(self.endpoint.url, body, attempt=request.attempt)
+
+    @contextmanager
+    def _call(self) -> Iterator[threading.Event]:
+        """Yield an event that ends the waits of this call; if the call ends with an error, those of all calls end."""
+        stopping = threading.Event()
+        with self._lock:
+            self._calls.add(stopping)
+        try:
+            yield stopping
+        except BaseException:
+            with self._lock:
+                for each in self._calls:
+                    each.set()
+            raise
+        finally:
+            with self._lock:
+                self._calls.discard(stopping)
+
+    def _check_any_answered(self, failures: Sequence[ChatFailure]) -> None:
+        """Raise ProviderError if no request was answered since the start and none is under way."""
+        with self._lock:
+            is_last = len(self._calls) == 1
+        if failures and not self._has_answered and is_last:
+            raise ProviderError(
+                f"None of the first {len(failures)} requests was answered: {failures[0].error}. Check "
+                f"{self._place}.base_url={self.endpoint.url} and the other settings of {self._place}."
+            )
 
     def _answer(
         self, request: ModelRequest, body: Mapping[str, Any], key: str, stopping: threading.Event
@@ -168,7 +210,8 @@ class ChatClient:
         while True:
             tried += 1
             try:
-                with self._budget.reserve(estimate_cost([request], endpoint).max_dollars) as payment:
+                max_dollars = estimate_cost([request], endpoint).max_dollars
+                with self._in_flight, self._budget.reserve(max_dollars) as payment:
                     reply = self._server.ask(request, body)
                     payment.dollars = endpoint.cost(reply.tokens_in, reply.tokens_out) or 0.0
                 return reply
@@ -216,46 +259,3 @@ def wait_before_retry(tried: int, *, key: str, requested_seconds: float | None) 
     if requested_seconds is not None:
         return requested_seconds * (1 + share / 10)
     return min(math.ldexp(FIRST_WAIT_SECONDS, tried - 1), MAX_WAIT_SECONDS) * (1 + share) / 2
-
-
-def run_many(work: Callable[[int], T], count: int, *, limit: int, stopping: threading.Event) -> Iterator[tuple[int, T]]:
-    """Run ``work(0)`` to ``work(count - 1)``, at most ``limit`` at a time; yield each index and result when done.
-
-    If one raises, ``stopping`` is set and no further one starts; those running are finished and yielded, then the error
-    is raised. The threads are daemons, which those of ThreadPoolExecutor are not, so that an interrupted process ends
-    at once.
-    """
-    indices = iter(range(count))
-    lock = threading.Lock()
-    done: SimpleQueue[tuple[int, T] | BaseException | None] = SimpleQueue()
-
-    def run_worker() -> None:
-        while not stopping.is_set():
-            with lock:
-                index = next(indices, None)
-            if index is None:
-                break
-            try:
-                done.put((index, work(index)))
-            except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
-                stopping.set()
-                done.put(error)
-        done.put(None)
-
-    workers = [threading.Thread(target=run_worker, daemon=True) for _ in range(min(limit, count))]
-    for worker in workers:
-        worker.start()
-    running, first_error = len(workers), None
-    try:
-        while running:
-            result = done.get()
-            if result is None:
-                running -= 1
-            elif isinstance(result, BaseException):
-                first_error = first_error or result
-            else:
-                yield result
-    finally:
-        stopping.set()
-    if first_error is not None:
-        raise first_error

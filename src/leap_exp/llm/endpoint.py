@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.settings import MISSING, Settings, setting
 
 FREE_ENDPOINT_SETTINGS = (
+    "base_urls",
     "key_variable",
     "concurrency",
     "timeout_seconds",
@@ -35,7 +36,10 @@ class Endpoint(Settings):
     key_variable: str | None = setting(None, "Environment variable with the API key; null for a server without keys.")
     price_in: float | None = setting(None, "Dollars per million prompt tokens; null if unknown.", minimum=0)
     price_out: float | None = setting(None, "Dollars per million answer tokens; null if unknown.", minimum=0)
-    concurrency: int = setting(8, "Maximum requests in flight.", minimum=1)
+    base_urls: list[str] | None = setting(
+        None, "Addresses of several servers with this model, which share the requests; null for base_url alone."
+    )
+    concurrency: int = setting(8, "Maximum requests in flight, for each server.", minimum=1)
     timeout_seconds: float = setting(120.0, "Seconds without data after which a try is given up.", above=0)
     tries: int = setting(6, "Maximum tries per request, for errors that may pass.", minimum=1)
     budget_dollars: float | None = setting(
@@ -60,8 +64,12 @@ class Endpoint(Settings):
 
     def check_together(self) -> None:
         """Check the address, the name of the key's variable, and that a budget in dollars comes with prices."""
+        if self.base_urls is not None and not self.base_urls:
+            raise ConfigError(f"{self.setting_name('base_urls')}=[] has no address; give some, or null.")
         if self.base_url != MISSING:
-            self._check_url()
+            self._check_url("base_url", self.base_url)
+        for url in self.base_urls or ():
+            self._check_url("base_urls", url)
         # The value is not shown, because it may be the key itself.
         if self.key_variable is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", self.key_variable):
             raise ConfigError(
@@ -75,20 +83,27 @@ class Endpoint(Settings):
                 f"{self.setting_name('budget_requests')}."
             )
 
-    def _check_url(self) -> None:
-        name, parts = self.setting_name("base_url"), urlsplit(self.base_url)
+    def _check_url(self, field: str, url: str) -> None:
+        name, parts = self.setting_name(field), urlsplit(url)
         if parts.username or parts.password or parts.query:
             # Not shown either, because the configuration is written to the run folder.
             raise ConfigError(
                 f"{name} contains a user, a password or a query; keys belong in {self.setting_name('key_variable')}."
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{name}={self.base_url} is not a server address such as http://127.0.0.1:8000/v1.")
+            raise ConfigError(f"{name}={url} is not a server address such as http://127.0.0.1:8000/v1.")
 
     @property
     def url(self) -> str:
         """The address without a slash at its end."""
         return self.base_url.rstrip("/")
+
+    @property
+    def replicas(self) -> "list[Endpoint]":
+        """An endpoint for each server: those at ``base_urls``, or this one."""
+        if self.base_urls is None:
+            return [self]
+        return [replace(self, base_url=url, base_urls=None) for url in dict.fromkeys(self.base_urls)]
 
     @property
     def name(self) -> str:

@@ -33,6 +33,8 @@ class ChatRequest:
         schema: JSON schema of the answer. Servers without structured output ignore it, so the messages must describe
             the form as well.
         top_logprobs: Number of most likely tokens to report at each position; None for no log-probabilities.
+        conversation: Name of the conversation that this request goes on with, for a server that still has its beginning
+            in its cache; empty for none. It is not sent.
     """
 
     messages: tuple[Message, ...]
@@ -42,6 +44,7 @@ class ChatRequest:
     max_tokens: int | None = None
     schema: Mapping[str, object] | None = None
     top_logprobs: int | None = None
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class CompletionRequest:
     attempt: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    conversation: str = ""
 
 
 ModelRequest = ChatRequest | CompletionRequest

@@ -77,6 +77,11 @@ class Server:
         self._client = self._connect(key)
         self.redact.hide_in_logs()
 
+    @property
+    def name(self) -> str:
+        """The model and its server, for messages."""
+        return self._endpoint.name
+
     def body(self, request: ModelRequest) -> dict[str, Any]:
         """Return the body to send for ``request``."""
         endpoint = self._endpoint

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from leap_exp.analysis.arms import arm_results, arms_markdown, read_arms
 from leap_exp.analysis.sweep import Group, RoundSummary, Sweep, results, table
 from leap_exp.report.charts import Point, Series, fit_axis, line_chart, standalone
 from leap_exp.report.page import Table, numbers, percent, write_page
@@ -26,13 +27,18 @@ TRADE_OFF = {
 def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     """Write report.html, results.json, summary.csv and the figures of ``sweep`` into ``folder``.
 
+    If it has arms beside a control, also arms.md, a table of them.
+
     Returns:
         The path of report.html.
     """
     figures = {"success.svg": success_figure(sweep), **ladder_figures(sweep)}
     for name, svg in figures.items():
         write_whole(folder / name, [standalone(svg)])
-    write_document(folder / "results.json", results(sweep))
+    arms = read_arms(sweep)
+    write_document(folder / "results.json", {**results(sweep), **({"arms": arm_results(arms)} if arms else {})})
+    if arms:
+        write_whole(folder / "arms.md", arms_markdown(arms))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(table(sweep, folder))
     write_whole(folder / "summary.csv", [text.getvalue().rstrip("\n")])
@@ -42,6 +48,7 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
         "sweep": sweep,
         "success": Markup(success),  # noqa: S704 - charts escape the names they show
         "ladders": [Markup(svg) for svg in ladders],  # noqa: S704
+        "arms": arms,
         "rounds": rounds_table(sweep),
         "trade_off": trade_off_table(sweep),
         "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in sweep.runs},

@@ -1,6 +1,6 @@
 """The trajectories in a report's viewer, as JSON data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from leap_exp.analysis.leakage import leaks
@@ -38,8 +38,9 @@ def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
         trajectories = read_records(path).of(Trajectory)
         # Demonstrations are their own corrections, so showing both would repeat them.
         corrected = stage == "rollout" and index > 0
-        corrections = _corrections(path.with_name("corrections.jsonl")) if corrected else {}
-        items = [_item(trajectory, corrections.get(_key(trajectory)), strings) for trajectory in trajectories[:limit]]
+        shown = trajectories[:limit]
+        corrections = _corrections(path.with_name("corrections.jsonl"), set(map(_key, shown))) if corrected else {}
+        items = [_item(trajectory, corrections.get(_key(trajectory)), strings) for trajectory in shown]
         name = "demonstrations" if index == 0 and stage == "rollout" else stage
         groups.append(
             {"round": index, "label": labels[index], "stage": name, "total": len(trajectories), "items": items}
@@ -51,20 +52,24 @@ def _key(trajectory: Trajectory) -> tuple[str, int]:
     return trajectory.name, trajectory.seed
 
 
-def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
-    """Return the teacher's results for the trajectories of a round, by task and seed."""
+def _corrections(
+    path: Path, shown: Container[tuple[str, int]]
+) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
+    """Return the teacher's results for the trajectories that are shown, by task and seed."""
     if not path.exists():
         return {}
-    stored = read_records(path)
-    results: Sequence[Correction | CorrectionFailure] = [*stored.of(Correction), *stored.of(CorrectionFailure)]
-    return {_key(result.trajectory): result for result in results}
+    results = (each for each in read_records(path).records if isinstance(each, Correction | CorrectionFailure))
+    # Where a teacher went on after a correction, the trajectory is another one.
+    own = (each for each in results if each.trajectory.resumed_at is None)
+    return {key: result for result in own if (key := _key(result.trajectory)) in shown}
 
 
 def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None, strings: Strings) -> dict[str, object]:
     steps = [_step(step, strings) for step in trajectory.steps]
     if isinstance(result, Correction):
         for entry, teacher in zip(steps, _teacher(result), strict=True):
-            entry["teacher"] = teacher
+            if teacher is not None:
+                entry["teacher"] = teacher
     return {
         "id": trajectory.name,
         "kind": trajectory.task.kind,
@@ -89,11 +94,12 @@ def _step(step: Step, strings: Strings) -> dict[str, object]:
         "action": step.decision.action,
         "valid": step.is_valid,
         "reward": step.reward,
+        "taken_by": step.taken_by,
     }
 
 
-def _teacher(correction: Correction) -> list[dict[str, object]]:
-    """Return the teacher's decision at each step, with what its reason reveals."""
+def _teacher(correction: Correction) -> list[dict[str, object] | None]:
+    """Return the teacher's decision at each step, with what its reason reveals; None where it was not asked."""
     rows = zip(views(correction.trajectory), correction.decisions, correction.changed, strict=True)
     return [
         {
@@ -102,5 +108,7 @@ def _teacher(correction: Correction) -> list[dict[str, object]]:
             "changed": changed,
             "leaks": list(leaks(view, decision.reason, correction.briefing.facts)),
         }
-        for view, decision, changed in rows
+        if index not in correction.context_steps
+        else None
+        for index, (view, decision, changed) in enumerate(rows)
     ]

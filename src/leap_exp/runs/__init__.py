@@ -11,21 +11,24 @@ from leap_exp.runs.documents import (
     read_metrics,
     write_document,
 )
-from leap_exp.runs.files import cache_folder, locked, short_name, storing, write_whole
+from leap_exp.runs.files import cache_folder, is_locked, locked, process_name, short_name, storing, write_whole
 from leap_exp.runs.journal import Journal, RoundJournal, round_name
-from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
+from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
 __all__ = [
     "TRAIN_LOG",
     "Journal",
     "LineLog",
     "Record",
+    "RecordSpool",
     "RoundJournal",
     "StoredRecords",
     "cache_folder",
     "decode_metrics",
     "encode_metrics",
+    "is_locked",
     "locked",
+    "process_name",
     "read_config",
     "read_document",
     "read_lines",

@@ -3,13 +3,18 @@
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from leap_exp.core.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
 LONGEST_NAME = 128
@@ -31,6 +36,11 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("leap_exp")
+
+
+def process_name() -> str:
+    """Return a name for this process that no other has, also among machines that share a file system: HOST.ID."""
+    return f"{socket.gethostname()}.{os.getpid()}"
 
 
 @contextmanager
@@ -72,27 +82,63 @@ def write_whole(path: Path, lines: Iterable[str]) -> None:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool, name: str = LOCK_NAME) -> Iterator[None]:
     """Lock ``folder`` against other processes; the lock is released when the process ends, even if it is killed.
 
-    Uses ``flock`` directly, not filelock, so that the lock file itself can hold the id of the process that locked it.
+    Uses ``flock`` directly, not filelock, so that the lock file itself can hold the process that locked it. On a shared
+    file system (NFS, Lustre with ``-o flock``) the lock holds on all machines.
+
+    Args:
+        folder: The folder, which must exist.
+        wait: Wait until the lock is free. The log says so.
+        name: The lock file in the folder; locks with different names are independent.
 
     Raises:
-        StoreError: Another process holds the lock, and ``wait`` is false.
+        StoreError: Another process holds the lock, and ``wait`` is false; or the file system has no locks.
     """
-    path = folder / LOCK_NAME
+    path = folder / name
     with storing(path):
         file = path.open("a+")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+        if not _lock(file.fileno(), path):
             file.seek(0)
-            raise StoreError(
-                f"{folder} is in use by process {file.read().strip() or 'unknown'}. Wait until it ends, stop it, or "
-                "choose another run_dir."
-            ) from error
+            holder = file.read().strip() or "unknown"
+            if not wait:
+                raise StoreError(
+                    f"{folder} is in use by process {holder}. Wait until it ends, stop it, or choose another run_dir."
+                )
+            logger.info("Waiting for process %s, which is working in %s.", holder, folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process has locked ``folder``, on any machine that shares the file system's locks."""
+    try:
+        with (folder / LOCK_NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Try to lock an open file, for long enough that ``is_locked`` of another process does not matter."""
+    for pause in (0.0, 0.05, 0.2):
+        time.sleep(pause)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"The file system of {path} cannot lock files ({error.strerror}): mount it with locks (for Lustre "
+                "with -o flock), or choose a folder elsewhere."
+            ) from error
+        return True
+    return False

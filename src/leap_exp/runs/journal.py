@@ -12,7 +12,7 @@ from leap_exp.core.protocols import Progress, ProgressCallback, Tracker
 from leap_exp.core.seeding import derive_seed
 from leap_exp.runs.documents import LineLog, decode_metrics, encode_metrics, read_document, write_document
 from leap_exp.runs.files import locked, storing
-from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
+from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
 Metrics = Mapping[str, float]
 _VARYING = ("_seconds", "_per_second", "/paid_dollars", "/cache_hits_count", "/retries_count")
@@ -27,15 +27,27 @@ def round_name(index: int) -> str:
 class Journal:
     """A run folder, with the tracker and the progress display of the run.
 
-    ``round_0_seed`` is the seed of round 0. It differs from ``seed`` if several runs share that round.
+    Args:
+        round_0_seed: The seed of round 0. It differs from ``seed`` if several runs share that round.
+        on_round: Called with the index of each round after its entry is in summary.json.
     """
 
-    def __init__(self, run_dir: Path, *, seed: int, round_0_seed: int, tracker: Tracker, progress: Progress) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        seed: int,
+        round_0_seed: int,
+        tracker: Tracker,
+        progress: Progress,
+        on_round: Callable[[int], None] | None = None,
+    ) -> None:
         self.run_dir = run_dir
         self.tracker = tracker
         self._seed = seed
         self._round_0_seed = round_0_seed
         self._progress = progress
+        self._on_round = on_round
         self._timings = LineLog(run_dir / "timings.jsonl")
 
     @contextmanager
@@ -57,6 +69,8 @@ class Journal:
     def summarise(self, rounds: Sequence[Mapping[str, object]]) -> None:
         """Write summary.json with one entry per finished round."""
         write_document(self.run_dir / "summary.json", {"rounds": rounds})
+        if self._on_round is not None:
+            self._on_round(len(rounds) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +91,10 @@ class RoundJournal:
     def seed_for(self, stage: str) -> int:
         """Return the seed of the stage called ``stage`` in this round."""
         return derive_seed(self.seed, "round", self.index, stage)
+
+    def spool(self) -> RecordSpool[Any]:
+        """Return a place on disk for the records of a stage that come one by one, to be returned by its ``produce``."""
+        return RecordSpool(self.path)
 
     def records(
         self, name: str, produce: Callable[[ProgressCallback], tuple[Sequence[Record], Metrics]]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from leap_exp.core.seeding import derive_seed
+from leap_exp.core.sequences import Selected
 from leap_exp.core.types import Correction, Example
 
 
@@ -38,14 +39,14 @@ def aggregate(rounds: Sequence[Sequence[Correction]], how: Aggregation, *, seed:
     return examples
 
 
-def select(rounds: Sequence[Sequence[Correction]], examples: Sequence[Example]) -> list[Correction]:
+def select(rounds: Sequence[Sequence[Correction]], examples: Sequence[Example]) -> Sequence[Correction]:
     """Return the corrections that ``examples`` refer to."""
-    return [rounds[example.round_index][example.position] for example in examples]
+    return Selected(rounds, [(example.round_index, example.position) for example in examples])
 
 
 def aggregation_metrics(dataset: Sequence[Correction]) -> dict[str, float]:
     """Return the size of a training set in corrections and in steps."""
     return {
         "aggregate/corrections_count": len(dataset),
-        "aggregate/steps_count": sum(len(correction.decisions) for correction in dataset),
+        "aggregate/steps_count": sum(len(correction.learnt_steps) for correction in dataset),
     }

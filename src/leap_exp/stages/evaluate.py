@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from statistics import fmean
@@ -15,6 +15,7 @@ from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Task, Trajectory
+from leap_exp.runs import RecordSpool
 from leap_exp.stages.rollout import rollout
 
 
@@ -85,7 +86,8 @@ def evaluate(
     batch: int,
     on_progress: ProgressCallback,
     samples: int | None = None,
-) -> list[Trajectory]:
+    spool: RecordSpool[Trajectory] | None = None,
+) -> Sequence[Trajectory]:
     """Run ``policy`` on each task of ``panel``, in every round and run with the same episode seeds.
 
     It runs once and makes its likeliest decisions or, with ``samples``, that often and as it is.
@@ -98,6 +100,7 @@ def evaluate(
         max_steps=max_steps,
         batch=batch,
         on_progress=on_progress,
+        spool=spool,
         per_task=samples or 1,
     )
 
@@ -106,8 +109,8 @@ def evaluate(
 class KindResult:
     """Success in the scored episodes of one kind of task.
 
-    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide enough,
-    because the mean of several episodes of a task varies no more than one episode.
+    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide
+    enough, because the mean of several episodes of a task varies no more than one episode.
     """
 
     n: int
@@ -138,23 +141,48 @@ class Evaluation:
     pass_all: Mapping[str, float] = field(default_factory=dict)
 
 
-def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
-    """Return the results of ``trajectories``; the invalid-action rate is over all their steps."""
-    scored = [trajectory for trajectory in trajectories if trajectory.score is not None]
-    kinds = sorted({trajectory.task.kind for trajectory in scored})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Episode:
+    """What the results need to know of a trajectory."""
+
+    task_id: str
+    sample: int
+    kind: str
+    score: float | None
+    succeeded: bool
+    is_valid: tuple[bool, ...]
+    cut_off_answers: int
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "_Episode":
+        return cls(
+            task_id=trajectory.task.id,
+            sample=trajectory.sample,
+            kind=trajectory.task.kind,
+            score=trajectory.score,
+            succeeded=trajectory.succeeded,
+            is_valid=tuple(step.is_valid for step in trajectory.steps),
+            cut_off_answers=sum(step.decision.is_cut_off for step in trajectory.steps),
+        )
+
+
+def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
+    """Return the results of ``trajectories``, read once; the invalid-action rate is over all their steps."""
+    episodes = [_Episode.of(trajectory) for trajectory in trajectories]
+    scored = [episode for episode in episodes if episode.score is not None]
+    kinds = sorted({episode.kind for episode in scored})
     overall = _success(scored)
-    steps = [step for trajectory in scored for step in trajectory.steps]
-    samples = 1 + max((trajectory.sample for trajectory in trajectories), default=0)
+    samples = 1 + max((episode.sample for episode in episodes), default=0)
     return Evaluation(
         n=overall.n,
-        unscored=len(trajectories) - overall.n,
+        unscored=len(episodes) - overall.n,
         success_rate=overall.success_rate,
         success_ci95=overall.success_ci95,
-        score_mean=_mean([trajectory.score or 0.0 for trajectory in scored]),
-        steps_mean=_mean([len(trajectory.steps) for trajectory in scored]),
-        invalid_action_rate=_mean([not step.is_valid for step in steps]),
-        per_task_type={kind: _success([t for t in scored if t.task.kind == kind]) for kind in kinds},
-        cut_off_answers=sum(step.decision.is_cut_off for each in trajectories for step in each.steps),
+        score_mean=_mean([episode.score or 0.0 for episode in scored]),
+        steps_mean=_mean([len(episode.is_valid) for episode in scored]),
+        invalid_action_rate=_mean([not is_valid for episode in scored for is_valid in episode.is_valid]),
+        per_task_type={kind: _success([each for each in scored if each.kind == kind]) for kind in kinds},
+        cut_off_answers=sum(episode.cut_off_answers for episode in episodes),
         samples=samples,
         pass_at=_by_k(scored, samples, pass_at_k),
         pass_all=_by_k(scored, samples, pass_all_k),
@@ -195,22 +223,20 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def _success(scored: Sequence[Trajectory]) -> KindResult:
-    rate = _mean([trajectory.succeeded for trajectory in scored])
-    tasks = len({trajectory.task.id for trajectory in scored}) if any(each.sample for each in scored) else len(scored)
-    successes = rate * tasks if tasks < len(scored) else sum(trajectory.succeeded for trajectory in scored)
+def _success(scored: Sequence[_Episode]) -> KindResult:
+    rate = _mean([episode.succeeded for episode in scored])
+    tasks = len({episode.task_id for episode in scored}) if any(each.sample for each in scored) else len(scored)
+    successes = rate * tasks if tasks < len(scored) else sum(episode.succeeded for episode in scored)
     return KindResult(n=len(scored), success_rate=rate, success_ci95=wilson_interval(successes, tasks))
 
 
-def _by_k(
-    scored: Sequence[Trajectory], samples: int, rate: Callable[[int, int, int], float]
-) -> dict[str, float]:
+def _by_k(scored: Sequence[_Episode], samples: int, rate: Callable[[int, int, int], float]) -> dict[str, float]:
     """Return the mean of ``rate(episodes, successes, k)`` over the tasks with at least k scored episodes, by k."""
     if samples == 1:
         return {}
     by_task: dict[str, list[bool]] = {}
-    for trajectory in scored:
-        by_task.setdefault(trajectory.task.id, []).append(trajectory.succeeded)
+    for episode in scored:
+        by_task.setdefault(episode.task_id, []).append(episode.succeeded)
     ks = sorted({*(2**power for power in range(1, samples.bit_length()) if 2**power <= samples), samples})
     rates = {k: [rate(len(each), sum(each), k) for each in by_task.values() if len(each) >= k] for k in ks}
     return {str(k): fmean(values) for k, values in rates.items() if values}

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from leap_exp.core.errors import DataError, EnvError
@@ -12,6 +13,9 @@ from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
+from leap_exp.runs import RecordSpool
+from leap_exp.stages.episodes import as_ready, in_turns
+from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,23 @@ class RolloutsConfig(Settings):
     tasks: int = setting(100, "Training tasks per round.", minimum=1)
     per_task: int = setting(1, "Episodes of each task, for a student that samples.", minimum=1)
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
+    teacher_share: float = setting(
+        0.0,
+        "Probability β that the briefed teacher takes a step (DAgger's mixture); 0: the student acts alone.",
+        minimum=0,
+        maximum=1,
+    )
+    teacher_schedule: str = setting(
+        "constant",
+        "β in round i of N: constant (β), linear (β·(N+1-i)/N) or exponential (β to the power of i).",
+        choices=tuple(Schedule),
+    )
+    teacher_steps: str = setting(
+        "random",
+        "Steps of the teacher, by a coin at each step: random (where it falls to the teacher), first (until it falls "
+        "to the student, who then acts alone) or last (once it has fallen to the teacher).",
+        choices=tuple(TeacherSteps),
+    )
 
 
 def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int, advice: str = "") -> list[Task]:
@@ -53,12 +74,16 @@ def rollout(
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
     per_task: int = 1,
-) -> list[Trajectory]:
+    mixture: Mixture | None = None,
+    spool: RecordSpool[Trajectory] | None = None,
+) -> Sequence[Trajectory]:
     """Run ``policy`` on each of ``tasks`` and return the trajectories in the order of the tasks and their samples.
 
-    Up to ``batch`` episodes run at a time; when one ends, the next task starts. An inadmissible action is passed to the
-    environment. An episode whose environment crashes, or whose policy fails to decide, ends with INFRA_ERROR and no
-    score. The result depends on ``seed`` but not on ``batch``, unless the policy's decisions do.
+    Up to ``batch`` episodes run at a time; when one ends, the next task starts. A policy that decides in batches gets
+    the views of all of them in every turn; one that answers view by view gets each as soon as it is ready. An
+    inadmissible action is passed to the environment. An episode whose environment crashes, or whose policy fails to
+    decide, ends with INFRA_ERROR and no score. The result depends on ``seed`` but not on ``batch`` or on how long
+    anything takes, unless the policy's decisions do.
 
     Args:
         environment: Runs the tasks.
@@ -71,6 +96,9 @@ def rollout(
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
         per_task: Episodes of each task, which are numbered samples with a seed each.
+        mixture: Who takes some of the policy's steps; None for nobody.
+        spool: Where trajectories are written as they finish, so that they need not be held; it is returned. None for
+            a list.
 
     Raises:
         EnvError: All episodes crashed.
@@ -79,43 +107,49 @@ def rollout(
     if estimate:
         logger.info("Episodes: %s", estimate)
     finished: dict[int, Trajectory] = {}
-    waiting = list(enumerate((task, sample) for task in tasks for sample in range(per_task)))[::-1]
-    count = len(waiting)
-    live: dict[int, _LiveEpisode] = {}
-    try:
-        while waiting or live:
-            while waiting and len(live) < batch:
-                position, (task, sample) = waiting.pop()
-                live[position] = _LiveEpisode(
-                    environment,
-                    task,
-                    policy_id=policy.id,
-                    sample=sample,
-                    seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
-                    limit=max_steps,
-                    max_repeats=environment.max_repeats if stop_when_stuck else None,
-                )
-            acting = [episode for episode in live.values() if episode.stop is None]
-            # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
-            decisions = policy.act([episode.view() for episode in acting], seed=seed) if acting else []
-            for episode, decision in zip(acting, decisions, strict=True):
-                if isinstance(decision, DecisionFailure):
-                    episode.fail(decision.error)
-                else:
-                    episode.step(decision)
-            for position in [position for position, episode in live.items() if episode.stop is not None]:
-                finished[position] = live.pop(position).trajectory()
-            on_progress(len(finished), count)
-    finally:
-        for episode in live.values():
-            episode.close()
-    trajectories = [finished[position] for position in range(count)]
-    if trajectories and all(trajectory.stop is StopReason.INFRA_ERROR for trajectory in trajectories):
-        raise EnvError(f"All {len(trajectories)} episodes crashed, the first with: {trajectories[0].error}")
-    return trajectories
+    errors: list[str] = []
+    ended, count = 0, len(tasks) * per_task
+
+    def opening(place: int) -> LiveEpisode:
+        number, sample = divmod(place, per_task)
+        task = tasks[number]
+        return LiveEpisode(
+            environment,
+            task,
+            policy_id=policy.id,
+            sample=sample,
+            seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
+            limit=max_steps,
+            max_repeats=environment.max_repeats if stop_when_stuck else None,
+        )
+
+    def on_end(place: int, trajectory: Trajectory) -> None:
+        nonlocal ended
+        ended += 1
+        if trajectory.stop is StopReason.INFRA_ERROR:
+            errors.append(trajectory.error)
+        if spool is None:
+            finished[place] = trajectory
+        else:
+            spool.put(place, trajectory)
+        on_progress(ended, count)
+
+    def decide(views: Sequence[View]) -> list[tuple[Decision | DecisionFailure, str]]:
+        # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
+        if mixture is not None:
+            return mixture.decide(policy, views, seed=seed)
+        return [(decision, "") for decision in policy.act(views, seed=seed)]
+
+    # A teacher in a mixture decides in batches.
+    concurrency = 0 if mixture is not None else policy.concurrency
+    run = partial(as_ready, concurrency=concurrency) if concurrency else in_turns
+    run(decide, opening, count, live=batch, parallel_steps=environment.parallel_steps, on_end=on_end)
+    if errors and len(errors) == count:
+        raise EnvError(f"All {count} episodes crashed, the first with: {errors[0]}")
+    return [finished[place] for place in range(count)] if spool is None else spool
 
 
-class _LiveEpisode:
+class LiveEpisode:
     """A running episode and its record so far. Here an error of an environment becomes a record."""
 
     def __init__(
@@ -150,8 +184,8 @@ class _LiveEpisode:
         """Return what the policy sees now."""
         return View(task=self._task, history=self._steps, observation=self._observation, sample=self._sample)
 
-    def step(self, decision: Decision) -> None:
-        """Take the action of ``decision`` and record the result."""
+    def step(self, decision: Decision, *, taken_by: str = "") -> None:
+        """Take the action of ``decision`` and record the result; ``taken_by`` is that of the ``Step``."""
         try:
             transition = self._episode.step(decision.action)
             is_stuck = self._max_repeats is not None and self._repeats(decision.action) > self._max_repeats
@@ -161,6 +195,7 @@ class _LiveEpisode:
                     decision=decision,
                     reward=transition.reward,
                     listed_as=transition.listed_as,
+                    taken_by=taken_by,
                 ),
             )
             self._observation = transition.observation

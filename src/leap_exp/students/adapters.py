@@ -123,7 +123,8 @@ def check_adapter(folder: Path, modules: Modules, *, model: str) -> None:
 def _shape(module: torch.nn.Module) -> tuple[int, ...]:
     if isinstance(module, Conv1D):
         return tuple(reversed(module.weight.shape))
-    return tuple(module.weight.shape) if isinstance(module, torch.nn.Linear) else ()
+    # Not the shape of the weight: quantised ones are packed.
+    return (module.out_features, module.in_features) if isinstance(module, torch.nn.Linear) else ()
 
 
 def _tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

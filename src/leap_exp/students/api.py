@@ -1,5 +1,6 @@
 """A model behind a chat server as a student: it acts with a reason and an action per step, and cannot be trained."""
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from leap_exp.core.protocols import Environment, Policy
@@ -18,18 +19,25 @@ add about 270 (WebShop), 130 (ALFWorld) and 60 (InterCode-Bash) when their exper
 
 
 class ApiStudent(Policy):
-    """Asks for a whole batch of decisions at once, each in its own conversation.
+    """Asks for each decision as soon as its episode is ready, in a conversation of its own.
 
     The model's tokenizer is not available, so prompts are measured at four characters per token.
+
+    Args:
+        config: The student's settings.
+        environment: The environment that it acts in.
+        client: Asks the model; None for a new client of its endpoint.
     """
 
-    def __init__(self, config: ApiStudentConfig, environment: Environment) -> None:
-        self._client = ChatClient(config.endpoint, place="student.endpoint")
+    def __init__(self, config: ApiStudentConfig, environment: Environment, *, client: ChatClient | None = None) -> None:
+        self._client = client or ChatClient(config.endpoint, place="student.endpoint")
         self._renderer = Renderer(environment.prompts, MESSAGES_MARKUP, config)
         longest_prompt = config.context_length - config.endpoint.max_tokens
         self._codec = PromptCodec(self._renderer, _rough_tokens, context_length=longest_prompt)
+        self._lock = threading.Lock()
         self._shortened = self._shortened_observations = 0
         self.id = self._client.endpoint.model
+        self.concurrency = self._client.concurrency
 
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision | DecisionFailure]:
         """Return one decision per view, or a failure where the server gave no answer."""
@@ -63,12 +71,14 @@ class ApiStudent(Policy):
 
     def _request(self, view: View, seed: int) -> ChatRequest:
         first_kept = self._codec.first_kept(view)
-        self._shortened += first_kept > 1
-        self._shortened_observations += self._codec.is_observation_shortened(view)
+        with self._lock:
+            self._shortened += first_kept > 1
+            self._shortened_observations += self._codec.is_observation_shortened(view)
         messages = self._renderer.messages(view, first_kept=first_kept, limits=self._codec.limits(view))
         return ChatRequest(
             messages=tuple(Message(role=message["role"], text=message["content"]) for message in messages),
             seed=decision_seed(view, seed),
+            conversation=view.task.id,
         )
 
 

@@ -121,6 +121,11 @@ class HfStudentConfig(StudentConfig, PromptConfig):
         choices=("auto", "float32", "bfloat16"),
     )
     device: str = setting("auto", "cpu, cuda, or auto (cuda if available).")
+    quantization: str | None = setting(
+        None,
+        "Base weights in 4 bits (nf4) or 8 bits (int8), with bitsandbytes; null for the numbers of dtype.",
+        choices=("nf4", "int8"),
+    )
     lora: AdapterConfig = settings(AdapterConfig, "The adapter.")
 
     def check_together(self) -> None:
@@ -185,6 +190,8 @@ class VllmStudentConfig(HfStudentConfig):
                 f"student.endpoint.temperature={self.endpoint.temperature} has no effect on this student; set "
                 "student.temperature."
             )
+        if self.quantization == "int8":
+            raise ConfigError("student.quantization=int8 is not among vLLM's; set nf4, or another student.")
 
     def provenance(self) -> Mapping[str, object]:
         """Return hashes of the weights, the accelerators, and the server with its version of vLLM."""

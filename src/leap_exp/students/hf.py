@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
@@ -20,6 +21,7 @@ from leap_exp.students.engines.in_process import InProcessEngine
 from leap_exp.students.engines.vllm import VllmEngine
 from leap_exp.students.engines.vllm_server import Serving
 from leap_exp.students.prompts import build_codec
+from leap_exp.students.quantized import check_quantization
 from leap_exp.students.serving import serve_command
 from leap_exp.students.trainable import StudentWeights
 from leap_exp.students.weights import load_tokenizer, resolve_weights, select_device, select_dtype
@@ -49,6 +51,8 @@ class HfStudent(TrainableStudent):
         self.source = resolve_weights(config.model)
         self.device = select_device(config.device)
         self.dtype = select_dtype(config.dtype, self.device)
+        if config.quantization is not None:
+            check_quantization(config.quantization, model=config.model, device=self.device)
         self.tokenizer = load_tokenizer(self.source)
         self.codec = build_codec(config, environment, self.tokenizer, source=self.source)
         self.id = Path(config.model).name
@@ -62,6 +66,7 @@ class HfStudent(TrainableStudent):
             device=self.device,
             pad_id=self.pad_id,
             context_length=config.context_length,
+            quantization=config.quantization,
         )
         modules = self._local.facts.modules
         if config.adapter:
@@ -79,6 +84,11 @@ class HfStudent(TrainableStudent):
     def one_pass(self) -> bool:
         """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
         return self._local.facts.method.one_pass
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]  # the base class has a variable
+        """How many views it takes at a time, one by one; 0 if it decides in batches."""
+        return self._acting.concurrency
 
     @property
     def local(self) -> Self:
@@ -135,6 +145,7 @@ class HfStudent(TrainableStudent):
             device=self.device,
             adapters=self._adapters,
             lora=self.config.lora,
+            quantization=self.config.quantization,
             pad_id=self.pad_id,
         )
 
@@ -260,22 +271,31 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
     student = HfStudent(config, environment)
     student._local.sleep()
     rank = max(config.lora.r, adapter_rank(Path(config.adapter)) if config.adapter else 0)
-    serving = Serving(
-        command=serve_command(
-            student.source,
-            config.endpoint,
-            dtype=str(student.dtype).removeprefix("torch."),
+    devices = torch.cuda.device_count() if student.device.startswith("cuda") else 0
+    quantized = ("--quantization", "bitsandbytes") if config.quantization else ()
+    servings = [
+        Serving(
+            command=serve_command(
+                student.source,
+                endpoint,
+                dtype=str(student.dtype).removeprefix("torch."),
+                rank=rank,
+                context_length=config.context_length,
+                memory_share=config.memory_share,
+                options=[
+                    *(("--quantization", "bitsandbytes") if config.quantization else ()),
+                    *(config.serve_args or ()),
+                ],
+            ),
+            may_start=config.serve,
             rank=rank,
             context_length=config.context_length,
-            memory_share=config.memory_share,
-            options=config.serve_args or (),
-        ),
-        may_start=config.serve,
-        rank=rank,
-        context_length=config.context_length,
-        sleeps=student.device.startswith("cuda"),
-    )
-    return student.acting_through(VllmEngine(config.endpoint, serving))
+            sleeps=student.device.startswith("cuda"),
+            device=index % devices if devices and config.endpoint.base_urls else None,
+        )
+        for index, endpoint in enumerate(config.endpoint.replicas)
+    ]
+    return student.acting_through(VllmEngine(config.endpoint, servings))
 
 
 def conversations(views: Sequence[View]) -> list[str]:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from leap_exp.students.adapters import lora_config
 from leap_exp.students.config import AdapterConfig
 from leap_exp.students.engines.in_process import InProcessEngine
+from leap_exp.students.quantized import prepared
 from leap_exp.students.weights import load_model
 from leap_exp.tokens.engine import Adapters, TrainableWeights
 
@@ -24,6 +25,7 @@ class StudentWeights(TrainableWeights):
         device: Where they are used.
         adapters: The student's adapters.
         lora: Settings of a new adapter.
+        quantization: nf4, int8, or None; see ``load_model``.
         pad_id: Token id for padding.
     """
 
@@ -33,6 +35,7 @@ class StudentWeights(TrainableWeights):
     device: str
     adapters: Adapters
     lora: AdapterConfig
+    quantization: str | None
     pad_id: int
 
     @property
@@ -40,9 +43,17 @@ class StudentWeights(TrainableWeights):
         """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
         return self.engine.facts.method.one_pass
 
+    @property
+    def can_be_spread(self) -> bool:
+        """Whether several devices can have a part of the weights each."""
+        return self.one_pass and self.quantization is None
+
     def trainable_model(self, *, device: str | None = None) -> PeftModel:
         """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none."""
-        base = load_model(self.source, dtype=self.dtype, device=device or self.device)
+        where = device or self.device
+        base = load_model(self.source, dtype=self.dtype, device=where, quantization=self.quantization)
+        if self.quantization is not None:
+            base = prepared(base)
         if self.adapters:
             ((folder, _),) = self.adapters
             return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
@@ -62,7 +73,7 @@ class StudentWeights(TrainableWeights):
         adapted = sum(sum(shape) for name, shape in facts.modules.shapes.items() if shape and _last(name) in names)
         layers = self.lora.top_layers or facts.modules.layers
         adapter = self.lora.r * adapted * layers / facts.modules.layers
-        return facts.parameters * self.dtype.itemsize + adapter * _ADAPTER_BYTES
+        return facts.bytes + adapter * _ADAPTER_BYTES
 
 
 _ADAPTER_BYTES = 16

@@ -23,6 +23,7 @@ from transformers import (
 
 from leap_exp.core.errors import ProviderError
 from leap_exp.runs import cache_folder
+from leap_exp.students.quantized import quantization_config
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,8 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
         raise _unavailable(source, error) from error
 
 
-def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """Return the base model of a resolved source, in evaluation mode.
+def load_model(source: str, *, dtype: torch.dtype, device: str, quantization: str | None = None) -> PreTrainedModel:
+    """Return the base model of a resolved source, in evaluation mode; ``quantization`` is nf4, int8 or None.
 
     Raises:
         ProviderError: It cannot be loaded, or some of its weights are missing.
@@ -106,8 +107,12 @@ def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedMod
     if is_random(source):
         model: PreTrainedModel = _random_model(source, dtype=dtype, device=device).to(dtype)
     else:
+        how: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
+        if quantization is not None:
+            # Quantised weights are made on their device and stay there.
+            how |= {"quantization_config": quantization_config(quantization, dtype=dtype), "device_map": {"": device}}
         try:
-            model, loading = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True)
+            model, loading = AutoModelForCausalLM.from_pretrained(source, **how)
         except Exception as error:  # folders that are incomplete, damaged or unknown raise errors of many classes
             raise _unavailable(source, error) from error
         missing = sorted(loading["missing_keys"])
@@ -117,7 +122,7 @@ def load_model(source: str, *, dtype: torch.dtype, device: str) -> PreTrainedMod
                 f"The model {source!r} lacks {len(missing)} of its weights, such as {missing[0]}. Give a folder with "
                 "all weights of one model: student.model=/path/to/folder."
             )
-    return model.to(device).eval()
+    return (model if quantization else model.to(device)).eval()
 
 
 def is_random(source: str) -> bool:

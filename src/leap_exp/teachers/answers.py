@@ -22,7 +22,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """A prompt, the JSON schema of its answer, and the function that reads the answer.
+    """A prompt, the JSON schema of its answer, the function that reads the answer, and the name of its conversation.
 
     ``read`` raises ParseError, with a sentence for the model about what is wrong, if an answer cannot be used.
     """
@@ -30,12 +30,15 @@ class Question(Generic[T]):
     prompt: Prompt
     schema: Mapping[str, object]
     read: Callable[[str], T]
+    conversation: str = ""
 
     def request(self, *, seed: int, attempt: int = 0, complaint: str = "") -> ChatRequest:
         """Return the request to send; a later attempt says what was wrong with the previous answer."""
         prompt = self.prompt.again(complaint) if complaint else self.prompt
         messages = (Message(role="system", text=prompt.system), Message(role="user", text=prompt.user))
-        return ChatRequest(messages=messages, seed=seed, attempt=attempt, schema=self.schema)
+        return ChatRequest(
+            messages=messages, seed=seed, attempt=attempt, schema=self.schema, conversation=self.conversation
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """A language model as teacher: it corrects whole trajectories, or one step at a time, and ranks actions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ from leap_exp.core.types import (
     CorrectionFailure,
     Decision,
     EnvironmentPrompts,
+    Step,
     Trajectory,
     views,
 )
@@ -60,6 +61,7 @@ class LlmTeacher(Teacher):
 
     def __init__(self, client: ChatClient, prompts: EnvironmentPrompts, *, mode: CorrectionMode, seed: int) -> None:
         self.id = f"{client.endpoint.model}/{mode}"
+        self.concurrency = client.concurrency
         self._client = client
         self._renderer = TeachingRenderer(prompts.teacher)
         self._mode = mode
@@ -73,8 +75,21 @@ class LlmTeacher(Teacher):
         Raises:
             ProviderError: The key, model or address is wrong, the budget is used up, or the server is down.
         """
-        answers = self._ask(list(map(self._questions, trajectories, briefings)))
-        return list(map(self._result, trajectories, briefings, answers))
+        return self._correct(trajectories, briefings, [range(len(each.steps)) for each in trajectories])
+
+    def correct_steps(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        """Return the same for the given ``steps``; only with mode=step do the other steps cost no requests."""
+        if self._mode is CorrectionMode.TRAJECTORY:
+            return super().correct_steps(trajectories, briefings, steps)
+        return self._correct(trajectories, briefings, list(map(sorted, steps)))
+
+    def _correct(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Sequence[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        answers = self._ask(list(map(self._questions, trajectories, briefings, steps)))
+        return list(map(self._result, trajectories, briefings, steps, answers))
 
     def action_values(
         self, corrections: Sequence[Correction], candidates: Sequence[Sequence[Sequence[str]]]
@@ -93,9 +108,10 @@ class LlmTeacher(Teacher):
 
     def estimate(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> str:
         """Describe the cost if every first answer is usable; empty if there is nothing to correct."""
-        questions = map(self._questions, trajectories, briefings)
-        requests = [question.request(seed=self._seed) for each in questions for question in each]
-        return self._client.estimate(requests) if requests else ""
+        steps = (range(len(trajectory.steps)) for trajectory in trajectories)
+        questions = map(self._questions, trajectories, briefings, steps)
+        requests = (question.request(seed=self._seed) for each in questions for question in each)
+        return self._client.estimate(requests) if briefings else ""
 
     def usage(self) -> Mapping[str, float]:
         """Return the endpoint's usage since the last call."""
@@ -109,15 +125,19 @@ class LlmTeacher(Teacher):
         rest = iter(answers)
         return [list(islice(rest, len(each))) for each in listed]
 
-    def _questions(self, trajectory: Trajectory, briefing: Briefing) -> Iterator[Question[Sequence[Decision]]]:
+    def _questions(
+        self, trajectory: Trajectory, briefing: Briefing, asked: Sequence[int]
+    ) -> Iterator[Question[Sequence[Decision]]]:
         steps = trajectory.steps
         if self._mode is CorrectionMode.TRAJECTORY:
             prompt = self._renderer.trajectory(trajectory, briefing)
             yield Question(prompt=prompt, schema=STEPS_SCHEMA, read=partial(read_decisions, steps=steps))
             return
-        for view, step in zip(views(trajectory), steps, strict=True):
-            prompt = self._renderer.step(view, step.decision, briefing)
-            yield Question(prompt=prompt, schema=STEP_SCHEMA, read=partial(read_decisions, steps=[step]))
+        all_views = views(trajectory)
+        for index in asked:
+            prompt = self._renderer.step(all_views[index], steps[index].decision, briefing)
+            read = partial(read_decisions, steps=[steps[index]])
+            yield Question(prompt=prompt, schema=STEP_SCHEMA, read=read, conversation=trajectory.task.id)
 
     def _ranking_questions(
         self, correction: Correction, candidates: Sequence[Sequence[str]]
@@ -148,17 +168,24 @@ class LlmTeacher(Teacher):
         ]
 
     def _result(
-        self, trajectory: Trajectory, briefing: Briefing, answers: Sequence[Sequence[Decision] | Unanswered]
+        self,
+        trajectory: Trajectory,
+        briefing: Briefing,
+        asked: Sequence[int],
+        answers: Sequence[Sequence[Decision] | Unanswered],
     ) -> Correction | CorrectionFailure:
+        decisions = [step.decision for step in trajectory.steps]
         try:
-            decisions = _settled(trajectory, answers)
+            settled = _settled([trajectory.steps[index] for index in asked], answers)
         except ParseError as error:
             return CorrectionFailure(trajectory=trajectory, teacher_id=self.id, error=str(error))
-        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
+        for index, decision in zip(asked, settled, strict=True):
+            decisions[index] = decision
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing, asked=asked)
 
 
-def _settled(trajectory: Trajectory, answers: Sequence[Sequence[Decision] | Unanswered]) -> list[Decision]:
-    """Return a decision per step, from one answer for all steps or one per step.
+def _settled(steps: Sequence[Step], answers: Sequence[Sequence[Decision] | Unanswered]) -> list[Decision]:
+    """Return a decision for each of ``steps``, from one answer for all of them or one for each.
 
     Raises:
         ParseError: There is no answer at all, or none for a step where the student's decision cannot be kept.
@@ -168,5 +195,5 @@ def _settled(trajectory: Trajectory, answers: Sequence[Sequence[Decision] | Unan
         raise ParseError(unanswered[0].error)
     settled: list[Decision] = []
     for answer in answers:
-        settled += [kept_decision(trajectory.steps[len(settled)])] if isinstance(answer, Unanswered) else answer
+        settled += [kept_decision(steps[len(settled)])] if isinstance(answer, Unanswered) else answer
     return settled

@@ -1,7 +1,7 @@
 """The oracle teacher: the environment's scripted expert corrects every step."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from leap_exp.core.protocols import Environment, Teacher
 from leap_exp.core.seeding import derive_seed
@@ -23,10 +23,16 @@ class OracleTeacher(Teacher):
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """Return one correction per trajectory, or a failure where the oracle raises an error."""
+        return self.correct_steps(trajectories, briefings, [range(len(each.steps)) for each in trajectories])
+
+    def correct_steps(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        """Return the same for the given ``steps`` of each trajectory."""
         results: list[Correction | CorrectionFailure] = []
-        for trajectory, briefing in zip(trajectories, briefings, strict=True):
+        for trajectory, briefing, asked in zip(trajectories, briefings, steps, strict=True):
             try:
-                results.append(self._correct(trajectory, briefing))
+                results.append(self._correct(trajectory, briefing, asked))
             except Exception as error:  # noqa: BLE001 - one broken trajectory must not cost the round its corrections
                 logger.warning("No correction of %s: %s", trajectory.task.id, error)
                 message = f"{type(error).__name__}: {error}"
@@ -45,11 +51,11 @@ class OracleTeacher(Teacher):
         oracle = self._environment.oracle(correction.trajectory.task)
         return [oracle.action_values(view, correction.briefing.disclosure) for view in views(correction.trajectory)]
 
-    def _correct(self, trajectory: Trajectory, briefing: Briefing) -> Correction:
+    def _correct(self, trajectory: Trajectory, briefing: Briefing, asked: Collection[int]) -> Correction:
         oracle = self._environment.oracle(trajectory.task)
         seed = derive_seed(self._seed, "oracle", trajectory.policy_id, trajectory.seed)
         decisions = [
-            oracle.decide(view, briefing.disclosure, seed=seed, taken=step.action)
-            for view, step in zip(views(trajectory), trajectory.steps, strict=True)
+            oracle.decide(view, briefing.disclosure, seed=seed, taken=step.action) if index in asked else step.decision
+            for index, (view, step) in enumerate(zip(views(trajectory), trajectory.steps, strict=True))
         ]
-        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing, asked=asked)

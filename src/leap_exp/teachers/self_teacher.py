@@ -1,7 +1,7 @@
 """Self-improvement: the student, with the privileged facts in its prompt, corrects its own trajectories."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from leap_exp.core.errors import ConfigError, DataError
@@ -74,12 +74,19 @@ class SelfTeacher(Teacher):
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
     ) -> Sequence[Correction | CorrectionFailure]:
         """Return one correction or failure per trajectory; the student decides on all trajectories in batches."""
+        return self.correct_steps(trajectories, briefings, [range(len(each.steps)) for each in trajectories])
+
+    def correct_steps(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> Sequence[Correction | CorrectionFailure]:
+        """Return the same for the given ``steps`` of each trajectory."""
         try:
-            advice = self._advise(trajectories, briefings)
-            return list(map(self._result, trajectories, briefings, advice))
+            advice = self._advise(trajectories, briefings, steps)
+            return list(map(self._result, trajectories, briefings, advice, steps))
         except Exception as error:  # noqa: BLE001 - one broken trajectory must not cost the round its corrections
             if len(trajectories) > 1:
-                return [self.correct([t], [b])[0] for t, b in zip(trajectories, briefings, strict=True)]
+                each = zip(trajectories, briefings, steps, strict=True)
+                return [self.correct_steps([t], [b], [asked])[0] for t, b, asked in each]
             return [self._failure(trajectories[0], f"{type(error).__name__}: {error}")]
 
     def action_values(
@@ -102,17 +109,22 @@ class SelfTeacher(Teacher):
                 found[place].append({action: min(0.0, value - own) for action, value in of_actions.items()})
         return found
 
-    def _advise(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> list[list[Decision]]:
-        """Return what the briefed student would do at each step, given the student's own history."""
-        decisions: list[list[Decision]] = [[] for _ in trajectories]
+    def _advise(
+        self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing], steps: Sequence[Collection[int]]
+    ) -> list[list[Decision]]:
+        """Return what the briefed student would do at ``steps``, given the student's own history, and did elsewhere."""
+        decisions = [[step.decision for step in trajectory.steps] for trajectory in trajectories]
         for index, (places, batch) in enumerate(views_by_step(trajectories)):
-            briefed = [briefings[place] for place in places]
-            advice = self.student.advise(batch, briefed)
+            asked = {place: view for place, view in zip(places, batch, strict=True) if index in steps[place]}
+            if not asked:
+                continue
+            views, briefed = list(asked.values()), [briefings[place] for place in asked]
+            advice = self.student.advise(views, briefed)
             if self._min_margin is not None:
-                steps = [trajectories[place].steps[index] for place in places]
-                advice = self._gated(steps, batch, briefed, advice, self._min_margin)
-            for place, decision in zip(places, advice, strict=True):
-                decisions[place].append(decision)
+                own = [trajectories[place].steps[index] for place in asked]
+                advice = self._gated(own, views, briefed, advice, self._min_margin)
+            for place, decision in zip(asked, advice, strict=True):
+                decisions[place][index] = decision
         return decisions
 
     def _gated(
@@ -136,13 +148,16 @@ class SelfTeacher(Teacher):
         ]
 
     def _result(
-        self, trajectory: Trajectory, briefing: Briefing, advice: Sequence[Decision]
+        self, trajectory: Trajectory, briefing: Briefing, advice: Sequence[Decision], asked: Collection[int]
     ) -> Correction | CorrectionFailure:
         try:
-            decisions = list(map(_corrected, trajectory.steps, advice))
+            decisions = [
+                _corrected(step, decision) if index in asked else decision
+                for index, (step, decision) in enumerate(zip(trajectory.steps, advice, strict=True))
+            ]
         except DataError as error:
             return self._failure(trajectory, str(error))
-        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing)
+        return Correction.of(trajectory, decisions, teacher_id=self.id, briefing=briefing, asked=asked)
 
     def _failure(self, trajectory: Trajectory, error: str) -> CorrectionFailure:
         logger.warning("No correction of %s: %s", trajectory.task.id, error)

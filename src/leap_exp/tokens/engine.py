@@ -26,9 +26,9 @@ Adapters = tuple[tuple[Path, float], ...]
 class Sampling:
     """How a token is drawn.
 
-    The logits are divided by ``temperature``; then all but the ``top_k`` likeliest tokens are left out, and then all but
-    the fewest likeliest ones that have together at least the probability ``top_p``. An engine that is restricted to
-    some tokens leaves out the others first.
+    The logits are divided by ``temperature``; then all but the ``top_k`` likeliest tokens are left out, and then all
+    but the fewest likeliest ones that have together at least the probability ``top_p``. An engine that is restricted
+    to some tokens leaves out the others first.
 
     Attributes:
         temperature: 0 takes the likeliest token, whatever the other settings are.
@@ -70,7 +70,14 @@ class Generation:
 
 
 class Engine(Protocol):
-    """Generates and scores tokens with a base model and its adapters."""
+    """Generates and scores tokens with a base model and its adapters.
+
+    Attributes:
+        concurrency: For an engine that answers prompt by prompt: how many calls of ``generate`` and ``choose`` it takes
+            at a time, from different threads and with one prompt each. 0 for an engine that computes in batches.
+    """
+
+    concurrency: int = 0
 
     @abstractmethod
     def load_adapter(self, adapters: Adapters) -> None:
@@ -132,6 +139,10 @@ class TrainableWeights(Protocol):
     @property
     def one_pass(self) -> bool:
         """Whether the model scores all branches of a row in one pass; otherwise each is a sequence of its own."""
+
+    @property
+    def can_be_spread(self) -> bool:
+        """Whether several devices can have a part of the weights each."""
 
     def trainable_model(self, *, device: str | None = None) -> "PeftModel":
         """Return the base model with the student's adapter on top, ready to train; a new adapter if it has none.

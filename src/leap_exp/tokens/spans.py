@@ -90,12 +90,12 @@ def training_rows(
     Args:
         correction: The corrected trajectory.
         codec: Encodes prompts and responses.
-        steps: The steps to score; None for all.
+        steps: The steps to score; None for all. Steps that are context only are never scored.
         roles: The roles that the objective needs.
         mismatched: Decisions of other steps, by the step at which they are scored.
     """
     all_views = list(enumerate(views(correction.trajectory)))
-    scored = frozenset(range(len(all_views))) if steps is None else steps
+    scored = frozenset(correction.learnt_steps if steps is None else steps).difference(correction.context_steps)
     for first_kept, group in groupby(all_views, key=lambda step: codec.first_kept(step[1])):
         part = list(group)
         last = max((index for index, _ in part if index in scored), default=-1)
@@ -171,7 +171,8 @@ def _row(
             other = mismatched[index]
             options = codec.response_options(view.observation, other)
             builder.branch([Role.MISMATCHED], index, codec.response_ids(other), options)
-        on_trunk = _trunk_roles(wanted, same=same, changed=correction.changed[index])
+        is_own = not correction.trajectory.steps[index].taken_by
+        on_trunk = _trunk_roles(wanted, same=same, changed=correction.changed[index], is_own=is_own)
         if on_trunk:
             options = codec.response_options(view.observation, teachers if same else own)
             if index == last_index and not same:
@@ -185,9 +186,9 @@ def _row(
     return builder.build(correction.trajectory.task.id)
 
 
-def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool) -> list[Role]:
-    """Return which of the ``wanted`` roles the student's own response has."""
-    has = {Role.CHOSEN: same, Role.TAUGHT: same, Role.REJECTED: changed and not same, Role.OWN: True}
+def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool, is_own: bool) -> list[Role]:
+    """Return which of the ``wanted`` roles the response on the trunk has: the student's own, or that of a teacher."""
+    has = {Role.CHOSEN: same, Role.TAUGHT: same, Role.REJECTED: changed and not same, Role.OWN: is_own}
     return [role for role, it_has in has.items() if it_has and role in wanted]
 
 

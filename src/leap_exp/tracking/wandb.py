@@ -9,10 +9,10 @@ import random
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import wandb
@@ -32,7 +32,9 @@ _TRAINING_STEP = "train_step/step"
 """The x axis of the losses of optimizer steps: their number in the run so far."""
 
 Rows = list[list[object]]
-"""Rows of a table; those of one trajectory are a record."""
+"""Rows of a table."""
+
+RecordT = TypeVar("RecordT", Trajectory, Correction)
 
 WandbMode = Literal["online", "offline", "disabled"]
 
@@ -145,35 +147,12 @@ class WandbTracker(JsonlTracker):
     def log_trajectories(self, name: str, trajectories: Sequence[Trajectory], *, round_index: int) -> None:
         """Log trajectories as a table with one row per step."""
         columns = ["task", "kind", "score", "step", "observation", "reason", "action", "valid", "reward"]
-        records: list[Rows] = [
-            [
-                [
-                    *(trajectory.name, trajectory.task.kind, trajectory.score),
-                    *(number, step.observation.text, step.decision.reason, step.decision.action),
-                    *(step.is_valid, step.reward),
-                ]
-                for number, step in enumerate(trajectory.steps)
-            ]
-            for trajectory in trajectories
-        ]
-        self._log_table(f"{name}/trajectories", columns, records, round_index)
+        self._log_table(f"{name}/trajectories", columns, trajectories, _trajectory_rows, round_index)
 
     def log_corrections(self, corrections: Sequence[Correction], *, round_index: int) -> None:
         """Log corrections as a table with one row per step."""
         columns = ["task", "kind", "step", "observation", "student action", "action", "reason", "changed"]
-        records: list[Rows] = [
-            [
-                [
-                    *(correction.trajectory.name, correction.trajectory.task.kind, number),
-                    *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
-                ]
-                for number, (step, decision, changed) in enumerate(
-                    zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
-                )
-            ]
-            for correction in corrections
-        ]
-        self._log_table("correct/corrections", columns, records, round_index)
+        self._log_table("correct/corrections", columns, corrections, _correction_rows, round_index)
 
     def log_student(self, folder: Path, *, round_index: int) -> None:
         """Log the steps of the training, and the student as an artifact derived from that of the previous round."""
@@ -208,23 +187,37 @@ class WandbTracker(JsonlTracker):
                 self._run.define_metric(name, step_metric=_TRAINING_STEP)
             self._log_row({_TRAINING_STEP: self._training_steps, **values})
 
-    def _log_table(self, name: str, columns: Sequence[str], records: Sequence[Rows], round_index: int) -> None:
-        """Log the rows of records as a table; if W&B would cut it, a sample of the records, and all in an artifact."""
-        rows = [row for record in records for row in record]
+    def _log_table(
+        self,
+        name: str,
+        columns: Sequence[str],
+        records: Sequence[RecordT],
+        rows_of: Callable[[RecordT], Rows],
+        round_index: int,
+    ) -> None:
+        """Log the rows of records as a table; if W&B would cut it, a sample of the records, and all in an artifact.
+
+        Records are read as they are needed, so that only the rows of the table are held.
+        """
+        counts = [len(rows_of(record)) for record in records]
         limit = wandb.Table.MAX_ROWS
-        if len(rows) > limit:
-            sample = sample_records(records, limit, seed=derive_seed(round_index, name))
+        places: Sequence[int] = range(len(counts))
+        if sum(counts) > limit:
+            places = sample_records(counts, limit, seed=derive_seed(round_index, name))
             file = f"{name.replace('/', '_')}-{self._run.id}"
             logger.info(
                 "W&B shows %d of the %d rows of %s (round %d): a sample. All are in the artifact %s.",
-                *(len(sample), len(rows), name, round_index, file),
+                *(sum(counts[place] for place in places), sum(counts), name, round_index, file),
             )
-            self._log_new(lambda: self._upload_rows(file, columns, rows, round_index))
-            rows = sample
+            every = (row for record in records for row in rows_of(record))
+            self._log_new(lambda: self._upload_rows(file, columns, every, sum(counts), round_index))
+        rows = [row for place in places for row in rows_of(records[place])]
         self._log_row({"round": round_index, name: wandb.Table(columns=[*columns], data=rows)})
 
-    def _upload_rows(self, name: str, columns: Sequence[str], rows: Rows, round_index: int) -> None:
-        artifact = wandb.Artifact(name, type="table", metadata={"round": round_index, "rows": len(rows)})
+    def _upload_rows(
+        self, name: str, columns: Sequence[str], rows: Iterable[list[object]], count: int, round_index: int
+    ) -> None:
+        artifact = wandb.Artifact(name, type="table", metadata={"round": round_index, "rows": count})
         with artifact.new_file("rows.jsonl", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
@@ -300,16 +293,41 @@ class _OfflineFiles:
         return [path for path in self._elsewhere.glob("offline-run-*") if path.resolve() not in shown]
 
 
-def sample_records(records: Sequence[Rows], limit: int, *, seed: int) -> Rows:
-    """Return the rows of records drawn at random, at most ``limit`` rows, in the order of the records."""
-    places = list(range(len(records)))
+def sample_records(counts: Sequence[int], limit: int, *, seed: int) -> list[int]:
+    """Return the places, in order, of records drawn at random that have at most ``limit`` rows together.
+
+    ``counts`` has the number of rows of each record.
+    """
+    places = list(range(len(counts)))
     random.Random(seed).shuffle(places)
     drawn: list[int] = []
     for place in places:
-        if len(records[place]) <= limit:
+        if counts[place] <= limit:
             drawn.append(place)
-            limit -= len(records[place])
-    return [row for place in sorted(drawn) for row in records[place]]
+            limit -= counts[place]
+    return sorted(drawn)
+
+
+def _trajectory_rows(trajectory: Trajectory) -> Rows:
+    return [
+        [
+            *(trajectory.name, trajectory.task.kind, trajectory.score),
+            *(number, step.observation.text, step.decision.reason, step.decision.action),
+            *(step.is_valid, step.reward),
+        ]
+        for number, step in enumerate(trajectory.steps)
+    ]
+
+
+def _correction_rows(correction: Correction) -> Rows:
+    steps = zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
+    return [
+        [
+            *(correction.trajectory.name, correction.trajectory.task.kind, number),
+            *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
+        ]
+        for number, (step, decision, changed) in enumerate(steps)
+    ]
 
 
 def _warn_on_failure(action: Callable[[], None]) -> None:

@@ -168,11 +168,17 @@ class StagesConfig(TrainerConfig):
 
     stages: dict[str, TrainerConfig] = setting(cast(Any, MISSING), "The trainers, by any names, in their order.")
     cloning: SftConfig = settings(SftConfig, "Supervised fine-tuning of round 0, where there are only demonstrations.")
+    max_tokens: int | None = setting(
+        None, "Tokens of all stages together, in equal parts; null for those of each stage.", minimum=1
+    )
 
     def check_together(self) -> None:
-        """Give all stages the share of tasks for validation."""
+        """Give all stages the share of tasks for validation, and their parts of the tokens."""
         for stage in (*self.stages.values(), self.cloning):
             stage.validation_share = self.validation_share
+        for stage in self.stages.values():
+            if self.max_tokens is not None and isinstance(stage, FitConfig):
+                stage.max_tokens = self.max_tokens // len(self.stages)
 
     def build(self) -> Trainer:
         """Return the trainer."""

@@ -135,10 +135,10 @@ def _is_sharded(launch: LaunchConfig, training: Training) -> bool:
             "Distillation cannot spread its models over devices (launch.sharding=full, or auto for a model that does "
             "not fit); use trainer=sft, dpo or kto, or launch.sharding=none with a smaller student.model."
         )
-    if not weights.one_pass:
+    if not weights.can_be_spread:
         raise ConfigError(
-            "This model reads each branch of a trajectory as a sequence of its own, so it cannot be spread over "
-            "devices; set launch.sharding=none, or choose another student.model."
+            "This student cannot be spread over devices, because its weights are quantised or its model reads each "
+            "branch of a trajectory separately; set launch.sharding=none, or choose another student."
         )
     return True
 

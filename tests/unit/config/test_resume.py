@@ -1,5 +1,7 @@
 """With which settings a run can be resumed."""
 
+import multiprocessing
+
 import pytest
 
 from leap_exp.config.resume import ROUND_0_SETTINGS, Round0, check_config, write_config
@@ -64,3 +66,61 @@ def test_trainers_that_clone_alike_share_a_round_0(tmp_path):
     (tmp_path / "four").mkdir()
     with pytest.raises(StoreError, match=r"trainer\.epochs was 2\.0, now 3\.0"):
         shared.prepare(tmp_path / "four", {**rest, "trainer": {"name": "kto", "cloning": {**cloning, "epochs": 3.0}}})
+
+
+def test_a_setting_of_the_loop_that_is_newer_than_the_file_had_its_default(path):
+    config = {**CONFIG, "rollouts": {"teacher_share": 0.0}}
+    check_config(path, config)
+    with pytest.raises(StoreError, match=r"rollouts\.teacher_share was 0\.0, now 0\.3"):
+        check_config(path, {**config, "rollouts": {"teacher_share": 0.3}})
+
+
+def test_a_finished_round_0_is_shared_by_runs_with_other_trainers_but_the_same_held_out_tasks(tmp_path):
+    settings = {key: {"name": key} for key in ROUND_0_SETTINGS}
+    sft = {**settings, "trainer": {"name": "sft", "epochs": 1, "validation_share": 0.1}}
+    dpo = {**settings, "trainer": {"name": "dpo", "beta": 0.1, "validation_share": 0.1}}
+    shared = Round0(seed=0, shared=tmp_path / "pi_0")
+    runs = [tmp_path / name for name in ("sft", "dpo")]
+    for run in runs:
+        run.mkdir()
+    shared.prepare(runs[0], sft)
+    with pytest.raises(StoreError, match=r"trainer\.name was sft, now dpo"):
+        shared.prepare(runs[1], dpo)
+    (tmp_path / "pi_0" / "evaluation.jsonl").touch()
+    shared.prepare(runs[1], dpo)
+    with pytest.raises(StoreError, match=r"trainer\.validation_share was 0\.1, now 0\.2"):
+        shared.prepare(runs[1], {**dpo, "trainer": {**dpo["trainer"], "validation_share": 0.2}})
+    with pytest.raises(StoreError, match=r"env\.name was env, now other"):
+        shared.prepare(runs[1], {**dpo, "env": {"name": "other"}})
+
+
+def _prepare(folder, name, settings, start, outcomes):
+    run_dir = folder / name
+    run_dir.mkdir()
+    start.wait(30)
+    try:
+        Round0(seed=0, shared=folder / "pi_0").prepare(run_dir, settings)
+        outcomes.put(None)
+    except StoreError as error:
+        outcomes.put(str(error))
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_runs_that_begin_at_the_same_moment_share_a_round_0_if_they_have_the_same_settings(tmp_path, kinds):
+    context = multiprocessing.get_context("fork")
+    count, start, outcomes = 8, context.Barrier(8), context.Queue()
+    processes = [
+        context.Process(
+            target=_prepare,
+            args=(tmp_path, str(n), {**{name: {} for name in ROUND_0_SETTINGS}, "batch": n % kinds}, start, outcomes),
+        )
+        for n in range(count)
+    ]
+    for process in processes:
+        process.start()
+    found = [outcomes.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    refused = [error for error in found if error]
+    assert len(refused) == (0 if kinds == 1 else count // 2)
+    assert all("was made with other settings: batch was " in error for error in refused)

@@ -1,13 +1,16 @@
 """Atomic writes, full disks, locks and the cache folder."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
+import socket
 
 import pytest
 
 from leap_exp.core.errors import StoreError
-from leap_exp.runs import cache_folder, locked, read_records, short_name, write_records, write_whole
+from leap_exp.runs import cache_folder, is_locked, locked, read_records, short_name, write_records, write_whole
 
 
 def test_a_full_disk_is_reported_and_keeps_the_old_file(tmp_path):
@@ -44,11 +47,35 @@ def test_lock_names_the_process_that_holds_it_and_is_released_when_it_is_killed(
     holder = context.Process(target=_hold, args=(tmp_path, ready))
     holder.start()
     assert ready.wait(10)
-    with pytest.raises(StoreError, match=f"in use by process {holder.pid}"), locked(tmp_path, wait=False):
+    with (
+        pytest.raises(StoreError, match=f"in use by process {holder.pid} on {socket.gethostname()}"),
+        locked(tmp_path, wait=False),
+    ):
         pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
     with locked(tmp_path, wait=False):
+        pass
+
+
+def test_whether_a_folder_is_locked_can_be_asked_without_disturbing(tmp_path):
+    assert not is_locked(tmp_path)
+    with locked(tmp_path, wait=False):
+        assert is_locked(tmp_path)
+        with locked(tmp_path, wait=False, name=".other.lock"):
+            pass
+    assert not is_locked(tmp_path)
+
+
+def test_a_file_system_without_locks_is_one_error_with_the_way_out(tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(StoreError, match=r"cannot lock files \(No locks available\): mount it"),
+        locked(tmp_path, wait=True),
+    ):
         pass
 
 

@@ -10,7 +10,7 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction, CorrectionFailure, Decision, DecisionFailure, StopReason, Trajectory, views
 from leap_exp.runs import read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, select
-from leap_exp.stages.correct import correct, imitate
+from leap_exp.stages.correct import CorrectConfig, correct, imitate
 from leap_exp.stages.evaluate import assess, draw_panel
 from leap_exp.stages.probe import draw_probes
 from leap_exp.stages.rollout import RolloutsConfig, rollout, sample_tasks
@@ -165,9 +165,10 @@ def corrected(trajectories, disclosure=Disclosure.P50, max_score=0.0, environmen
     return correct(
         ToyTeacher(environment),
         environment,
+        ToyStudent({}),
         trajectories,
+        config=CorrectConfig(max_score=max_score),
         disclosure=disclosure,
-        max_score=max_score,
         on_progress=lambda done, total: None,
     )
 

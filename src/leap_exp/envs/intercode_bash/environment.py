@@ -1,6 +1,7 @@
 """InterCode-Bash as an environment: queries are tasks, sandboxes are episodes."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ class InterCodeBashEnvironment(Environment):
     name = "intercode_bash"
     max_repeats = 0
     prompts = PROMPTS
+    parallel_steps = max(4, os.cpu_count() or 1)
 
     def __init__(self, config: InterCodeBashConfig) -> None:
         self._config = config

@@ -98,9 +98,10 @@
     byId("admissible").hidden = !step || step.admissible === null;
     byId("decisions").replaceChildren();
     if (!step) return;
-    byId("decisions").append(decision(state.group.stage === "demonstrations" ? "Demonstrator" : "Student", step, "",
+    const actor = step.taken_by ? "Teacher, in the student's place" : "Student";
+    byId("decisions").append(decision(state.group.stage === "demonstrations" ? "Demonstrator" : actor, step, "",
       step.valid ? [] : [badge("not admissible", "bad")]));
-    if (step.teacher) {
+    if (step.teacher && !step.taken_by) {
       const marks = [step.teacher.changed ? badge("changed", "") : badge("agrees", "good"),
         ...step.teacher.leaks.map((leak) => badge(`reveals ${leak}`, "bad"))];
       byId("decisions").append(decision("Teacher", step.teacher, step.teacher.changed ? "changed" : "", marks));

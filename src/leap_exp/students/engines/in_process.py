@@ -14,6 +14,7 @@ from leap_exp.students.engines.exactness import Method, find_method
 from leap_exp.students.engines.own_cache import OwnCache
 from leap_exp.students.engines.pool import PooledConversations
 from leap_exp.students.engines.sampling import is_greedy, pick, pick_children, uniforms
+from leap_exp.students.quantized import adapted
 from leap_exp.students.weights import load_model
 from leap_exp.tokens.engine import GREEDY, Adapters, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.scoring import Score, collate, options_tensor, score_batch, split_by_span, target_logprobs
@@ -28,12 +29,12 @@ class ModelFacts:
     Attributes:
         method: How to compute with it.
         modules: What an adapter must fit.
-        parameters: Number of parameters.
+        bytes: What its weights take.
     """
 
     method: Method
     modules: Modules
-    parameters: int
+    bytes: int
 
 
 _FACTS: dict[tuple[object, ...], ModelFacts] = {}
@@ -50,6 +51,7 @@ class InProcessEngine(Engine):
         device: Where they are.
         pad_id: Token id for padding.
         context_length: Maximum number of tokens of a conversation.
+        quantization: nf4, int8, or None; see ``load_model``.
         pooled: Whether all conversations share one pool of keys and values; None for yes on an accelerator.
     """
 
@@ -62,6 +64,7 @@ class InProcessEngine(Engine):
         device: str,
         pad_id: int,
         context_length: int,
+        quantization: str | None = None,
         pooled: bool | None = None,
     ) -> None:
         self._source = source
@@ -70,6 +73,7 @@ class InProcessEngine(Engine):
         self._device = device
         self._pad_id = pad_id
         self._context_length = context_length
+        self._quantization = quantization
         self._adapters: Adapters = ()
         self._loaded: PreTrainedModel | None = None
         self._pooled = torch.device(device).type != "cpu" if pooled is None else pooled
@@ -84,6 +88,7 @@ class InProcessEngine(Engine):
             device=self._device,
             pad_id=self._pad_id,
             context_length=self._context_length,
+            quantization=self._quantization,
         )
 
     def __getstate__(self) -> dict[str, object]:
@@ -111,20 +116,15 @@ class InProcessEngine(Engine):
     def model(self) -> PreTrainedModel:
         """The base model with the loaded adapters merged in."""
         if self._loaded is None:
-            model = load_model(self._source, dtype=self._dtype, device=self._device)
+            model = load_model(self._source, dtype=self._dtype, device=self._device, quantization=self._quantization)
             if self._key not in _FACTS:
                 method = find_method(
                     model, source=self._source, context_length=self._context_length, pooled=self._pooled
                 )
                 _FACTS[self._key] = ModelFacts(
-                    method=method, modules=Modules.of(model), parameters=model.num_parameters()
+                    method=method, modules=Modules.of(model), bytes=model.get_memory_footprint()
                 )
-            for folder, weight in self._adapters:
-                adapted = PeftModel.from_pretrained(model, str(folder))
-                for module in adapted.modules():
-                    if isinstance(module, LoraLayer):
-                        module.scale_layer(weight)
-                model = adapted.merge_and_unload()
+            model = adapted(model, self._adapters) if self._quantization else _merged(model, self._adapters)
             method = self.facts.method
             if method.packed:
                 model.set_attn_implementation(ATTENTION)
@@ -146,7 +146,7 @@ class InProcessEngine(Engine):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self._source, self._dtype, self._device, self._context_length, self._pooled
+        return self._source, self._dtype, self._device, self._context_length, self._pooled, self._quantization
 
     def generate(
         self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
@@ -347,3 +347,14 @@ def _continuation(tree: TokenTree, start: int) -> Continuation:
         depths=[depth - start for depth in tree.depths[start:]],
         ends=[end - start for end in tree.ends[start:]],
     )
+
+
+def _merged(model: PreTrainedModel, adapters: Adapters) -> PreTrainedModel:
+    """Return ``model`` with ``adapters`` added to its weights, each at its weight."""
+    for folder, weight in adapters:
+        with_adapter = PeftModel.from_pretrained(model, str(folder))
+        for module in with_adapter.modules():
+            if isinstance(module, LoraLayer):
+                module.scale_layer(weight)
+        model = with_adapter.merge_and_unload()
+    return model

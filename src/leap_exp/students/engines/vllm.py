@@ -5,49 +5,94 @@ vLLM's ``prompt_logprobs`` read every branch as a prompt of its own, without its
 they even end vLLM 0.32.0 as soon as two requests are computed together.
 """
 
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
+from leap_exp.core.errors import ProviderError
 from leap_exp.core.seeding import derive_seed
+from leap_exp.core.threads import run_many
 from leap_exp.core.types import DecisionFailure
 from leap_exp.llm import ChatClient, ChatFailure, ChatResult, CompletionRequest, Endpoint
+from leap_exp.llm.replicas import Replicas
+from leap_exp.llm.server import Server, UnknownModelError
 from leap_exp.students.engines.vllm_server import Serving, VllmServer
 from leap_exp.students.weights import weights_digest
 from leap_exp.tokens.engine import GREEDY, Adapters, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.tree import ROOT, TokenTree
 
+logger = logging.getLogger(__name__)
+
+_PLACE = "student.endpoint"
 _ALL_TOKENS = 0
 """What vLLM takes for no ``top_k``."""
 
 
 class VllmEngine(Engine):
-    """Generates through a server.
+    """Generates through one server, or several with the same model.
 
     Args:
-        endpoint: The server and the name of the base model there.
-        serving: What the server must offer, and how one is started.
+        endpoint: The servers and the name of the base model there.
+        servings: For each server, what it must offer and how it is started.
 
     Raises:
         ProviderError: No suitable server answers, and none can be started.
     """
 
-    def __init__(self, endpoint: Endpoint, serving: Serving) -> None:
-        self._server = VllmServer(endpoint, serving)
-        self._client = ChatClient(endpoint, place="student.endpoint", recover=self._server.recover)
-        self._server.require()
+    def __init__(self, endpoint: Endpoint, servings: Sequence[Serving]) -> None:
+        self._servers = [VllmServer(each, serving) for each, serving in zip(endpoint.replicas, servings, strict=True)]
+        for server in self._servers:
+            server.require()
+        if len(self._servers) > 1:
+            replicas = Replicas(
+                [Server(each, place=_PLACE) for each in endpoint.replicas],
+                # Whatever has happened to a server, it may have lost the adapter.
+                revive=[partial(server.recover, UnknownModelError("It was down.")) for server in self._servers],
+            )
+            self._client = ChatClient(endpoint, place=_PLACE, server=replicas)
+        else:
+            self._client = ChatClient(endpoint, place=_PLACE, recover=self._servers[0].recover)
         self._model = endpoint.model
+        self._adapters: Adapters | None = None
+        self._lock = threading.Lock()
+        self.concurrency = self._client.concurrency
 
     def load_adapter(self, adapters: Adapters) -> None:
-        """Load the adapter into the server, under a name made from its weights.
+        """Load the adapter into all servers, under a name made from its weights.
 
-        The name keeps cached answers of different adapters apart.
+        The name keeps cached answers of different adapters apart. Of several servers, one that cannot be reached now
+        gets the adapter when it answers again.
 
         Raises:
             ProviderError: There is no server, or it rejects the adapter.
         """
-        folder = adapters[0][0] if adapters else None
-        self._model = self._server.base_model if folder is None else f"leap-{weights_digest(str(folder))[:16]}"
-        self._server.provide(self._model, folder)
+        with self._lock:
+            if adapters == self._adapters:
+                return
+            folder = adapters[0][0] if adapters else None
+            model = self._servers[0].base_model if folder is None else f"leap-{weights_digest(str(folder))[:16]}"
+            self._provide(model, folder)
+            self._model, self._adapters = model, adapters
+
+    def _provide(self, model: str, folder: Path | None) -> None:
+        errors: list[ProviderError] = []
+
+        def provide(index: int) -> None:
+            try:
+                self._servers[index].provide(model, folder)
+            except ProviderError as error:
+                errors.append(error)
+
+        count = len(self._servers)
+        for _ in run_many(provide, count, limit=count, stopping=threading.Event()):
+            pass
+        if len(errors) == count:
+            raise errors[0]
+        for error in errors:
+            logger.warning("%s", error)
 
     def generate(
         self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
@@ -55,7 +100,7 @@ class VllmEngine(Engine):
         """Continue each prompt on the server; a prompt without an answer becomes a failure."""
         ends = tuple(sorted(stop_ids))
         requests = [
-            replace(_request(self._model, prompt.ids, prompt.seed, sampling), stop_ids=ends, max_tokens=max_new_tokens)
+            replace(_request(self._model, prompt, prompt.ids, sampling), stop_ids=ends, max_tokens=max_new_tokens)
             for prompt in prompts
         ]
         return [
@@ -84,8 +129,11 @@ class VllmEngine(Engine):
         return self._client.take_usage()
 
     def sleep(self) -> None:
-        """Let a server that was started here free the accelerator's memory, until an adapter is loaded."""
-        self._server.sleep()
+        """Let servers that were started here free the accelerators' memory, until an adapter is loaded."""
+        with self._lock:
+            self._adapters = None
+            for server in self._servers:
+                server.sleep()
 
 
 class _Walk:
@@ -106,7 +154,7 @@ class _Walk:
 
     def request(self, model: str, sampling: Sampling) -> CompletionRequest:
         """Return the request for the next token."""
-        request = _request(model, [*self._prompt.ids, *self.written], self._prompt.seed, sampling)
+        request = _request(model, self._prompt, [*self._prompt.ids, *self.written], sampling)
         return replace(request, allowed_ids=self.options, max_tokens=1)
 
     def take(self, result: ChatResult) -> None:
@@ -134,13 +182,22 @@ class _Walk:
         self._place = self._tree.children(self._place)[token]
 
 
-def _request(model: str, ids: Sequence[int], seed: int, sampling: Sampling) -> CompletionRequest:
-    """Return the request to continue ``ids``, without its limits."""
-    request = CompletionRequest(prompt_ids=tuple(ids), model=model, temperature=sampling.temperature, seed=seed)
+def _request(model: str, prompt: Prompt, ids: Sequence[int], sampling: Sampling) -> CompletionRequest:
+    """Return the request to continue ``ids``, which begin with ``prompt``, without its limits."""
+    request = CompletionRequest(
+        prompt_ids=tuple(ids),
+        model=model,
+        temperature=sampling.temperature,
+        seed=prompt.seed,
+        conversation=prompt.conversation,
+    )
     if sampling.temperature == 0:
         return request
     # The reason and each token of the action draw from the same seed, and all settings are sent, because vLLM takes
     # those that are missing from the model's files.
     return replace(
-        request, seed=derive_seed(seed, "tokens", len(ids)), top_p=sampling.top_p, top_k=sampling.top_k or _ALL_TOKENS
+        request,
+        seed=derive_seed(prompt.seed, "tokens", len(ids)),
+        top_p=sampling.top_p,
+        top_k=sampling.top_k or _ALL_TOKENS,
     )

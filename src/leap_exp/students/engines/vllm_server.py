@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 import torch
 
+from leap_exp.core import guard
 from leap_exp.core.errors import ProviderError
 from leap_exp.llm import AdapterServer, Endpoint
 from leap_exp.llm.server import TransientError, UnknownModelError
 from leap_exp.runs import cache_folder, storing
-from leap_exp.core import guard
 from leap_exp.students.serving import COMMAND, vllm_command
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _ON_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _RUNTIME_ADAPTERS = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 _SLEEP_MODE = "--enable-sleep-mode"
 _SLEEP_REQUESTS = {"VLLM_SERVER_DEV_MODE": "1"}
+_VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.5
 _END_SECONDS = 30.0
 _LOG_CHARACTERS = 1_500
@@ -52,6 +53,7 @@ class Serving:
         rank: Maximum rank of the student's adapters.
         context_length: Maximum number of tokens of prompt and response.
         sleeps: Whether a server started here sleeps while the student is trained. Only those on accelerators can.
+        device: The accelerator of a server started here, by its number; None for all of them.
     """
 
     command: Sequence[str]
@@ -59,6 +61,7 @@ class Serving:
     rank: int
     context_length: int
     sleeps: bool
+    device: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +91,14 @@ class _Started:
 
 _started: dict[str, _Started] = {}
 """The servers that this process has started, by address. The runs of a sweep share them."""
+
+
+def visible_device(device: int | None) -> dict[str, str]:
+    """Return the environment variable that shows a program only the accelerator ``device`` of those shown to this."""
+    if device is None:
+        return {}
+    shown = os.environ.get(_VISIBLE_DEVICES)
+    return {_VISIBLE_DEVICES: shown.split(",")[device] if shown else str(device)}
 
 
 def end_servers() -> None:
@@ -278,7 +289,12 @@ class VllmServer:
         with output:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
-                env={**os.environ, **_RUNTIME_ADAPTERS, **(_SLEEP_REQUESTS if serving.sleeps else {})},
+                env={
+                    **os.environ,
+                    **_RUNTIME_ADAPTERS,
+                    **(_SLEEP_REQUESTS if serving.sleeps else {}),
+                    **visible_device(serving.device),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -12,11 +12,12 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import read_game
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
-from leap_exp.stages.correct import correct, imitate
+from leap_exp.stages.correct import CorrectConfig, correct, imitate
 from leap_exp.stages.evaluate import assess
 from leap_exp.stages.rollout import rollout, sample_tasks
 from leap_exp.students.scripted import ExpertPolicy, RandomPolicy
 from leap_exp.teachers.oracle import OracleTeacher
+from tests.support.toy import ToyStudent
 
 
 @pytest.fixture
@@ -173,8 +174,8 @@ def test_the_expert_skips_such_a_game_and_its_correction_fails_but_it_is_played(
     wandering = played(RandomPolicy())
     assert wandering[0].score is not None
     results = correct(
-        OracleTeacher(environment, seed=0), environment, wandering[:1], disclosure=Disclosure.P50, max_score=1.0,
-        on_progress=lambda *_: None,
+        OracleTeacher(environment, seed=0), environment, ToyStudent({}), wandering[:1],
+        config=CorrectConfig(max_score=1.0), disclosure=Disclosure.P50, on_progress=lambda *_: None,
     )  # fmt: skip
     assert "Cannot parse the task sentence" in results[0].error
 

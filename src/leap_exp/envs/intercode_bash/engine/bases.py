@@ -14,6 +14,7 @@ from leap_exp.core.errors import DataError
 from leap_exp.envs.datasets import Dataset, OnProgress, data_folder, replace_folder
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind
 from leap_exp.envs.intercode_bash.engine.trees import USUAL_TIME
+from leap_exp.runs import process_name
 
 _VERSION = 1
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -118,7 +119,7 @@ def _host(cache: Path) -> Base:
 
 
 def _write_host(folder: Path, links: Mapping[str, str], folders: Sequence[str], shared: Sequence[str]) -> None:
-    fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     for name in (*_FOLDERS, *folders):
         (fresh / name).mkdir(parents=True)
@@ -131,7 +132,11 @@ def _write_host(folder: Path, links: Mapping[str, str], folders: Sequence[str], 
     for name in shared:
         # Mount points for the machine's own files.
         (fresh / name).mkdir() if Path(f"/{name}").is_dir() else (fresh / name).touch()
-    replace_folder(folder, fresh)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        # Another process was faster, and uses it already.
+        shutil.rmtree(fresh)
 
 
 class RootfsData(Dataset):
@@ -152,7 +157,7 @@ class RootfsData(Dataset):
             DataError: It cannot be made. A previous installation is kept.
         """
         folder = self.folder(size)
-        fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         try:

@@ -13,8 +13,10 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ from leap_exp.envs.intercode_bash.engine.processes import capture, process_tree
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, CommandResult, Limits, Sandbox, SandboxEngine
 from leap_exp.envs.intercode_bash.engine.shell import SHELL
 from leap_exp.envs.intercode_bash.engine.trees import GIT_IGNORE, PREPARE, FileTree
+from leap_exp.runs import process_name
 
 _VERSION = 1
 _PROGRAMS = ("bwrap", "unshare", "nsenter", "prlimit", "mount")
@@ -104,6 +107,7 @@ class BubblewrapEngine(SandboxEngine):
         self._limits = limits
         self._resident = resident
         self._numbers = count(1)
+        self._making = threading.Lock()
         self._started = time.time()
         _remove_orphan_files(self._cache)
         if problem := _problem(shutil.which("bwrap") or "", os.geteuid(), self._mount_point, self._base):
@@ -113,7 +117,9 @@ class BubblewrapEngine(SandboxEngine):
     @contextmanager
     def open(self, tree: FileTree) -> Iterator[Sandbox]:
         """Start a new sandbox with ``tree``. The first use of a tree prepares it: it becomes a git repository."""
-        lower = [self._layer(tree), self._base.folder]
+        with self._making:
+            layer = self._layer(tree)
+        lower = [layer, self._base.folder]
         variables = dict(tree.variables)
         if not self._resident:
             with self._machine(lower, str(self._limits.disk_mib), self._limits, variables) as machine:
@@ -174,7 +180,7 @@ class BubblewrapEngine(SandboxEngine):
         folder = self._cache / (f"tree-{name}" if tree.made is None else f"{_own_prefix(self._started)}{name}")
         layer = folder / "layer"
         if not layer.is_dir():
-            fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+            fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
             _remove(fresh)
             (fresh / "layer").mkdir(parents=True)
             tree.write(fresh / "layer", now=self._started)
@@ -337,7 +343,7 @@ def _available(descriptor: int) -> bytes:
 
 def _own_prefix(started: float) -> str:
     """Return the prefix of the folders that only one engine of this process uses."""
-    return f"fresh-{os.getpid()}-{started}-"
+    return f"fresh-{process_name()}-{started}-"
 
 
 def _remove_own_files(cache_folder: Path, started: float) -> None:
@@ -347,9 +353,10 @@ def _remove_own_files(cache_folder: Path, started: float) -> None:
 
 
 def _remove_orphan_files(cache_folder: Path) -> None:
-    """Remove the unfinished and private folders of processes that have ended."""
+    """Remove the unfinished and private folders of processes of this machine that have ended."""
+    host = re.escape(socket.gethostname())
     for path in sorted(cache_folder.iterdir()):
-        owner = re.fullmatch(r"fresh-(\d+)-.*|.*\.(\d+)\.part", path.name)
+        owner = re.fullmatch(rf"fresh-{host}\.(\d+)-.*|.*\.{host}\.(\d+)\.part", path.name)
         if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
             _remove(path)
 
@@ -371,7 +378,7 @@ def _is_root() -> bool:
 
 def _is_in_use(name: str) -> bool:
     """Return whether this file of the cache folder is shared, or belongs to this process."""
-    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{os.getpid()}-")
+    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{process_name()}-")
 
 
 def _namespaces(process: Path) -> Iterator[str]:

@@ -28,6 +28,7 @@ from leap_exp.envs.intercode_bash.engine.queries import (
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, Resource, Sandbox, SandboxEngine
 from leap_exp.envs.intercode_bash.engine.shell import SHELL
 from leap_exp.envs.intercode_bash.engine.trees import RECORDED, Entry, FileTree, tree_to_json
+from leap_exp.runs import process_name
 
 COMMIT = "c3e46d827cfc9d4c704ec078f7abf9f41e3191d8"
 _URL = f"https://raw.githubusercontent.com/princeton-nlp/intercode/{COMMIT}/"
@@ -74,7 +75,7 @@ class IntercodeData(Dataset):
         """
         folder = self.folder(size)
         arriving = data_folder() / "intercode.download"
-        fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
         with _os_errors_named(folder):
             shutil.rmtree(fresh, ignore_errors=True)
             try:
