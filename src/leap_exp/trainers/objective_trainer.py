@@ -278,11 +278,12 @@ class Bookkeeping(TrainerCallback):  # type: ignore[misc]  # transformers carrie
 
 
 def with_reference(rows: Sequence[Row], model: "PeftModel", collator: Collator) -> list[Row]:
-    """Return ``rows`` with the log-probabilities of their scored tokens under ``model``."""
+    """Return ``rows`` with the log-probabilities of their scored tokens under ``model``, as training computes them."""
     found = []
+    mixed = torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype is torch.bfloat16)
     for row in rows:
         batch = {name: tensor.to(model.device) for name, tensor in collator.scored([row]).items()}  # type: ignore[attr-defined]
-        with frozen(model):
+        with frozen(model), mixed:
             (score,) = split_by_span(score_batch(model, batch), [row])  # type: ignore[arg-type]
         spans = (replace(span, reference=values) for span, values in zip(row.spans, score.spans, strict=True))
         found.append(replace(row, spans=tuple(spans)))
