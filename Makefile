@@ -3,16 +3,17 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN_ARGS ?=
 INSTALL := .ci/install $(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test lint bench clean
+.PHONY: help setup run smoke test vllm test-vllm lint bench clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY)  ## create .venv and install the pinned packages (a few minutes)
 
@@ -38,6 +39,14 @@ smoke: setup  ## the same in miniature, in less than three minutes
 test: setup  ## run the tests that CI runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+vllm: setup  ## install the processor build of vLLM in .venv-vllm, for student=vllm (2 GB, a few minutes)
+	PYTHON=$(PYTHON) .ci/install-vllm $(VLLM)
+	@# leap looks for the command beside its own Python.
+	@ln -sf ../../$(VLLM)/bin/vllm $(BIN)/vllm
+
+test-vllm: vllm  ## run the tests against a real vLLM server (several minutes)
+	$(BIN)/python -m pytest -m slow tests/e2e/test_real_vllm.py
+
 lint: setup  ## run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +56,6 @@ lint: setup  ## run ruff, mypy and import-linter
 bench: setup  ## compare the speed of the ALFWorld engines
 	$(BIN)/leap bench alfworld
 
-clean:  ## remove .venv, caches and build output, but not the run folders in outputs/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+clean:  ## remove .venv, .venv-vllm, caches and build output, but not the run folders in outputs/
+	rm -rf $(VENV) $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -200,6 +200,7 @@ class Leap:
                 journal,
                 on_progress,
                 stop_when_stuck=config.stop_when_stuck,
+                per_task=config.per_task,
                 mixture=mixture,
             )
 
@@ -305,9 +306,10 @@ class Leap:
         on_progress: ProgressCallback,
         *,
         stop_when_stuck: bool,
+        per_task: int = 1,
         mixture: Mixture | None = None,
     ) -> Produced:
-        """Run ``policy``, mixed with a teacher if there is a ``mixture``, on ``count`` sampled training tasks."""
+        """Run ``policy``, mixed with a teacher if there is one, on ``count`` tasks, ``per_task`` times on each."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -325,6 +327,7 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
+            per_task=per_task,
             mixture=mixture,
         )
         return _measured("rollout", trajectories, policy, *([mixture.teacher] if mixture else []))
@@ -343,6 +346,7 @@ def evaluate_round(
             max_steps=config.env.max_steps_eval,
             batch=config.batch,
             on_progress=on_progress,
+            samples=config.evaluation.samples,
         )
         return _measured("evaluate", trajectories, policy)
 

@@ -156,6 +156,7 @@ class Trajectory:
     Attributes:
         resumed_at: Step at which another trajectory of this task was taken up again: the steps before are its own,
             and a teacher went on from there. None for an episode from its start.
+        sample: Number of the episode among those of its task, where a task has several.
     """
 
     task: Task
@@ -166,6 +167,7 @@ class Trajectory:
     score: float | None
     error: str = ""
     resumed_at: int | None = field(default=None, metadata=OMITTED_IF_DEFAULT)
+    sample: int = field(default=0, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Check that score and stop reason fit together, and the range of the score."""
@@ -175,6 +177,11 @@ class Trajectory:
             raise DataError(f"{self.task.id}: score {self.score} lies outside [0, 1].")
 
     @property
+    def name(self) -> str:
+        """The task's id, with the number of the sample behind all but the first."""
+        return f"{self.task.id}#{self.sample}" if self.sample else self.task.id
+
+    @property
     def succeeded(self) -> bool:
         """Whether the score is 1 up to rounding."""
         return self.score is not None and self.score >= SUCCESS_SCORE
@@ -182,11 +189,21 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error."""
+    """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error.
+
+    ``sample`` is that of the trajectory. A student that draws its decisions draws others in each sample.
+    """
 
     task: Task
     history: tuple[Step, ...]
     observation: Observation
+    sample: int = 0
+
+    @property
+    def scope(self) -> tuple[str | int, ...]:
+        """What the randomness of a decision is derived from, besides a seed and its use: task, step and sample."""
+        place = self.task.id, len(self.history)
+        return (*place, "sample", self.sample) if self.sample else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +352,11 @@ def _fills(action: str, slot: str) -> bool:
 def views(trajectory: Trajectory) -> Sequence[View]:
     """Return what the student saw at each step of ``trajectory``."""
     return [
-        View(task=trajectory.task, history=trajectory.steps[:index], observation=step.observation)
+        View(
+            task=trajectory.task,
+            history=trajectory.steps[:index],
+            observation=step.observation,
+            sample=trajectory.sample,
+        )
         for index, step in enumerate(trajectory.steps)
     ]

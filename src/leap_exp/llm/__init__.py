@@ -1,5 +1,6 @@
 """Language models behind OpenAI-compatible servers: requests, retries, budget, cache and usage."""
 
+from leap_exp.llm.adapter_server import AdapterServer
 from leap_exp.llm.client import ChatClient
 from leap_exp.llm.cost import CHARACTERS_PER_TOKEN, CostEstimate, estimate_cost
 from leap_exp.llm.endpoint import Endpoint
@@ -13,7 +14,6 @@ from leap_exp.llm.messages import (
     ModelRequest,
     TokenLogprob,
 )
-from leap_exp.llm.server import AdapterServer
 
 __all__ = [
     "CHARACTERS_PER_TOKEN",

@@ -47,7 +47,13 @@ class ReplyCache:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))["reply"]
             logprobs = data.pop("logprobs")
-            reply = ChatReply(**data, logprobs=logprobs and tuple(TokenLogprob(**token) for token in logprobs))
+            # Replies of earlier versions have no token ids.
+            token_ids = data.pop("token_ids", None)
+            reply = ChatReply(
+                **data,
+                logprobs=logprobs and tuple(TokenLogprob(**token) for token in logprobs),
+                token_ids=token_ids and tuple(token_ids),
+            )
             # Earlier versions stored lone surrogates.
             return replace(reply, text=valid_text(reply.text), refusal=valid_text(reply.refusal), cached=True)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ stopping client ends its waits; that is the whole loop in ``ChatClient._try``.
 import logging
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
@@ -19,7 +20,7 @@ from leap_exp.llm.cache import ReplyCache, cache_key
 from leap_exp.llm.cost import Budget, Usage, estimate_cost
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.llm.messages import ChatFailure, ChatReply, ChatResult, ModelRequest
-from leap_exp.llm.server import RejectedError, Server, TransientError
+from leap_exp.llm.server import RejectedError, Server, SlowAnswerError, TransientError
 from leap_exp.runs import cache_folder
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class ChatClient:
         endpoint: The model and its server.
         place: Where these settings are in the configuration, for messages.
         wait: Replaces waiting between tries, for tests.
-        recover: Called before a request is tried again, by several threads at once. It may restart the server.
+        recover: Called with the error before a request is tried again, by several threads at once. It may restart the
+            server.
 
     Raises:
         ProviderError: The API key, or another environment variable for connections, cannot be used.
@@ -53,7 +55,7 @@ class ChatClient:
         *,
         place: str = Endpoint.place,
         wait: Callable[[float], object] | None = None,
-        recover: Callable[[], object] | None = None,
+        recover: Callable[[TransientError], object] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._place = place
@@ -66,6 +68,7 @@ class ChatClient:
         self._lock = threading.Lock()
         self._has_answered = False
         self._failures_in_a_row = 0
+        self._reported_slow_at = -math.inf
         self._accepts_schemas = True
 
     def complete(
@@ -174,9 +177,24 @@ class ChatClient:
                 if tried == endpoint.tries or stopping.is_set() or (requested or 0.0) > MAX_RETRY_AFTER_SECONDS:
                     raise TransientError(f"{error} (tries: {tried})", wait_seconds=requested) from error
                 self._usage.add_retry()
+                if isinstance(error, SlowAnswerError):
+                    self._report_slow(error, tried)
                 if self._recover is not None:
-                    self._recover()
+                    self._recover(error)
                 wait(wait_before_retry(tried, key=key, requested_seconds=requested))
+
+    def _report_slow(self, error: SlowAnswerError, tried: int) -> None:
+        """Warn that an answer takes too long, at most once in the time that is waited for one."""
+        endpoint, now = self.endpoint, time.monotonic()
+        with self._lock:
+            if now - self._reported_slow_at < endpoint.timeout_seconds:
+                return
+            self._reported_slow_at = now
+        logger.warning(
+            "%s; the request is sent again (try %d of %d). If the server is only slow, raise %s.timeout_seconds or "
+            "lower %s.concurrency.",
+            *(error, tried + 1, endpoint.tries, self._place, self._place),
+        )
 
     def _check_outage(self, error: TransientError) -> None:
         with self._lock:

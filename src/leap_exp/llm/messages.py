@@ -52,12 +52,18 @@ class CompletionRequest:
         prompt_ids: Token ids of the prompt.
         model: Name of the model or adapter at the server; None for the endpoint's.
         stop_ids: Tokens that end the answer. They are not part of it.
+        allowed_ids: The only tokens that the answer may consist of; empty for all. The reply has the ids of its tokens.
+        top_p: Share of the probability that tokens are sampled from; None for the server's default.
+        top_k: Number of likeliest tokens that tokens are sampled from; None for the server's default.
         seed: Like the fields below, as in ChatRequest.
     """
 
     prompt_ids: tuple[int, ...]
     model: str | None = None
     stop_ids: tuple[int, ...] = ()
+    allowed_ids: tuple[int, ...] = ()
+    top_p: float | None = None
+    top_k: int | None = None
     seed: int = 0
     attempt: int = 0
     temperature: float | None = None
@@ -95,6 +101,7 @@ class ChatReply:
         latency_seconds: Time of the try that was answered. For a cached reply, the time when it was first answered.
         cached: Whether the reply came from the cache and cost nothing.
         logprobs: One entry per token, or None.
+        token_ids: Ids of the answer's tokens, the one that ended it included; None if they were not requested.
     """
 
     text: str
@@ -105,6 +112,7 @@ class ChatReply:
     latency_seconds: float
     cached: bool = False
     logprobs: tuple[TokenLogprob, ...] | None = None
+    token_ids: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the types, because these values come from servers and files."""

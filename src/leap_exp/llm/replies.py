@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from leap_exp.core.text import valid_text
@@ -44,8 +44,10 @@ def read_reply(request: ModelRequest, body: str, *, redact: Callable[[str], str]
         raise ValueError("it has no choices")
     choice = _object(choices[0], "the choice")
     finish_reason = _text_or_empty(choice.get("finish_reason"))
+    token_ids = None
     if isinstance(request, CompletionRequest):
         text, refusal, logprobs = _string(choice.get("text"), "the text"), "", None
+        token_ids = _token_ids(choice.get("token_ids")) if request.allowed_ids else None
     else:
         text, refusal = _message_text(_object(choice.get("message"), "the message"), finish_reason)
         logprobs = _logprobs(request, choice.get("logprobs"), clean)
@@ -59,7 +61,14 @@ def read_reply(request: ModelRequest, body: str, *, redact: Callable[[str], str]
         tokens_out=_count(counts.get("completion_tokens"), len(text) // CHARACTERS_PER_TOKEN),
         latency_seconds=latency,
         logprobs=logprobs,
+        token_ids=token_ids,
     )
+
+
+def _token_ids(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(token) is int for token in value):
+        raise ValueError("it has no token ids; vLLM has them since 0.10.2")
+    return tuple(value)
 
 
 def _message_text(message: Mapping[str, Any], finish_reason: str) -> tuple[str, str]:
@@ -132,8 +141,8 @@ def _count(value: object, otherwise: int) -> int:
     return value if type(value) is int and 0 <= value <= _MAX_TOKENS else otherwise
 
 
-def model_names(body: str) -> Sequence[str]:
-    """Return the names in a list of models.
+def model_lengths(body: str) -> Mapping[str, int | None]:
+    """Return the names in a list of models, each with its maximum number of tokens, or None if that is not listed.
 
     Raises:
         ValueError: The body is not such a list.
@@ -141,4 +150,8 @@ def model_names(body: str) -> Sequence[str]:
     models = _object(parse_body(body), "the reply").get("data")
     if not isinstance(models, list):
         raise ValueError("it has no list of models")
-    return [_string(_object(model, "a model").get("id"), "the name of a model") for model in models]
+    lengths = {}
+    for model in models:
+        length = _object(model, "a model").get("max_model_len")
+        lengths[_string(model.get("id"), "the name of a model")] = length if type(length) is int else None
+    return lengths

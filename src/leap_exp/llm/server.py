@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from leap_exp.core.errors import ProviderError
@@ -13,7 +12,7 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.core.text import map_texts, valid_text
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.llm.messages import ChatReply, ChatRequest, CompletionRequest, ModelRequest
-from leap_exp.llm.replies import model_names, read_reply
+from leap_exp.llm.replies import read_reply
 from leap_exp.llm.secret import Redactor
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ T = TypeVar("T")
 
 _TRANSIENT_STATUS = (408, 409, 425, 429)
 _KEY_REFUSED = (401, 403)
-_NO_CREDIT, _NOT_FOUND, _NOT_ALLOWED, _SERVER_ERROR = 402, 404, 405, 500
+_NO_CREDIT, _NOT_FOUND, _SERVER_ERROR = 402, 404, 500
 _MAX_SHOWN = 300
 _RETRY_TEMPERATURE = 0.7
 """Minimum temperature of a later attempt: at 0 a model would repeat its first answer."""
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-_PROBE = "leap-exp-probe"
-"""The name of an adapter that no server has."""
 
 
 class TransientError(Exception):
@@ -42,8 +39,20 @@ class TransientError(Exception):
         self.wait_seconds = wait_seconds
 
 
+class SlowAnswerError(TransientError):
+    """There was no answer in time."""
+
+
+class UnknownModelError(TransientError):
+    """The server does not have the adapter that a request names. It may have been started again."""
+
+
 class RejectedError(Exception):
     """The server rejects this request, and would reject it again."""
+
+
+class _NotFoundError(ProviderError):
+    """The server has no such address or model."""
 
 
 class Server:
@@ -95,18 +104,24 @@ class Server:
         return body
 
     def _completion_body(self, request: CompletionRequest) -> dict[str, Any]:
-        return {
+        # vLLM would apply a repetition penalty from the model's files and drop special tokens, such as those around a
+        # thought.
+        extra: dict[str, Any] = {
+            "stop_token_ids": list(request.stop_ids),
+            "repetition_penalty": 1.0,
+            "skip_special_tokens": False,
+        }
+        if request.allowed_ids:
+            extra |= {"allowed_token_ids": list(request.allowed_ids), "return_token_ids": True}
+        if request.top_k is not None:
+            extra["top_k"] = request.top_k
+        body = {
             "model": request.model or self._endpoint.model,
             "prompt": list(request.prompt_ids),
             "max_tokens": request.max_tokens or self._endpoint.max_tokens,
-            # vLLM would apply a repetition penalty from the model's files and drop special tokens, such as those around
-            # a thought.
-            "extra_body": {
-                "stop_token_ids": list(request.stop_ids),
-                "repetition_penalty": 1.0,
-                "skip_special_tokens": False,
-            },
+            "extra_body": extra,
         }
+        return body if request.top_p is None else {**body, "top_p": request.top_p}
 
     def ask(self, request: ModelRequest, body: Mapping[str, Any]) -> ChatReply:
         """Send ``body``, which was made from ``request``, and return the server's answer.
@@ -119,7 +134,12 @@ class Server:
         start = time.monotonic()
         is_completion = isinstance(request, CompletionRequest)
         resource = self._client.completions if is_completion else self._client.chat.completions
-        text = self._exchange(lambda: resource.with_raw_response.create(**body).text)
+        try:
+            text = self._exchange(lambda: resource.with_raw_response.create(**body).text)
+        except _NotFoundError as error:
+            if body["model"] == self._endpoint.model:
+                raise
+            raise UnknownModelError(str(error)) from error
         latency = time.monotonic() - start
         return self._read(text, lambda: read_reply(request, text, redact=self.redact, latency=latency))
 
@@ -149,7 +169,7 @@ class Server:
 
         endpoint = self._endpoint
         if isinstance(error, openai.APITimeoutError):
-            return TransientError(f"{endpoint.name} did not answer within {endpoint.timeout_seconds:g} s")
+            return SlowAnswerError(f"{endpoint.name} did not answer within {endpoint.timeout_seconds:g} s")
         if isinstance(error, openai.APIStatusError):
             return self._status_error(error)
         if isinstance(error, openai.APIConnectionError):
@@ -206,7 +226,7 @@ class Server:
             return ProviderError(f"{answered} It rejects {key}: check the key and its permissions.")
         if status == _NOT_FOUND:
             settings = f"{place}.base_url={endpoint.url} and {place}.model={endpoint.model}"
-            return ProviderError(f"{answered} Check {settings}.")
+            return _NotFoundError(f"{answered} Check {settings}.")
         if status == _NO_CREDIT or error.code == "insufficient_quota":
             return ProviderError(f"{answered} The account behind {endpoint.key_variable} has no credit left.")
         if status in _TRANSIENT_STATUS or status >= _SERVER_ERROR:
@@ -220,86 +240,6 @@ class Server:
         """Return ``text`` for a message: on one line, shortened, and without parts of the key."""
         text = " ".join(self.redact(valid_text(text)).split())
         return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
-
-
-_ALREADY_LOADED = "already been loaded"
-_HOW_TO_SERVE = (
-    "The server must be vLLM, have access to the run's folder, and run with --enable-lora, --max-lora-rank (at least "
-    "student.lora.r) and the environment variable VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
-)
-
-
-class AdapterServer(Server):
-    """A vLLM server, which loads and unloads LoRA adapters while it runs. An adapter is addressed like a model."""
-
-    def models(self) -> Sequence[str] | None:
-        """Return the names of the server's models and adapters, or None if no server answers.
-
-        Raises:
-            ProviderError: Something else answers, or the server rejects the key.
-        """
-        try:
-            text = self._exchange(lambda: self._client.models.with_raw_response.list().text)
-        except TransientError:
-            return None
-        except RejectedError as error:
-            raise ProviderError(f"{error} Is it a vLLM server?") from error
-        try:
-            return self._read(text, lambda: model_names(text))
-        except TransientError as error:
-            raise ProviderError(f"{error} Is it a vLLM server? Check {self._place}.base_url.") from error
-
-    def check_adapters(self) -> None:
-        """Check that the server can load adapters, with one that does not exist.
-
-        Raises:
-            ProviderError: It cannot.
-        """
-        # An absolute path: vLLM looks for others at the Hugging Face Hub.
-        body = {"lora_name": _PROBE, "lora_path": f"/nowhere/{_PROBE}"}
-        try:
-            self._post("/load_lora_adapter", body)
-        except (TransientError, RejectedError, ProviderError) as error:
-            if can_load_adapters(str(error)):
-                return
-            raise ProviderError(f"{self._endpoint.name} cannot load adapters: {error} {_HOW_TO_SERVE}") from error
-        self.unload(_PROBE)
-
-    def load(self, name: str, folder: Path) -> None:
-        """Load the adapter in ``folder`` under ``name``, unless the server has it already.
-
-        Raises:
-            ProviderError: The server does not load it.
-        """
-        try:
-            self._post("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder.resolve())})
-        except (TransientError, RejectedError, ProviderError) as error:
-            # Some servers list only their base model. A name is made from the weights, so it is the same adapter.
-            if _ALREADY_LOADED in str(error):
-                return
-            raise ProviderError(f"The adapter in {folder} could not be loaded: {error} {_HOW_TO_SERVE}") from error
-
-    def unload(self, name: str) -> bool:
-        """Unload an adapter; returns whether the server did."""
-        try:
-            self._post("/unload_lora_adapter", {"lora_name": name})
-        except (TransientError, RejectedError, ProviderError):
-            return False
-        return True
-
-    def _post(self, path: str, body: dict[str, str]) -> str:
-        return self._exchange(lambda: self._client.post(path, body=body, cast_to=str))
-
-
-def can_load_adapters(error: str) -> bool:
-    """Return whether ``error``, vLLM's answer to loading an adapter that does not exist, is about the adapter.
-
-    Without VLLM_ALLOW_RUNTIME_LORA_UPDATING the answer is that of an unknown address; without --enable-lora it says
-    that LoRA is not enabled. Other answers pass, because a new version may word them differently.
-    """
-    if _PROBE in error:
-        return True
-    return not any(sign in error for sign in (f"answered {_NOT_FOUND}", f"answered {_NOT_ALLOWED}", "enable"))
 
 
 def retry_after(header: str | None) -> float | None:

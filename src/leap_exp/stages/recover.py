@@ -63,6 +63,7 @@ def resume(environment: Environment, trajectory: Trajectory, at: int, *, limit: 
         environment,
         trajectory.task,
         policy_id=trajectory.policy_id,
+        sample=trajectory.sample,
         seed=trajectory.seed,
         limit=limit,
         max_repeats=None,

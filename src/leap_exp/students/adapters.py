@@ -77,6 +77,12 @@ def lora_config(lora: AdapterConfig, modules: Modules) -> LoraConfig:
     )
 
 
+def adapter_rank(folder: Path) -> int:
+    """Return the maximum rank of the LoRA adapter in ``folder``, which ``check_adapter`` accepts."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return max(int(rank) for rank in (config["r"], *(config.get("rank_pattern") or {}).values()))
+
+
 def check_adapter(folder: Path, modules: Modules, *, model: str) -> None:
     """Check that ``folder`` has a LoRA adapter, and that it fits the model named ``model``.
 

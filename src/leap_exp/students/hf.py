@@ -12,13 +12,15 @@ from transformers import PreTrainedModel
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
-from leap_exp.students.adapters import check_adapter, lora_config
+from leap_exp.students.adapters import adapter_rank, check_adapter, lora_config
 from leap_exp.students.api import decision_seed
 from leap_exp.students.config import HfStudentConfig, VllmStudentConfig
 from leap_exp.students.decoder import Decoder
 from leap_exp.students.engines.in_process import InProcessEngine
-from leap_exp.students.engines.vllm import VllmEngine, serve_command
+from leap_exp.students.engines.vllm import VllmEngine
+from leap_exp.students.engines.vllm_server import Serving
 from leap_exp.students.prompts import build_codec
+from leap_exp.students.serving import serve_command
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights, select_device, select_dtype
 from leap_exp.tokens.briefed import BriefedCodec
 from leap_exp.tokens.codec import PromptCodec
@@ -88,6 +90,13 @@ class HfStudent(TrainableStudent):
         student._acting = engine
         return student
 
+    @property
+    def greedy(self) -> Self:
+        """The same student, taking the likeliest tokens."""
+        student = copy.copy(self)
+        student._decoder = self._decoder.greedy()
+        return student
+
     def load(self, folder: Path, *, policy_id: str) -> Self:
         """Return this student with the adapter in ``folder``.
 
@@ -117,6 +126,7 @@ class HfStudent(TrainableStudent):
     def trainable_model(self) -> PeftModel:
         """Return the base model with this student's adapter on top, ready to train; a new adapter if it has none."""
         self._local.sleep()
+        self._acting.sleep()
         base = load_model(self.source, dtype=self.dtype, device=self.device)
         if self._adapters:
             ((folder, _),) = self._adapters
@@ -151,13 +161,16 @@ class HfStudent(TrainableStudent):
 
         A response without an action, or one that was cut off, becomes an inadmissible action.
         """
+        if self._acting is not self._local:
+            # The server may need the memory.
+            self._local.sleep()
         prompts = [self.codec.prompt_ids(view, thinking=self._decoder.thinks) for view in views]
         return self._decide(self._acting, views, prompts, seed=seed)
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
-        """Return one decision per view, taken as ``act`` does but with a briefing in the prompt: for teaching only."""
+        """Return one decision per view, as ``greedy`` takes it but with a briefing in the prompt: for teaching only."""
         prompts = self._briefed_prompts(views, briefings, thinking=self._decoder.thinks)
-        decisions = self._decide(self._local, views, prompts, seed=0)
+        decisions = self.greedy._decide(self._local, views, prompts, seed=0)
         return [decision for decision in decisions if isinstance(decision, Decision)]
 
     def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
@@ -240,22 +253,31 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
     """
     student = HfStudent(config, environment)
     student._local.sleep()
-    command = serve_command(
-        student.source,
-        config.endpoint,
-        dtype=str(student.dtype).removeprefix("torch."),
-        rank=config.lora.r,
+    rank = max(config.lora.r, adapter_rank(Path(config.adapter)) if config.adapter else 0)
+    serving = Serving(
+        command=serve_command(
+            student.source,
+            config.endpoint,
+            dtype=str(student.dtype).removeprefix("torch."),
+            rank=rank,
+            context_length=config.context_length,
+            memory_share=config.memory_share,
+            options=config.serve_args or (),
+        ),
+        may_start=config.serve,
+        rank=rank,
         context_length=config.context_length,
-        memory_share=config.memory_share,
+        sleeps=student.device.startswith("cuda"),
     )
-    return student.acting_through(VllmEngine(config.endpoint, command=command, may_start=config.serve))
+    return student.acting_through(VllmEngine(config.endpoint, serving))
 
 
 def conversations(views: Sequence[View]) -> list[str]:
-    """Return a name for each view's conversation: its task, with a number where several views are of one task."""
-    seen: Counter[str] = Counter()
+    """Return a name for each view's conversation: its task and sample, with a number for several views of one."""
+    seen: Counter[tuple[str, int]] = Counter()
     names = []
     for view in views:
-        names.append(f"{view.task.id}#{seen[view.task.id]}")
-        seen[view.task.id] += 1
+        episode = view.task.id, view.sample
+        names.append(f"{view.task.id}#{view.sample}#{seen[episode]}")
+        seen[episode] += 1
     return names

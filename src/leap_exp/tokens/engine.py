@@ -23,6 +23,28 @@ Adapters = tuple[tuple[Path, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a token is drawn.
+
+    The logits are divided by ``temperature``; then all but the ``top_k`` likeliest tokens are left out, and then all
+    but the fewest likeliest ones that have together at least the probability ``top_p``. An engine that is restricted
+    to some tokens leaves out the others first.
+
+    Attributes:
+        temperature: 0 takes the likeliest token, whatever the other settings are.
+        top_p: In (0, 1]; 1 keeps all.
+        top_k: None keeps all.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int | None = None
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """Tokens to continue.
 
@@ -30,7 +52,8 @@ class Prompt:
         ids: Token ids.
         conversation: Name of the conversation. What a prompt shares with the previous one of its conversation need not
             be computed again.
-        seed: Seed of this generation, for engines that sample.
+        seed: Seed of the decision that this belongs to. A token that is drawn depends on it and on the number of tokens
+            before it in the conversation, not on the other prompts.
     """
 
     ids: Sequence[int]
@@ -55,12 +78,16 @@ class Engine(Protocol):
 
     @abstractmethod
     def generate(
-        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
     ) -> Sequence[Generation | DecisionFailure]:
-        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
+        """Continue each prompt up to a stop token (left out) or ``max_new_tokens``."""
 
-    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> Sequence[tuple[int, ...]]:
-        """Continue each prompt greedily along its tree, and return the token ids of the chosen sequences.
+    def choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree], *, sampling: Sampling = GREEDY
+    ) -> Sequence[tuple[int, ...] | DecisionFailure]:
+        """Continue each prompt along its tree, and return the token ids of the chosen sequences.
+
+        At each fork the token is drawn among the tree's, as ``sampling`` says.
 
         Raises:
             ConfigError: The engine cannot restrict what it generates.

@@ -66,6 +66,22 @@ def test_a_slow_answer_is_accepted_until_the_timeout(server, ask):
     assert len(server.bodies) == 2
 
 
+def test_an_answer_that_is_too_slow_is_reported_while_it_is_waited_for(server, ask, caplog):
+    server.follow([faults.SLOW, faults.SLOW, faults.SLOW, answer("quick")])
+    (reply,) = client_of(server, timeout_seconds=0.3).complete([ask()])
+    assert reply.text == "quick"
+    reports = [record.message for record in caplog.records if "sent again" in record.message]
+    assert 1 <= len(reports) <= 3
+    assert "did not answer within 0.3 s; the request is sent again (try 2 of 6)" in reports[0]
+    assert "teacher.endpoint.timeout_seconds" in reports[0]
+
+
+def test_many_slow_answers_are_one_report(server, ask, caplog):
+    server.follow(lambda body: faults.SLOW if len(server.bodies) <= 8 else answer("quick"))
+    client_of(server, timeout_seconds=0.6, concurrency=8).complete([ask(f"{index}") for index in range(8)])
+    assert sum("sent again" in record.message for record in caplog.records) == 1
+
+
 @pytest.mark.parametrize(("fault", "named"), FATAL.values(), ids=FATAL.keys())
 def test_an_error_that_affects_all_requests_stops_at_once_and_says_what_to_check(server, ask, fault, named):
     server.follow([answer("fine"), fault])

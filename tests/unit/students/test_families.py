@@ -50,7 +50,7 @@ class Numbers:
 def load(monkeypatch):
     """Return a function that returns an engine of a model."""
 
-    def engine(model, *, context_length=CONTEXT):
+    def engine(model, *, context_length=CONTEXT, pooled=None):
         monkeypatch.setattr(in_process, "load_model", lambda *_, **__: copy.deepcopy(model))
         monkeypatch.setattr(in_process, "_FACTS", {})
         return InProcessEngine(
@@ -60,6 +60,7 @@ def load(monkeypatch):
             device="cpu",
             pad_id=0,
             context_length=context_length,
+            pooled=pooled,
         )
 
     return engine
@@ -202,10 +203,11 @@ def check_all(model, engine):
     check_training(model, engine)
 
 
+@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("family", FAST)
-def test_families_of_plain_attention_are_computed_fast_and_as_by_themselves(load, family):
+def test_families_of_plain_attention_are_computed_fast_and_as_by_themselves(load, family, pooled):
     model = thin_model(family, **CHANGES.get(family, {}))
-    engine = load(model)
+    engine = load(model, pooled=pooled)
     assert engine.facts.method.packed
     assert engine.facts.method.one_pass
     check_all(model, engine)

@@ -1,12 +1,15 @@
 """Attention over many conversations of different lengths at once, without padding.
 
-The new tokens of all conversations form one row, so that every matrix product works on real tokens only. Attention is
-computed conversation by conversation, each over its own cache of keys and values. Finished conversations leave nothing
-behind, and what a prompt shares with the previous one of its conversation is not computed again.
+The new tokens of all conversations form one row, so that every matrix product works on real tokens only. What a prompt
+shares with the previous one of its conversation is not computed again. Where keys and values are, and how attention
+goes over them, depends on the device: ``SeparateConversations`` (here) goes conversation by conversation, which is fast
+on a processor, ``PooledConversations`` (pool.py) takes all of them in one call, as accelerators need it.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -21,30 +24,165 @@ _NOT_APPLIED = ("softcap", "s_aux")
 """What some families have in their attention and packed attention has not: a cap of scores, and sinks."""
 
 
-class ConversationCache:
-    """The tokens of one conversation read so far, with their keys and values in every layer."""
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A tree of tokens that continues a conversation, all relative to the end of what has been read of it.
+
+    Attributes:
+        tokens: Token ids, in preorder.
+        depths: Number of tokens before each one in its sequence.
+        ends: Place after the last token below each one (see ``TokenTree.ends``).
+    """
+
+    tokens: Sequence[int]
+    depths: Sequence[int]
+    ends: Sequence[int]
+
+    def mask(self, past: int, device: torch.device) -> torch.Tensor:
+        """Return which of ``past`` read tokens and of its own each token sees, of shape (T, past + T)."""
+        own_TT = visible(torch.tensor(self.ends))
+        return torch.cat([own_TT.new_ones(len(self.tokens), past), own_TT], dim=1).to(device)
+
+
+class Conversations(ABC):
+    """The conversations that a model reads, by name, each with the keys and values of what was read of it.
+
+    Args:
+        model: A decoder with the attention implementation ``ATTENTION``.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        config = model.config.get_text_config()
-        self._layers = config.num_hidden_layers
-        self._heads = config.num_key_value_heads
-        self._head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._like = torch.empty(0, dtype=model.dtype, device=model.device)
-        self.keys_LHTD = self._allocate(0)
-        self.values_LHTD = self._allocate(0)
-        self.tokens: list[int] = []
+        self.model = model
+        self._tokens: dict[str, list[int]] = {}
 
-    def keep_common_prefix(self, tokens: Sequence[int]) -> list[int]:
-        """Forget everything after the prefix shared with ``tokens``, and return the tokens still to read.
+    def keep_common_prefix(self, name: str, tokens: Sequence[int]) -> list[int]:
+        """Forget everything of a conversation after the prefix shared with ``tokens``; return those still to read.
 
         At least one token is left to read, because the next decision needs its hidden state.
         """
+        read = self._tokens.setdefault(name, [])
         common = 0
-        limit = min(len(self.tokens), len(tokens) - 1)
-        while common < limit and self.tokens[common] == tokens[common]:
+        limit = min(len(read), len(tokens) - 1)
+        while common < limit and read[common] == tokens[common]:
             common += 1
-        del self.tokens[common:]
+        del read[common:]
         return list(tokens[common:])
+
+    def retain(self, names: Collection[str]) -> None:
+        """Forget all conversations but these."""
+        for name in self._tokens.keys() - set(names):
+            self._forget(name)
+            del self._tokens[name]
+
+    def read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Read how each of the conversations, all different, continues; none may be empty.
+
+        Returns:
+            The last hidden state of each conversation, of shape (conversations, hidden size).
+        """
+        hidden_BD = self._read(names, new_tokens)
+        for name, tokens in zip(names, new_tokens, strict=True):
+            self._tokens[name].extend(tokens)
+        return hidden_BD
+
+    @abstractmethod
+    def read_ahead(self, names: Sequence[str], continuations: Sequence[Continuation]) -> list[torch.Tensor]:
+        """Read trees of continuations, which are not part of the conversations afterwards.
+
+        Returns:
+            For each conversation the hidden states of its tree, of shape (tokens, hidden size); no tree may be empty.
+        """
+
+    @abstractmethod
+    def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _forget(self, name: str) -> None: ...
+
+
+class Segments(Protocol):
+    """The packed row that is being read, and the keys and values of its conversations."""
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        """Store the row's keys and values and attend; shapes (1, heads, T, D) in and (1, T, heads, D) out."""
+
+
+def hidden_states(
+    model: PreTrainedModel, ids_T: torch.Tensor, positions_T: torch.Tensor, segments: Segments
+) -> torch.Tensor:
+    """Return the last hidden states (T, D) of a packed row."""
+    with torch.inference_mode():
+        hidden_NTD: torch.Tensor = model.base_model(
+            input_ids=ids_T[None], position_ids=positions_T[None], use_cache=False, segments=segments
+        ).last_hidden_state
+    return hidden_NTD[0]
+
+
+class SeparateConversations(Conversations):
+    """Each conversation has its own keys and values, and attention goes conversation by conversation."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self._caches: dict[str, _KeysAndValues] = {}
+
+    def read_ahead(self, names: Sequence[str], continuations: Sequence[Continuation]) -> list[torch.Tensor]:
+        """Read trees, each under its own mask."""
+        masks = [
+            tree.mask(len(self._tokens[name]), self.model.device)
+            for name, tree in zip(names, continuations, strict=True)
+        ]
+        tokens = [tree.tokens for tree in continuations]
+        return self._forward(names, tokens, [tree.depths for tree in continuations], masks)
+
+    def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        masks = [
+            _causal_mask(len(tokens), len(self._tokens[name]), self.model.device)
+            for name, tokens in zip(names, new_tokens, strict=True)
+        ]
+        hidden = self._forward(names, new_tokens, [range(len(tokens)) for tokens in new_tokens], masks)
+        return torch.stack([hidden_TD[-1] for hidden_TD in hidden])
+
+    def _forget(self, name: str) -> None:
+        self._caches.pop(name, None)
+
+    def _forward(
+        self,
+        names: Sequence[str],
+        new_tokens: Sequence[Sequence[int]],
+        offsets: Sequence[Iterable[int]],
+        masks: Sequence[torch.Tensor | None],
+    ) -> list[torch.Tensor]:
+        """Return the hidden states (T, D) of each conversation's new tokens, at ``offsets`` from what was read."""
+        segments: list[_Segment] = []
+        positions: list[int] = []
+        start = 0
+        for name, tokens, places, mask in zip(names, new_tokens, offsets, masks, strict=True):
+            past = len(self._tokens[name])
+            if name not in self._caches:
+                self._caches[name] = _KeysAndValues(self.model)
+            self._caches[name].reserve(past + len(tokens))
+            segments.append(_Segment(self._caches[name], start, start + len(tokens), past, mask))
+            positions.extend(past + place for place in places)
+            start += len(tokens)
+        ids = [token for tokens in new_tokens for token in tokens]
+        device = self.model.device
+        hidden_TD = hidden_states(
+            self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device), _Row(segments)
+        )
+        return [hidden_TD[segment.start : segment.stop] for segment in segments]
+
+
+class _KeysAndValues:
+    """The keys and values of one conversation in every layer."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        shape = KeyShape.of(model)
+        self._shape = shape
+        self._like = torch.empty(0, dtype=model.dtype, device=model.device)
+        self.keys_LHTD = self._allocate(0)
+        self.values_LHTD = self._allocate(0)
 
     def reserve(self, length: int) -> None:
         """Make room for ``length`` tokens in total."""
@@ -58,103 +196,63 @@ class ConversationCache:
             setattr(self, name, new)
 
     def _allocate(self, capacity: int) -> torch.Tensor:
-        return self._like.new_empty(self._layers, self._heads, capacity, self._head_dim)
+        return self._like.new_empty(self._shape.layers, self._shape.heads, capacity, self._shape.head_dim)
 
 
 @dataclass(frozen=True, slots=True)
-class Continuation:
-    """A tree of tokens that continues a conversation, all relative to the end of what the cache holds.
+class KeyShape:
+    """The sizes of a model's keys and values."""
 
-    Attributes:
-        tokens: Token ids, in preorder.
-        depths: Number of tokens before each one in its sequence.
-        ends: Place after the last token below each one (see ``TokenTree.ends``).
-    """
+    layers: int
+    heads: int
+    head_dim: int
 
-    tokens: Sequence[int]
-    depths: Sequence[int]
-    ends: Sequence[int]
-
-    def mask(self, past: int, device: torch.device) -> torch.Tensor:
-        """Return which of ``past`` cached tokens and of its own each token sees, of shape (T, past + T)."""
-        own_TT = visible(torch.tensor(self.ends))
-        return torch.cat([own_TT.new_ones(len(self.tokens), past), own_TT], dim=1).to(device)
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "KeyShape":
+        """Return the sizes in the configuration of ``model``."""
+        config = model.config.get_text_config()
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(layers=config.num_hidden_layers, heads=config.num_key_value_heads, head_dim=head_dim)
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
     """The part of the packed row that belongs to one conversation."""
 
-    cache: ConversationCache
+    cache: _KeysAndValues
     start: int
     stop: int
     past: int
     mask: torch.Tensor | None
 
 
-def read(
-    model: PreTrainedModel, caches: Sequence[ConversationCache], new_tokens: Sequence[Sequence[int]]
-) -> torch.Tensor:
-    """Read ``new_tokens`` and append them to the caches.
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A packed row of conversations with separate keys and values."""
 
-    Args:
-        model: A decoder with the attention implementation ``ATTENTION``.
-        caches: One cache per conversation, all different.
-        new_tokens: How each conversation continues; none may be empty.
+    segments: Sequence[_Segment]
 
-    Returns:
-        The last hidden state of each conversation, of shape (conversations, hidden size).
-    """
-    masks = [
-        _causal_mask(len(tokens), len(cache.tokens), model.device)
-        for cache, tokens in zip(caches, new_tokens, strict=True)
-    ]
-    hidden = _forward(model, caches, new_tokens, [range(len(tokens)) for tokens in new_tokens], masks)
-    for cache, tokens in zip(caches, new_tokens, strict=True):
-        cache.tokens.extend(tokens)
-    return torch.stack([hidden_TD[-1] for hidden_TD in hidden])
-
-
-def read_ahead(
-    model: PreTrainedModel, caches: Sequence[ConversationCache], continuations: Sequence[Continuation]
-) -> list[torch.Tensor]:
-    """Read trees of continuations without appending them to the caches.
-
-    Returns:
-        For each conversation the hidden states of its tree, of shape (tokens, hidden size); no tree may be empty.
-    """
-    masks = [tree.mask(len(cache.tokens), model.device) for cache, tree in zip(caches, continuations, strict=True)]
-    return _forward(
-        model, caches, [tree.tokens for tree in continuations], [tree.depths for tree in continuations], masks
-    )
-
-
-def _forward(
-    model: PreTrainedModel,
-    caches: Sequence[ConversationCache],
-    new_tokens: Sequence[Sequence[int]],
-    offsets: Sequence[Sequence[int]],
-    masks: Sequence[torch.Tensor | None],
-) -> list[torch.Tensor]:
-    """Return the hidden states (T, D) of each conversation's new tokens, at ``offsets`` from the end of its cache."""
-    segments: list[_Segment] = []
-    positions: list[int] = []
-    start = 0
-    for cache, tokens, places, mask in zip(caches, new_tokens, offsets, masks, strict=True):
-        past = len(cache.tokens)
-        cache.reserve(past + len(tokens))
-        segments.append(_Segment(cache, start, start + len(tokens), past, mask))
-        positions.extend(past + place for place in places)
-        start += len(tokens)
-    ids = [token for tokens in new_tokens for token in tokens]
-    with torch.inference_mode():
-        hidden_NTD: torch.Tensor = model.base_model(
-            input_ids=torch.tensor([ids], device=model.device),
-            position_ids=torch.tensor([positions], device=model.device),
-            use_cache=False,
-            segments=segments,
-        ).last_hidden_state
-    return [hidden_NTD[0, segment.start : segment.stop] for segment in segments]
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        """Attend conversation by conversation."""
+        output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
+        for segment in self.segments:
+            total = segment.past + segment.stop - segment.start
+            keys = segment.cache.keys_LHTD[layer, :, :total]
+            values = segment.cache.values_LHTD[layer, :, :total]
+            keys[:, segment.past :] = key[0, :, segment.start : segment.stop]
+            values[:, segment.past :] = value[0, :, segment.start : segment.stop]
+            attended = scaled_dot_product_attention(
+                query[:, :, segment.start : segment.stop],
+                keys[None],
+                values[None],
+                attn_mask=segment.mask,
+                scale=scaling,
+                enable_gqa=True,
+            )
+            output[:, segment.start : segment.stop] = attended.transpose(1, 2)
+        return output
 
 
 def _causal_mask(new: int, past: int, device: torch.device) -> torch.Tensor | None:
@@ -172,7 +270,7 @@ def _varlen_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     *,
-    segments: Sequence[_Segment] | None = None,
+    segments: Segments | None = None,
     **options: object,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attend within a packed row; shapes (1, heads, T, head size) in and (1, T, heads, head size) out.
@@ -188,23 +286,7 @@ def _varlen_attention(
     if unknown:
         raise NotImplementedError(f"Packed attention does not apply {', '.join(unknown)}.")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
-    for segment in segments:
-        total = segment.past + segment.stop - segment.start
-        keys = segment.cache.keys_LHTD[layer, :, :total]
-        values = segment.cache.values_LHTD[layer, :, :total]
-        keys[:, segment.past :] = key[0, :, segment.start : segment.stop]
-        values[:, segment.past :] = value[0, :, segment.start : segment.stop]
-        attended = scaled_dot_product_attention(
-            query[:, :, segment.start : segment.stop],
-            keys[None],
-            values[None],
-            attn_mask=segment.mask,
-            scale=scaling,
-            enable_gqa=True,
-        )
-        output[:, segment.start : segment.stop] = attended.transpose(1, 2)
-    return output, None
+    return segments.attend(layer, query, key, value, scaling), None
 
 
 def _no_mask(*_: object, **__: object) -> None:

@@ -8,15 +8,17 @@ has is found by comparing, not by its name.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.students.engines.attention import ATTENTION, Continuation, ConversationCache, read, read_ahead
+from leap_exp.students.engines.attention import ATTENTION, Continuation, Conversations, SeparateConversations
 from leap_exp.students.engines.own_cache import OwnCache
+from leap_exp.students.engines.pool import PooledConversations
+from leap_exp.students.engines.pooled_attention import may_have_varlen
 from leap_exp.tokens.scoring import batch_logits, collate
 from leap_exp.tokens.spans import Role, Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
@@ -43,20 +45,29 @@ class Method:
             the model's own ``generate`` reads it.
         plain_head: Logits are the output embedding of the last hidden state, without scaling or caps.
         one_pass: Score all branches of a row in one pass. Otherwise each branch is a sequence of its own.
+        pooled: Keep the keys and values of packed conversations in one pool.
+        varlen: Read the pool with PyTorch's kernel for rows of different lengths.
     """
 
     packed: bool
     plain_head: bool
     one_pass: bool
+    pooled: bool = False
+    varlen: bool = False
+
+    def conversations(self, model: PreTrainedModel) -> Conversations:
+        """Return packed conversations of ``model``, of which none is read yet."""
+        return PooledConversations(model, varlen=self.varlen) if self.pooled else SeparateConversations(model)
 
 
-def find_method(model: PreTrainedModel, *, source: str, context_length: int) -> Method:
+def find_method(model: PreTrainedModel, *, source: str, context_length: int, pooled: bool = False) -> Method:
     """Return the fastest exact method for ``model``, comparing on short random conversations.
 
     Args:
         model: A model as it was loaded; its attention implementation is the same afterwards.
         source: Its name, for messages.
         context_length: Maximum number of tokens that it will read.
+        pooled: Whether packed conversations share one pool.
 
     Raises:
         ConfigError: No method is exact.
@@ -70,7 +81,11 @@ def find_method(model: PreTrainedModel, *, source: str, context_length: int) -> 
         raise _refusal(model, source, f"its forward pass over text fails ({_first_line(error)})") from error
     sample.check_causal(model, source)
     plain_head = _holds(lambda: sample.plain_head_matches(model))
-    packed = fits and _holds(lambda: sample.same_order(model) and sample.packed_matches(model))
+    method = Method(packed=True, plain_head=plain_head, one_pass=False, pooled=pooled)
+    if pooled and may_have_varlen(model):
+        varlen = replace(method, varlen=True)
+        method = varlen if _holds(lambda: sample.packed_matches(model, varlen)) else method
+    packed = fits and _holds(lambda: sample.same_order(model) and sample.packed_matches(model, method))
     one_pass = fits and all(
         _holds(partial(sample.rows_match, model, one_pass=True, attention=name))
         for name in _scoring_attentions(model, packed=packed)
@@ -79,7 +94,7 @@ def find_method(model: PreTrainedModel, *, source: str, context_length: int) -> 
         raise _refusal(model, source, "with its own cache it does not compute what its forward pass computes")
     if not one_pass and not _holds(lambda: sample.rows_match(model, one_pass=False)):
         raise _refusal(model, source, "it cannot score a single sequence")
-    method = Method(packed=packed, plain_head=plain_head, one_pass=one_pass)
+    method = replace(method, packed=packed, one_pass=one_pass)
     _log_fallback(model, source, method)
     return method
 
@@ -151,26 +166,28 @@ class _Sample:
         falls = (sorted_TV.cummax(dim=-1).values - sorted_TV).max()
         return float(falls) <= _tolerance(model.dtype) * float(sorted_TV.std())
 
-    def packed_matches(self, model: PreTrainedModel) -> bool:
+    def packed_matches(self, model: PreTrainedModel, method: Method) -> bool:
         """Return whether several turns of packed conversations give the model's own hidden states."""
         first, second, third = self.conversations
         fork, middle = self.fork, len(third) - 4
         with _attention(model, ATTENTION):
-            one, other = ConversationCache(model), ConversationCache(model)
-            found = [*read(model, [one, other], [first[:fork], third[:middle]])]
+            both = method.conversations(model)
+            unread = [both.keep_common_prefix("one", first[:fork]), both.keep_common_prefix("other", third[:middle])]
+            found = [*both.read(["one", "other"], unread)]
             expected = [self.hidden[0][fork - 1], self.hidden[2][middle - 1]]
             branches = [first[fork : fork + 3], second[fork:]]
             tree = TokenTree.of(branches)
-            (ahead,) = read_ahead(model, [one], [Continuation(tokens=tree.tokens, depths=tree.depths, ends=tree.ends)])
+            (ahead,) = both.read_ahead(["one"], [Continuation(tokens=tree.tokens, depths=tree.depths, ends=tree.ends)])
             for states, branch in zip(self.hidden[:2], branches, strict=True):
                 place = ROOT
                 for offset, token in enumerate(branch):
                     place = tree.children(place)[token]
                     found.append(ahead[place])
                     expected.append(states[fork + offset])
-            found += [*read(model, [other, one], [third[middle : middle + 1], second[fork:]])]
+            found += [*both.read(["other", "one"], [third[middle : middle + 1], second[fork:]])]
             expected += [self.hidden[2][middle], self.hidden[1][-1]]
-            found += [*read(model, [one, other], [one.keep_common_prefix(first), other.keep_common_prefix(third)])]
+            unread = [both.keep_common_prefix("one", first), both.keep_common_prefix("other", third)]
+            found += [*both.read(["one", "other"], unread)]
             expected += [self.hidden[0][-1], self.hidden[2][-1]]
         return _close(torch.stack(found), torch.stack(expected), model.dtype)
 

@@ -1,4 +1,4 @@
-"""The engine in this process: one base model, many conversations, greedy decoding."""
+"""The engine in this process: one base model, many conversations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,13 @@ from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from leap_exp.students.adapters import Modules
-from leap_exp.students.engines.attention import ATTENTION, Continuation, ConversationCache, read, read_ahead
+from leap_exp.students.engines.attention import ATTENTION, Continuation, Conversations
 from leap_exp.students.engines.exactness import Method, find_method
 from leap_exp.students.engines.own_cache import OwnCache
+from leap_exp.students.engines.pool import PooledConversations
+from leap_exp.students.engines.sampling import is_greedy, pick, pick_children, uniforms
 from leap_exp.students.weights import load_model
-from leap_exp.tokens.engine import Adapters, Engine, Generation, Prompt
+from leap_exp.tokens.engine import GREEDY, Adapters, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.scoring import Score, collate, options_tensor, score_batch, split_by_span, target_logprobs
 from leap_exp.tokens.spans import Row
 from leap_exp.tokens.tree import ROOT, TokenTree
@@ -46,6 +48,7 @@ class InProcessEngine(Engine):
         device: Where they are.
         pad_id: Token id for padding.
         context_length: Maximum number of tokens of a conversation.
+        pooled: Whether all conversations share one pool of keys and values; None for yes on an accelerator.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class InProcessEngine(Engine):
         device: str,
         pad_id: int,
         context_length: int,
+        pooled: bool | None = None,
     ) -> None:
         self._source = source
         self._tokenizer = tokenizer
@@ -66,7 +70,8 @@ class InProcessEngine(Engine):
         self._context_length = context_length
         self._adapters: Adapters = ()
         self._loaded: PreTrainedModel | None = None
-        self._caches: dict[str, ConversationCache] = {}
+        self._pooled = torch.device(device).type != "cpu" if pooled is None else pooled
+        self._conversations: Conversations | None = None
 
     def with_source(self, source: str) -> "InProcessEngine":
         """Return an engine with other weights."""
@@ -87,8 +92,7 @@ class InProcessEngine(Engine):
 
     def sleep(self) -> None:
         """Free the weights and the conversations."""
-        self._loaded = None
-        self._caches = {}
+        self._loaded = self._conversations = None
 
     @property
     def model(self) -> PreTrainedModel:
@@ -96,7 +100,9 @@ class InProcessEngine(Engine):
         if self._loaded is None:
             model = load_model(self._source, dtype=self._dtype, device=self._device)
             if self._key not in _FACTS:
-                method = find_method(model, source=self._source, context_length=self._context_length)
+                method = find_method(
+                    model, source=self._source, context_length=self._context_length, pooled=self._pooled
+                )
                 _FACTS[self._key] = ModelFacts(method=method, modules=Modules.of(model))
             for folder, weight in self._adapters:
                 adapted = PeftModel.from_pretrained(model, str(folder))
@@ -104,8 +110,10 @@ class InProcessEngine(Engine):
                     if isinstance(module, LoraLayer):
                         module.scale_layer(weight)
                 model = adapted.merge_and_unload()
-            if self.facts.method.packed:
+            method = self.facts.method
+            if method.packed:
                 model.set_attn_implementation(ATTENTION)
+                self._conversations = method.conversations(model)
             self._loaded = model
         return self._loaded
 
@@ -123,23 +131,35 @@ class InProcessEngine(Engine):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self._source, self._dtype, self._device, self._context_length
+        return self._source, self._dtype, self._device, self._context_length, self._pooled
 
-    def generate(self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int) -> list[Generation]:
-        """Continue each prompt greedily up to a stop token (left out) or ``max_new_tokens``."""
+    def generate(
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling = GREEDY
+    ) -> list[Generation]:
+        """Continue each prompt up to a stop token (left out) or ``max_new_tokens``."""
         return [
-            generation
+            Generation(text=str(self._tokenizer.decode(ids)), is_cut_off=len(ids) == max_new_tokens)
             for batch in self._batches(prompts)
-            for generation in self._generate(batch, stop_ids=stop_ids, max_new_tokens=max_new_tokens)
+            for ids in self._generate(batch, stop_ids=stop_ids, max_new_tokens=max_new_tokens, sampling=sampling)
         ]
 
     def _generate(
-        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int
-    ) -> list[Generation]:
+        self, prompts: Sequence[Prompt], *, stop_ids: frozenset[int], max_new_tokens: int, sampling: Sampling
+    ) -> list[list[int]]:
         writers = self._writers(prompts)
+        if isinstance(self._conversations, PooledConversations):
+            first_B = pick(self._next_logits(writers), sampling, _uniforms(writers, sampling))
+            return self._conversations.write(
+                [writer.prompt.conversation for writer in writers],
+                first_B,
+                count=max_new_tokens,
+                stop_ids=stop_ids,
+                sampling=sampling,
+                seeds=[writer.prompt.seed for writer in writers],
+            )
         active = list(writers)
         for _ in range(max_new_tokens):
-            best = self._next_logits(active).argmax(dim=-1).tolist()
+            best = pick(self._next_logits(active), sampling, _uniforms(active, sampling)).tolist()
             for writer, token in zip(active, best, strict=True):
                 if token in stop_ids:
                     writer.unread.clear()
@@ -148,23 +168,26 @@ class InProcessEngine(Engine):
             active = [writer for writer in active if writer.unread]
             if not active:
                 break
-        return [
-            Generation(text=str(self._tokenizer.decode(writer.written)), is_cut_off=bool(writer.unread))
-            for writer in writers
-        ]
+        return [writer.written for writer in writers]
 
-    def choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...]]:
-        """Continue each prompt along its tree, taking the likeliest token at every fork.
+    def choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree], *, sampling: Sampling = GREEDY
+    ) -> list[tuple[int, ...]]:
+        """Continue each prompt along its tree, drawing a token at every fork.
 
         Only forks need a pass of the model. A token without an alternative is read together with the next fork, or with
         the next prompt of its conversation.
         """
         remaining = iter(trees)
         return [
-            ids for batch in self._batches(prompts) for ids in self._choose(batch, [next(remaining) for _ in batch])
+            ids
+            for batch in self._batches(prompts)
+            for ids in self._choose(batch, [next(remaining) for _ in batch], sampling)
         ]
 
-    def _choose(self, prompts: Sequence[Prompt], trees: Sequence[TokenTree]) -> list[tuple[int, ...]]:
+    def _choose(
+        self, prompts: Sequence[Prompt], trees: Sequence[TokenTree], sampling: Sampling
+    ) -> list[tuple[int, ...]]:
         writers = self._writers(prompts)
         places = [ROOT] * len(writers)
         while True:
@@ -173,13 +196,13 @@ class InProcessEngine(Engine):
             forks = [index for index, place in enumerate(places) if trees[index].children(place)]
             if not forks:
                 return [tuple(writer.written) for writer in writers]
-            logits_BV = self._next_logits([writers[index] for index in forks])
-            for row, index in enumerate(forks):
-                children = trees[index].children(places[index])
-                options = list(children)
-                best = options[int(logits_BV[row, options].argmax())]
-                writers[index].write(best)
-                places[index] = children[best]
+            at_forks = [writers[index] for index in forks]
+            options = [trees[index].children(places[index]) for index in forks]
+            drawn = _uniforms(at_forks, sampling)
+            tokens = pick_children(self._next_logits(at_forks), options, sampling, drawn)
+            for index, children, token in zip(forks, options, tokens, strict=True):
+                writers[index].write(token)
+                places[index] = children[token]
 
     def score(self, rows: Sequence[Row], *, conversations: Sequence[str] | None = None) -> list[Score]:
         """Score ``rows``: each in one pass or, with ``conversations``, all together behind what their caches hold.
@@ -187,7 +210,7 @@ class InProcessEngine(Engine):
         A model that cannot be computed in these ways reads each branch of a row as a sequence of its own.
         """
         if conversations is not None and self.facts.method.packed and self.facts.method.plain_head:
-            return self._score_after(rows, self._conversation_caches(conversations))
+            return self._score_after(rows, conversations)
         return [score for row in rows for score in self._score_alone(row)]
 
     def _score_alone(self, row: Row) -> list[Score]:
@@ -198,21 +221,23 @@ class InProcessEngine(Engine):
             logprobs_N = score_batch(model, on_device)  # type: ignore[arg-type]
         return split_by_span(logprobs_N, [row])
 
-    def _score_after(self, rows: Sequence[Row], caches: Sequence[ConversationCache]) -> list[Score]:
-        model = self.model
+    def _score_after(self, rows: Sequence[Row], names: Sequence[str]) -> list[Score]:
+        model, conversations = self.model, self._packed
         starts = [
             1 + min(place for span in row.spans for place in span.places) if _is_scored(row) else 0 for row in rows
         ]
         scored = [index for index, start in enumerate(starts) if start]
-        unread = [caches[index].keep_common_prefix(rows[index].tree.tokens[: starts[index]]) for index in scored]
+        unread = [
+            conversations.keep_common_prefix(names[index], rows[index].tree.tokens[: starts[index]]) for index in scored
+        ]
         hidden = {}
         if scored:
-            after_BD = read(model, [caches[index] for index in scored], unread)
+            after_BD = conversations.read([names[index] for index in scored], unread)
             hidden = {index: [after_D[None]] for index, after_D in zip(scored, after_BD, strict=True)}
         branching = [index for index in scored if len(rows[index].tree) > starts[index]]
         if branching:
             trees = [_continuation(rows[index].tree, starts[index]) for index in branching]
-            ahead = read_ahead(model, [caches[index] for index in branching], trees)
+            ahead = conversations.read_ahead([names[index] for index in branching], trees)
             for index, ahead_TD in zip(branching, ahead, strict=True):
                 hidden[index].append(ahead_TD)
         scores = []
@@ -229,28 +254,25 @@ class InProcessEngine(Engine):
 
     def retain(self, conversations: Sequence[str]) -> None:
         """Forget all conversations but these."""
-        self._caches = {name: self._caches[name] for name in conversations if name in self._caches}
+        if self._conversations is not None:
+            self._conversations.retain(conversations)
 
-    def _conversation_caches(self, conversations: Sequence[str]) -> list[ConversationCache]:
-        model = self.model
-        for name in conversations:
-            if name not in self._caches:
-                self._caches[name] = ConversationCache(model)
-        return [self._caches[name] for name in conversations]
+    @property
+    def _packed(self) -> Conversations:
+        """The conversations of the loaded model, which can be read together."""
+        self.model  # noqa: B018 - they come with it
+        assert self._conversations is not None  # noqa: S101 - asked for if the method is packed
+        return self._conversations
 
     def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
         """Return ``prompts`` in the groups that are read together: all of them, or each alone."""
         return [prompts] if self.facts.method.packed else [[prompt] for prompt in prompts]
 
     def _writers(self, prompts: Sequence[Prompt]) -> list["_Writer"]:
-        caches: Sequence[ConversationCache | OwnCache] = (
-            self._conversation_caches([prompt.conversation for prompt in prompts])
-            if self.facts.method.packed
-            else [OwnCache() for _ in prompts]
-        )
-        return [
-            _Writer(cache, cache.keep_common_prefix(prompt.ids)) for cache, prompt in zip(caches, prompts, strict=True)
-        ]
+        if self.facts.method.packed:
+            keep = self._packed.keep_common_prefix
+            return [_Writer(prompt, keep(prompt.conversation, prompt.ids)) for prompt in prompts]
+        return [_Writer(prompt, list(prompt.ids), OwnCache()) for prompt in prompts]
 
     def _next_logits(self, writers: Sequence["_Writer"]) -> torch.Tensor:
         """Return the logits of the next token of each conversation, of shape (B, V)."""
@@ -258,11 +280,10 @@ class InProcessEngine(Engine):
         unread = [writer.unread for writer in writers]
         for writer in writers:
             writer.unread = []
-        alone = [writer.cache for writer in writers if isinstance(writer.cache, OwnCache)]
+        alone = [writer.cache for writer in writers if writer.cache is not None]
         if alone:
             return torch.stack([cache.read(model, ids) for cache, ids in zip(alone, unread, strict=True)])
-        packed = [writer.cache for writer in writers if isinstance(writer.cache, ConversationCache)]
-        hidden_BD = read(model, packed, unread)
+        hidden_BD = self._packed.read([writer.prompt.conversation for writer in writers], unread)
         with torch.inference_mode():
             logits_BV: torch.Tensor = model.get_output_embeddings()(hidden_BD)
         return logits_BV
@@ -270,15 +291,24 @@ class InProcessEngine(Engine):
 
 @dataclass(slots=True)
 class _Writer:
-    """A conversation that is being continued."""
+    """A prompt that is being continued; ``cache`` is set if it is read alone."""
 
-    cache: ConversationCache | OwnCache
+    prompt: Prompt
     unread: list[int]
+    cache: OwnCache | None = None
     written: list[int] = field(default_factory=list)
 
     def write(self, token: int) -> None:
         self.written.append(token)
         self.unread.append(token)
+
+
+def _uniforms(writers: Sequence[_Writer], sampling: Sampling) -> torch.Tensor | None:
+    """Return the numbers by which the next token of each conversation is drawn; None if none is drawn."""
+    if is_greedy(sampling):
+        return None
+    positions = [len(writer.prompt.ids) + len(writer.written) for writer in writers]
+    return torch.tensor(uniforms([writer.prompt.seed for writer in writers], positions), dtype=torch.float64)
 
 
 def _follow(tree: TokenTree, place: int, writer: _Writer) -> int:

@@ -16,11 +16,6 @@ class OwnCache:
     def __init__(self) -> None:
         self._past: object = None
 
-    def keep_common_prefix(self, tokens: Sequence[int]) -> list[int]:
-        """Forget everything, and return the tokens to read: all of them."""
-        self._past = None
-        return list(tokens)
-
     def read(self, model: PreTrainedModel, new_tokens: Sequence[int]) -> torch.Tensor:
         """Read ``new_tokens`` and return the logits after the last one, of shape (V,)."""
         parts = [list(new_tokens)] if self._past is None else [[token] for token in new_tokens]
