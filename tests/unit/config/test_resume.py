@@ -83,3 +83,14 @@ def test_a_finished_round_0_is_shared_by_runs_with_other_trainers_but_the_same_h
         shared.prepare(runs[1], {**dpo, "trainer": {**dpo["trainer"], "validation_share": 0.2}})
     with pytest.raises(StoreError, match=r"env\.name was env, now other"):
         shared.prepare(runs[1], {**dpo, "env": {"name": "other"}})
+
+
+def test_a_student_that_samples_shares_a_round_0_whose_evaluation_does_not(tmp_path):
+    settings = {key: {} for key in ROUND_0_SETTINGS}
+    shared = Round0(seed=0, shared=tmp_path / "pi_0")
+    (tmp_path / "run").mkdir()
+    shared.prepare(tmp_path / "run", {**settings, "student": {"temperature": 0.0}})
+    sampling = {**settings, "student": {"temperature": 1.0}}
+    shared.prepare(tmp_path / "run", sampling)
+    with pytest.raises(StoreError, match=r"student\.temperature was 0\.0, now 1\.0"):
+        shared.prepare(tmp_path / "run", {**sampling, "evaluation": {"samples": 4}})
