@@ -17,6 +17,7 @@ from leap_exp.config.registry import (
     register,
     settings_class,
     settings_classes,
+    sweep_parameters,
 )
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
@@ -179,3 +180,18 @@ def test_demonstrations_are_only_briefed_where_there_are_facts():
     assert composed("demonstrations.briefed_share=0.5").demonstrations.briefed_share == 0.5
     with pytest.raises(ConfigError, match="needs facts"):
         composed("demonstrations.briefed_share=0.5", "privilege=none")
+
+
+SWEPT_ARMS = [
+    (experiment, arm)
+    for experiment in members("experiment")
+    for arm in sweep_parameters("experiment", experiment).get("arm", "").split(",")
+    if arm
+]
+
+
+@pytest.mark.parametrize(("experiment", "arm"), SWEPT_ARMS)
+def test_every_arm_of_an_experiment_fits_it_and_trains_on_as_many_tokens(experiment, arm):
+    config = composed(f"experiment={experiment}", f"arm={arm}")
+    assert config.trainer.max_tokens == composed(f"experiment={experiment}").trainer.max_tokens > 0
+    assert (config.learn_from == "demonstrations") == (arm == "length_control")

@@ -26,6 +26,8 @@ FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective")
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
+SAMPLING_SETTINGS = ("student.temperature", "student.top_p", "student.top_k")
+"""Settings that round 0 depends on only if its evaluation samples: in its rollouts the expert acts."""
 LABELS = ("arm",)
 """Groups of which only the member's name is kept, to tell runs apart."""
 _CLONING = "sft"
@@ -125,7 +127,9 @@ class Round0:
                 raise StoreError(
                     f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run."
                 )
-            free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
+            free = _trainer_settings(note, relevant) if _is_finished(folder) else []
+            if relevant["evaluation"].get("samples") is None:
+                free += SAMPLING_SETTINGS
             check_config(note, relevant, free=free)
             write_config(note, relevant)
         if self.shared and not link.is_symlink():

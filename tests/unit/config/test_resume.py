@@ -124,3 +124,14 @@ def test_runs_that_begin_at_the_same_moment_share_a_round_0_if_they_have_the_sam
     refused = [error for error in found if error]
     assert len(refused) == (0 if kinds == 1 else count // 2)
     assert all("was made with other settings: batch was " in error for error in refused)
+
+
+def test_a_student_that_samples_shares_a_round_0_whose_evaluation_does_not(tmp_path):
+    settings = {key: {} for key in ROUND_0_SETTINGS}
+    shared = Round0(seed=0, shared=tmp_path / "pi_0")
+    (tmp_path / "run").mkdir()
+    shared.prepare(tmp_path / "run", {**settings, "student": {"temperature": 0.0}})
+    sampling = {**settings, "student": {"temperature": 1.0}}
+    shared.prepare(tmp_path / "run", sampling)
+    with pytest.raises(StoreError, match=r"student\.temperature was 0\.0, now 1\.0"):
+        shared.prepare(tmp_path / "run", {**sampling, "evaluation": {"samples": 4}})
