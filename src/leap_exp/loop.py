@@ -139,7 +139,12 @@ class Leap:
         trajectories = journal.records(
             "trajectories",
             lambda on_progress: self._act(
-                student, config.tasks, journal, on_progress, stop_when_stuck=config.stop_when_stuck
+                student,
+                config.tasks,
+                journal,
+                on_progress,
+                stop_when_stuck=config.stop_when_stuck,
+                per_task=config.per_task,
             ),
         ).of(Trajectory)
         journal.tracker.log_trajectories("rollout", trajectories, round_index=journal.index)
@@ -206,8 +211,9 @@ class Leap:
         on_progress: ProgressCallback,
         *,
         stop_when_stuck: bool,
+        per_task: int = 1,
     ) -> Produced:
-        """Run ``policy`` on ``count`` sampled training tasks."""
+        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -225,6 +231,7 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
+            per_task=per_task,
         )
         return _measured("rollout", trajectories, policy)
 
@@ -242,6 +249,7 @@ def evaluate_round(
             max_steps=config.env.max_steps_eval,
             batch=config.batch,
             on_progress=on_progress,
+            samples=config.evaluation.samples,
         )
         return _measured("evaluate", trajectories, policy)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from leap_exp.analysis.statistics import Comparison, compare
@@ -41,15 +42,15 @@ class Run:
 
     @cached_property
     def scores(self) -> list[dict[str, float]]:
-        """Success (1 or 0) of each scored panel task, one mapping per round."""
-        return [
-            {
-                trajectory.task.id: float(trajectory.succeeded)
-                for trajectory in self._evaluation(entry["round"])
-                if trajectory.score is not None
-            }
-            for entry in self.rounds
-        ]
+        """Success rate of each scored panel task (1 or 0 if it has one episode), one mapping per round."""
+        scores = []
+        for entry in self.rounds:
+            by_task: dict[str, list[float]] = {}
+            for trajectory in self._evaluation(entry["round"]):
+                if trajectory.score is not None:
+                    by_task.setdefault(trajectory.task.id, []).append(float(trajectory.succeeded))
+            scores.append({task: fmean(values) for task, values in by_task.items()})
+        return scores
 
     def _evaluation(self, index: int) -> list[Trajectory]:
         return read_records(self.folder / round_name(index) / "evaluation.jsonl").of(Trajectory)

@@ -11,6 +11,7 @@ draw other random numbers, and importing it takes more than a second.
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import NormalDist, fmean, stdev
 
 TIE_TOLERANCE = 1e-9
@@ -56,11 +57,11 @@ def compare(after: Sequence[Mapping[str, float]], before: Sequence[Mapping[str, 
     )
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval for a success rate (Wilson 1927), without continuity correction.
 
     Args:
-        successes: Number of successes, 0 to ``n``.
+        successes: Number of successes, or the sum of the success rates of tasks, 0 to ``n``.
         n: Number of scored episodes. Without any, the interval is (0, 1).
         confidence: Two-sided coverage, in (0, 1).
 
@@ -80,6 +81,22 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else (centre - spread) / scale
     high = 1.0 if successes == n else (centre + spread) / scale
     return low, high
+
+
+def pass_at_k(n: int, successes: int, k: int) -> float:
+    """Return the unbiased estimate, from ``n`` episodes of a task, that at least one of ``k`` episodes succeeds.
+
+    Chen et al. 2021 (Codex), equation 1: 1 - C(n - c, k) / C(n, k) with c successes. It needs n >= k.
+    """
+    return 1.0 - comb(n - successes, k) / comb(n, k)
+
+
+def pass_all_k(n: int, successes: int, k: int) -> float:
+    """Return the unbiased estimate, from ``n`` episodes of a task, that all of ``k`` episodes succeed.
+
+    Yao et al. 2024 (tau-bench), pass^k in section 4: C(c, k) / C(n, k) with c successes. It needs n >= k.
+    """
+    return comb(successes, k) / comb(n, k)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import typer
 from leap_exp.analysis.leakage import leaking_share
 from leap_exp.cli.commands import environment_app, invoke
 from leap_exp.config.registry import settings_classes
+from leap_exp.core.components import load
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Policy
@@ -20,6 +21,8 @@ from leap_exp.students.scripted import OraclePolicy, RandomPolicy
 from leap_exp.teachers.oracle import OracleTeacher
 
 _EPISODES_AT_ONCE = 32
+_SLOW_TO_IMPORT = {"engine": "leap_exp.cli.bench_engine:engine"}
+"""Benchmarks of models, by the functions that run them: torch is only imported for these."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,9 +31,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    text = "Measure an environment's speed; the last line of the output is one JSON object."
+    text = "Measure the speed of an environment or of the engine; the last line of the output is one JSON object."
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
+    for name, function in _SLOW_TO_IMPORT.items():
+        if arguments[:1] == [name] or not arguments or arguments[0].startswith("-"):
+            app.command(name)(load(function))
     return app
 
 

@@ -34,6 +34,15 @@ class RunConfig(LoopConfig):
             raise ConfigError("rounds=0 only evaluates, so there is no round 0 to share; leave out pi_0.")
         if self.checkpoint is not None:
             self._check_checkpoint(self.checkpoint)
+        for name, samples in (
+            ("rollouts.per_task", self.rollouts.per_task),
+            ("evaluation.samples", self.evaluation.samples or 1),
+        ):
+            if samples > 1 and not self.student.varies:
+                raise ConfigError(
+                    f"{name}={samples} would repeat the same episode, because the student does not draw its decisions; "
+                    "set student.temperature (student.endpoint.temperature for a server's model) above 0."
+                )
 
     def _check_checkpoint(self, folder: str) -> None:
         if self.rounds:

@@ -75,6 +75,11 @@ class StudentConfig(Settings):
         student: Policy = load(self.builds)(self, environment)
         return student
 
+    @property
+    def varies(self) -> bool:
+        """Whether several episodes of a task may differ, because the student draws its decisions."""
+        return False
+
     def provenance(self) -> Mapping[str, object]:
         """Return what identifies the student beyond its settings, such as a hash of its weights."""
         return {}

@@ -132,9 +132,14 @@ class Policy(Protocol):
     def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
         """Return one decision per view. The views belong to different episodes; a failure ends its episode unscored.
 
-        A policy that samples must derive its randomness from ``seed``, the task's id and the length of the history, so
+        A policy that samples must derive its randomness from ``seed`` and ``View.scope`` (task, step and sample), so
         that a decision does not depend on the rest of the batch.
         """
+
+    @property
+    def greedy(self) -> "Policy":
+        """The same policy, making its likeliest decision where it would draw one."""
+        return self
 
     def usage(self) -> Mapping[str, float]:
         """Return what was used since the last call, such as requests, tokens and dollars, and reset the counters.
@@ -190,9 +195,9 @@ class Student(Policy, Protocol):
         raise ConfigError(f"The student {self.id!r} cannot score actions; choose a student with local weights.")
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> Sequence[Decision]:
-        """Return one decision per view, taken as ``act`` does but with the briefing in the prompt.
+        """Return one decision per view, taken as ``greedy`` does but with the briefing in the prompt.
 
-        Without facts the decisions are those of ``act``.
+        Without facts the decisions are those of ``greedy``.
 
         Raises:
             ConfigError: This student cannot read a briefing.

@@ -149,7 +149,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """The record of an episode. ``score``, in [0, 1], is None exactly if ``stop`` is INFRA_ERROR."""
+    """The record of an episode. ``score``, in [0, 1], is None exactly if ``stop`` is INFRA_ERROR.
+
+    Attributes:
+        sample: Number of the episode among those of its task, where a task has several.
+    """
 
     task: Task
     policy_id: str
@@ -158,6 +162,7 @@ class Trajectory:
     stop: StopReason
     score: float | None
     error: str = ""
+    sample: int = field(default=0, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Check that score and stop reason fit together, and the range of the score."""
@@ -167,6 +172,11 @@ class Trajectory:
             raise DataError(f"{self.task.id}: score {self.score} lies outside [0, 1].")
 
     @property
+    def name(self) -> str:
+        """The task's id, with the number of the sample behind all but the first."""
+        return f"{self.task.id}#{self.sample}" if self.sample else self.task.id
+
+    @property
     def succeeded(self) -> bool:
         """Whether the score is 1 up to rounding."""
         return self.score is not None and self.score >= SUCCESS_SCORE
@@ -174,11 +184,21 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error."""
+    """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error.
+
+    ``sample`` is that of the trajectory. A student that draws its decisions draws others in each sample.
+    """
 
     task: Task
     history: tuple[Step, ...]
     observation: Observation
+    sample: int = 0
+
+    @property
+    def scope(self) -> tuple[str | int, ...]:
+        """What the randomness of a decision is derived from, besides a seed and its use: task, step and sample."""
+        place = self.task.id, len(self.history)
+        return (*place, "sample", self.sample) if self.sample else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +293,11 @@ def _fills(action: str, slot: str) -> bool:
 def views(trajectory: Trajectory) -> Sequence[View]:
     """Return what the student saw at each step of ``trajectory``."""
     return [
-        View(task=trajectory.task, history=trajectory.steps[:index], observation=step.observation)
+        View(
+            task=trajectory.task,
+            history=trajectory.steps[:index],
+            observation=step.observation,
+            sample=trajectory.sample,
+        )
         for index, step in enumerate(trajectory.steps)
     ]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -37,6 +38,7 @@ def write_run_page(run: Run, path: Path) -> None:
         "rounds": list(zip(run.round_labels, run.rounds, strict=True)),
         "comparison": run.comparison,
         "success_chart": success_chart(run),
+        "passes": passes_table(run),
         "kinds": sorted({kind for entry in run.rounds for kind in entry["per_task_type"]}),
         "corrections": metric_table(run, CORRECTION_METRICS),
         "realizability_chart": realizability_chart(run),
@@ -60,7 +62,9 @@ def choices(run: Run) -> list[tuple[str, str]]:
     selected = [(group, run.config.get(f"{group}.name", run.config.get(group))) for group in GROUPS]
     rows = [(group, str(value)) for group, value in selected if value is not None]
     rows.append(("seed", str(run.seed)))
-    rows.append(("panel", f"{panel['n'] + panel['unscored']} tasks of {panel['split']}"))
+    samples = panel.get("samples", 1)
+    each = f", {samples} episodes each" if samples > 1 else ""
+    rows.append(("panel", f"{(panel['n'] + panel['unscored']) // samples} tasks of {panel['split']}{each}"))
     rows.append(("panel hash", panel["panel_hash"][:12]))
     return rows
 
@@ -73,13 +77,33 @@ def success_chart(run: Run) -> Markup | None:
             y=entry["success_rate"],
             low=entry["success_ci95"][0],
             high=entry["success_ci95"][1],
-            note=f"{label}: {percent(entry['success_rate'])} of {entry['n']} tasks, 95 % interval "
+            note=f"{label}: {percent(entry['success_rate'])} of {entry['n']} {_units(entry)}, 95 % interval "
             f"{percent(entry['success_ci95'][0])} to {percent(entry['success_ci95'][1])}",
         )
         for place, (label, entry) in enumerate(zip(run.round_labels, run.rounds, strict=True))
     )
     series = [Series(name="success", colour=0, points=points)]
     return _chart(run, series, "success on the panel", percent_axis=True, summary="Success on the panel by round")
+
+
+def passes_table(run: Run) -> Table | None:
+    """Return the table of success in one, at least one or all of k episodes of a task; None without several."""
+    last = run.rounds[-1]
+    if not last.get("pass_at"):
+        return None
+    rows = [("success in one episode", [percent(entry["success_rate"]) for entry in run.rounds])]
+    for k in last["pass_at"]:
+        for key, heading in (
+            ("pass_at", f"in at least one of {k} (pass@{k})"),
+            ("pass_all", f"in all of {k} (pass^{k})"),
+        ):
+            rates = [entry.get(key, {}).get(k) for entry in run.rounds]
+            rows.append((heading, [percent(rate) for rate in rates]))
+    return Table(columns=run.round_labels, rows=rows)
+
+
+def _units(entry: Mapping[str, Any]) -> str:
+    return "episodes" if entry.get("samples", 1) > 1 else "tasks"
 
 
 def realizability_chart(run: Run) -> Markup | None:

@@ -48,7 +48,7 @@ def viewer_data(folder: Path, labels: Sequence[str]) -> dict[str, object]:
 
 
 def _key(trajectory: Trajectory) -> tuple[str, int]:
-    return trajectory.task.id, trajectory.seed
+    return trajectory.name, trajectory.seed
 
 
 def _corrections(path: Path) -> Mapping[tuple[str, int], Correction | CorrectionFailure]:
@@ -66,7 +66,7 @@ def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None,
         for entry, teacher in zip(steps, _teacher(result), strict=True):
             entry["teacher"] = teacher
     return {
-        "id": trajectory.task.id,
+        "id": trajectory.name,
         "kind": trajectory.task.kind,
         "instruction": trajectory.task.instruction,
         "score": trajectory.score,

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from statistics import fmean
 from typing import ClassVar
 
-from leap_exp.analysis.statistics import wilson_interval
+from leap_exp.analysis.statistics import pass_all_k, pass_at_k, wilson_interval
 from leap_exp.core.errors import DataError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
@@ -27,6 +27,9 @@ class EvaluationConfig(Settings):
     split: str = setting("valid_unseen", "Split that the panel is drawn from.")
     tasks: int | None = setting(None, "Number of tasks in the panel; null for the whole split.", minimum=1)
     panel_seed: int = setting(0, "Seed of the panel; the run's seed does not change it.")
+    samples: int | None = setting(
+        None, "Episodes per task in which the student samples; null for one in which it does not.", minimum=1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,22 +84,31 @@ def evaluate(
     max_steps: int,
     batch: int,
     on_progress: ProgressCallback,
+    samples: int | None = None,
 ) -> list[Trajectory]:
-    """Run ``policy`` once on each task of ``panel``, in every round and run with the same episode seeds."""
+    """Run ``policy`` on each task of ``panel``, in every round and run with the same episode seeds.
+
+    It runs once and makes its likeliest decisions or, with ``samples``, that often and as it is.
+    """
     return rollout(
         environment,
-        policy,
+        policy.greedy if samples is None else policy,
         panel.tasks,
         seed=panel.seed,
         max_steps=max_steps,
         batch=batch,
         on_progress=on_progress,
+        per_task=samples or 1,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindResult:
-    """Success on the scored tasks of one kind."""
+    """Success in the scored episodes of one kind of task.
+
+    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide
+    enough, because the mean of several episodes of a task varies no more than one episode.
+    """
 
     n: int
     success_rate: float
@@ -108,6 +120,8 @@ class Evaluation:
     """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``.
 
     ``cut_off_answers`` counts the steps of all episodes whose answer was cut off before its action was complete.
+    ``samples`` is the number of episodes per task. If there are several, ``pass_at`` has the probability that at least
+    one of k episodes of a task succeeds, and ``pass_all`` that all do, by k: powers of 2, and the number of samples.
     """
 
     n: int
@@ -119,6 +133,9 @@ class Evaluation:
     invalid_action_rate: float
     per_task_type: Mapping[str, KindResult]
     cut_off_answers: int = 0
+    samples: int = 1
+    pass_at: Mapping[str, float] = field(default_factory=dict)
+    pass_all: Mapping[str, float] = field(default_factory=dict)
 
 
 def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
@@ -127,6 +144,7 @@ def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
     kinds = sorted({trajectory.task.kind for trajectory in scored})
     overall = _success(scored)
     steps = [step for trajectory in scored for step in trajectory.steps]
+    samples = 1 + max((trajectory.sample for trajectory in trajectories), default=0)
     return Evaluation(
         n=overall.n,
         unscored=len(trajectories) - overall.n,
@@ -137,6 +155,9 @@ def assess(trajectories: Sequence[Trajectory]) -> Evaluation:
         invalid_action_rate=_mean([not step.is_valid for step in steps]),
         per_task_type={kind: _success([t for t in scored if t.task.kind == kind]) for kind in kinds},
         cut_off_answers=sum(step.decision.is_cut_off for each in trajectories for step in each.steps),
+        samples=samples,
+        pass_at=_by_k(scored, samples, pass_at_k),
+        pass_all=_by_k(scored, samples, pass_all_k),
     )
 
 
@@ -145,11 +166,17 @@ def summary_entry(evaluation: Evaluation) -> dict[str, object]:
     entry = asdict(evaluation)
     if not evaluation.cut_off_answers:
         del entry["cut_off_answers"]
+    if evaluation.samples == 1:
+        for name in ("samples", "pass_at", "pass_all"):
+            del entry[name]
     return entry
 
 
 def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
-    """Return an evaluation as metrics named ``STAGE/...``; there is a count of cut-off answers if there are any."""
+    """Return an evaluation as metrics named ``STAGE/...``.
+
+    There is a count of cut-off answers if there are any, and rates by k if there are several episodes per task.
+    """
     low, high = evaluation.success_ci95
     cut_off = {f"{stage}/cut_off_answers_count": evaluation.cut_off_answers} if evaluation.cut_off_answers else {}
     return {
@@ -162,17 +189,29 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
         f"{stage}/steps_mean": evaluation.steps_mean,
         f"{stage}/invalid_action_rate": evaluation.invalid_action_rate,
         **cut_off,
+        **{f"{stage}/pass_at_{k}_rate": rate for k, rate in evaluation.pass_at.items()},
+        **{f"{stage}/pass_all_{k}_rate": rate for k, rate in evaluation.pass_all.items()},
         **{f"{stage}/success_rate/{kind}": result.success_rate for kind, result in evaluation.per_task_type.items()},
     }
 
 
 def _success(scored: Sequence[Trajectory]) -> KindResult:
-    successes = sum(trajectory.succeeded for trajectory in scored)
-    return KindResult(
-        n=len(scored),
-        success_rate=successes / len(scored) if scored else 0.0,
-        success_ci95=wilson_interval(successes, len(scored)),
-    )
+    rate = _mean([trajectory.succeeded for trajectory in scored])
+    tasks = len({trajectory.task.id for trajectory in scored}) if any(each.sample for each in scored) else len(scored)
+    successes = rate * tasks if tasks < len(scored) else sum(trajectory.succeeded for trajectory in scored)
+    return KindResult(n=len(scored), success_rate=rate, success_ci95=wilson_interval(successes, tasks))
+
+
+def _by_k(scored: Sequence[Trajectory], samples: int, rate: Callable[[int, int, int], float]) -> dict[str, float]:
+    """Return the mean of ``rate(episodes, successes, k)`` over the tasks with at least k scored episodes, by k."""
+    if samples == 1:
+        return {}
+    by_task: dict[str, list[bool]] = {}
+    for trajectory in scored:
+        by_task.setdefault(trajectory.task.id, []).append(trajectory.succeeded)
+    ks = sorted({*(2**power for power in range(1, samples.bit_length()) if 2**power <= samples), samples})
+    rates = {k: [rate(len(each), sum(each), k) for each in by_task.values() if len(each) >= k] for k in ks}
+    return {str(k): fmean(values) for k, values in rates.items() if values}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -23,6 +23,7 @@ class RolloutsConfig(Settings):
     place: ClassVar[str] = "rollouts"
 
     tasks: int = setting(100, "Training tasks per round.", minimum=1)
+    per_task: int = setting(1, "Episodes of each task, for a student that samples.", minimum=1)
     stop_when_stuck: bool = setting(False, "Whether an episode ends when the student repeats itself in a loop.")
 
 
@@ -51,8 +52,9 @@ def rollout(
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
+    per_task: int = 1,
 ) -> list[Trajectory]:
-    """Run ``policy`` once on each of ``tasks`` and return the trajectories in the order of the tasks.
+    """Run ``policy`` on each of ``tasks`` and return the trajectories in the order of the tasks and their samples.
 
     Up to ``batch`` episodes run at a time; when one ends, the next task starts. An inadmissible action is passed to the
     environment. An episode whose environment crashes, or whose policy fails to decide, ends with INFRA_ERROR and no
@@ -68,30 +70,33 @@ def rollout(
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
             the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+        per_task: Episodes of each task, which are numbered samples with a seed each.
 
     Raises:
         EnvError: All episodes crashed.
     """
-    estimate = policy.estimate(tasks, max_steps=max_steps)
+    estimate = policy.estimate([task for task in tasks for _ in range(per_task)], max_steps=max_steps)
     if estimate:
         logger.info("Episodes: %s", estimate)
     finished: dict[int, Trajectory] = {}
-    waiting = list(enumerate(tasks))[::-1]
+    waiting = list(enumerate((task, sample) for task in tasks for sample in range(per_task)))[::-1]
+    count = len(waiting)
     live: dict[int, _LiveEpisode] = {}
     try:
         while waiting or live:
             while waiting and len(live) < batch:
-                position, task = waiting.pop()
+                position, (task, sample) = waiting.pop()
                 live[position] = _LiveEpisode(
                     environment,
                     task,
                     policy_id=policy.id,
-                    seed=derive_seed(seed, "episode", task.id),
+                    sample=sample,
+                    seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
                     limit=max_steps,
                     max_repeats=environment.max_repeats if stop_when_stuck else None,
                 )
             acting = [episode for episode in live.values() if episode.stop is None]
-            # The same seed in every call: a policy derives its randomness from it, the task and the history's length.
+            # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
             decisions = policy.act([episode.view() for episode in acting], seed=seed) if acting else []
             for episode, decision in zip(acting, decisions, strict=True):
                 if isinstance(decision, DecisionFailure):
@@ -100,11 +105,11 @@ def rollout(
                     episode.step(decision)
             for position in [position for position, episode in live.items() if episode.stop is not None]:
                 finished[position] = live.pop(position).trajectory()
-            on_progress(len(finished), len(tasks))
+            on_progress(len(finished), count)
     finally:
         for episode in live.values():
             episode.close()
-    trajectories = [finished[position] for position in range(len(tasks))]
+    trajectories = [finished[position] for position in range(count)]
     if trajectories and all(trajectory.stop is StopReason.INFRA_ERROR for trajectory in trajectories):
         raise EnvError(f"All {len(trajectories)} episodes crashed, the first with: {trajectories[0].error}")
     return trajectories
@@ -119,12 +124,14 @@ class _LiveEpisode:
         task: Task,
         *,
         policy_id: str,
+        sample: int,
         seed: int,
         limit: int,
         max_repeats: int | None,
     ) -> None:
         self._task = task
         self._policy_id = policy_id
+        self._sample = sample
         self._seed = seed
         self._limit = limit
         self._max_repeats = max_repeats
@@ -141,7 +148,7 @@ class _LiveEpisode:
 
     def view(self) -> View:
         """Return what the policy sees now."""
-        return View(task=self._task, history=self._steps, observation=self._observation)
+        return View(task=self._task, history=self._steps, observation=self._observation, sample=self._sample)
 
     def step(self, decision: Decision) -> None:
         """Take the action of ``decision`` and record the result."""
@@ -184,6 +191,7 @@ class _LiveEpisode:
             stop=self.stop,
             score=self._score,
             error=self._error,
+            sample=self._sample,
         )
 
     def close(self) -> None:

@@ -74,7 +74,7 @@ class ApiStudent(Policy):
 
 def decision_seed(view: View, seed: int) -> int:
     """Return the seed of the decision in ``view``, which does not depend on the rest of the batch."""
-    return derive_seed(seed, "decision", view.task.id, len(view.history))
+    return derive_seed(seed, "decision", *view.scope)
 
 
 def _decision(result: ChatResult, *, reasons: bool) -> Decision | DecisionFailure:

@@ -30,6 +30,8 @@ class ExpertConfig(StudentConfig):
 class RandomConfig(StudentConfig):
     """Random admissible actions; for evaluation (rounds=0)."""
 
+    varies = True
+
     def build(self, environment: Environment) -> Policy:  # noqa: ARG002 - it is the same in every environment
         """Return the random policy."""
         return RandomPolicy()
@@ -53,6 +55,11 @@ class ApiStudentConfig(StudentConfig, PromptConfig):
                 f"student.context_length={self.context_length} is not valid: it must be at least "
                 f"{2 * self.endpoint.max_tokens}, twice student.endpoint.max_tokens."
             )
+
+    @property
+    def varies(self) -> bool:
+        """Whether the server may answer in another way to another seed."""
+        return self.endpoint.temperature != 0
 
     def provenance(self) -> Mapping[str, object]:
         """Return the model's name and its server."""
@@ -93,8 +100,16 @@ class HfStudentConfig(StudentConfig, PromptConfig):
     thinking: bool | None = setting(
         None,
         "Whether the model thinks before it answers, by its chat template's switch; null for the template's default. "
-        "Thoughts count as tokens of the response, but are neither kept in the history nor trained on.",
+        "Thoughts are neither kept in the history nor trained on.",
     )
+    max_thinking_tokens: int = setting(
+        1024, "With thinking=true, maximum tokens of thoughts, besides those of the response.", minimum=1
+    )
+    temperature: float = setting(0.0, "Sampling temperature; 0 takes the likeliest token.", minimum=0)
+    top_p: float = setting(
+        1.0, "Tokens are drawn among the likeliest that have together this probability.", above=0, maximum=1
+    )
+    top_k: int | None = setting(None, "Tokens are drawn among this many of the likeliest; null for all.", minimum=1)
     avoid_repeats: bool = setting(
         False, "With admissible decoding: no loops of one action on one observation while there is an alternative."
     )
@@ -110,18 +125,28 @@ class HfStudentConfig(StudentConfig, PromptConfig):
 
     def check_together(self) -> None:
         """Check that there is room for a prompt, that thinking is possible, and that the adapter exists."""
-        if self.thinking and (self.decoding, self.format) != ("free", "chat"):
+        if self.thinking and self.format != "chat":
             raise ConfigError(
-                f"student.thinking=true does not work with student.decoding={self.decoding} and "
-                f"student.format={self.format}; set student.decoding=free and student.format=chat."
+                f"student.thinking=true does not work with student.format={self.format}; set student.format=chat."
             )
-        if self.context_length < 2 * self.max_new_tokens:
+        if self.context_length < self.thinking_room + 2 * self.max_new_tokens:
+            thoughts = f" and student.max_thinking_tokens={self.thinking_room} besides" if self.thinking else ""
             raise ConfigError(
                 f"student.context_length={self.context_length} is not valid: it must be at least "
-                f"{2 * self.max_new_tokens}, twice student.max_new_tokens."
+                f"{self.thinking_room + 2 * self.max_new_tokens}, twice student.max_new_tokens{thoughts}."
             )
         if self.adapter is not None and not (Path(self.adapter) / "adapter_config.json").is_file():
             raise ConfigError(f"student.adapter={self.adapter} is not a folder with a LoRA adapter.")
+
+    @property
+    def thinking_room(self) -> int:
+        """The tokens that thoughts may have."""
+        return self.max_thinking_tokens if self.thinking else 0
+
+    @property
+    def varies(self) -> bool:
+        """Whether tokens are drawn."""
+        return self.temperature > 0
 
     def provenance(self) -> Mapping[str, object]:
         """Return hashes of the weights, and the accelerators."""

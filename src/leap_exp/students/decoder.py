@@ -1,5 +1,6 @@
 """From prompts to decisions: free text, or one of the admissible actions."""
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,8 +8,9 @@ from dataclasses import replace
 from leap_exp.core.errors import EnvError
 from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, View
 from leap_exp.students.config import HfStudentConfig
+from leap_exp.students.thoughts import Thinker
 from leap_exp.tokens.codec import PromptCodec
-from leap_exp.tokens.engine import Engine, Generation, Prompt
+from leap_exp.tokens.engine import GREEDY, Engine, Generation, Prompt, Sampling
 from leap_exp.tokens.parser import EMPTY_ACTION, THOUGHT_START, cut_off_action, is_unfinished, read_decision
 from leap_exp.tokens.renderer import REASON_FIELD
 
@@ -26,21 +28,49 @@ class Decoder:
         self._codec = codec
         self._config = config
         self._max_repeats = max_repeats
+        self._sampling = Sampling(temperature=config.temperature, top_p=config.top_p, top_k=config.top_k)
+        self._thinker = Thinker(codec, config) if config.thinking else None
 
     @property
     def thinks(self) -> bool:
         """Whether the student may think before it answers."""
-        return self._config.decoding == "free"
+        return self._config.decoding == "free" or self._thinker is not None
+
+    def greedy(self) -> "Decoder":
+        """Return this decoder without sampling."""
+        decoder = copy.copy(self)
+        decoder._sampling = GREEDY
+        return decoder
 
     def decide(
         self, engine: Engine, views: Sequence[View], prompts: Sequence[Prompt]
     ) -> list[Decision | DecisionFailure]:
         """Return one decision per view, each continuing its prompt."""
         engine.retain([prompt.conversation for prompt in prompts])
+        if self._thinker is None or not self._thinker.ends_with_token:
+            return self._answer(engine, views, prompts, opened=self._codec.renderer.markup.opens_thoughts)
+        decisions: dict[int, Decision | DecisionFailure] = {}
+        ready: dict[int, Prompt] = {}
+        for place, thought in enumerate(self._thinker.think(engine, prompts, self._sampling)):
+            if isinstance(thought, DecisionFailure):
+                decisions[place] = thought
+            elif isinstance(thought, Generation) and self._config.decoding == "free":
+                decisions[place] = self._read(thought, opened=False)
+            else:
+                ready[place] = thought if isinstance(thought, Prompt) else prompts[place]
+        if ready:
+            answers = self._answer(engine, [views[place] for place in ready], list(ready.values()), opened=False)
+            decisions |= dict(zip(ready, answers, strict=True))
+        return [decisions[place] for place in range(len(views))]
+
+    def _answer(
+        self, engine: Engine, views: Sequence[View], prompts: Sequence[Prompt], *, opened: bool
+    ) -> list[Decision | DecisionFailure]:
+        """Return one decision per view; the prompts end within thoughts if they are ``opened``."""
         reasons = self._config.reasons
         if self._config.decoding == "free":
             return [
-                result if isinstance(result, DecisionFailure) else self._read(result)
+                result if isinstance(result, DecisionFailure) else self._read(result, opened=opened)
                 for result in self._continue(engine, prompts)
             ]
         decisions: dict[int, Decision | DecisionFailure] = {}
@@ -63,10 +93,10 @@ class Decoder:
         """Return a prompt with the beginning of a response that gives ``reason``, up to the action."""
         return [*prompt_ids, *self._codec.text_ids(self._codec.renderer.reason_part(reason))]
 
-    def _read(self, response: Generation) -> Decision:
-        """Return the decision in a freely written response."""
+    def _read(self, response: Generation, *, opened: bool) -> Decision:
+        """Return the decision in a freely written response, which begins within thoughts if they are ``opened``."""
         markup = self._codec.renderer.markup
-        text = f"{THOUGHT_START}{response.text}" if markup.opens_thoughts else response.text
+        text = f"{THOUGHT_START}{response.text}" if opened else response.text
         # What ends a response after one line also ends a command of several lines.
         cut_off = response.is_cut_off or (markup.ends_with_line and is_unfinished(response.text))
         return read_decision(text, reasons=self._config.reasons, cut_off=cut_off)
@@ -76,7 +106,10 @@ class Decoder:
     ) -> Sequence[Generation | DecisionFailure]:
         """Return what is generated after each prompt, up to the end of the response or one of ``end_ids``."""
         stop_ids = self._codec.stop_ids | set(end_ids)
-        return engine.generate(prompts, stop_ids=stop_ids, max_new_tokens=self._config.max_new_tokens)
+        most = self._config.max_new_tokens
+        if self._thinker is not None and not self._thinker.ends_with_token:
+            most += self._config.max_thinking_tokens
+        return engine.generate(prompts, stop_ids=stop_ids, max_new_tokens=most, sampling=self._sampling)
 
     def _written(
         self, engine: Engine, prompts: Sequence[Prompt], opening: Sequence[int], *end_ids: int
@@ -121,7 +154,7 @@ class Decoder:
             {self._codec.action_ids(action): action for action in self._selectable_actions(view)} for view in views
         ]
         trees = [self._codec.action_tree(list(actions.values())) for actions in by_ids]
-        chosen = engine.choose(prompts, trees)
+        chosen = engine.choose(prompts, trees, sampling=self._sampling)
         return [
             ids if isinstance(ids, DecisionFailure) else actions[ids]
             for actions, ids in zip(by_ids, chosen, strict=True)

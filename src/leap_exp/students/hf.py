@@ -88,6 +88,13 @@ class HfStudent(TrainableStudent):
         student._acting = engine
         return student
 
+    @property
+    def greedy(self) -> Self:
+        """The same student, taking the likeliest tokens."""
+        student = copy.copy(self)
+        student._decoder = self._decoder.greedy()
+        return student
+
     def load(self, folder: Path, *, policy_id: str) -> Self:
         """Return this student with the adapter in ``folder``.
 
@@ -136,9 +143,9 @@ class HfStudent(TrainableStudent):
         return self._decide(self._acting, views, prompts, seed=seed)
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
-        """Return one decision per view, taken as ``act`` does but with a briefing in the prompt: for teaching only."""
+        """Return one decision per view, as ``greedy`` takes it but with a briefing in the prompt: for teaching only."""
         prompts = self._briefed_prompts(views, briefings, thinking=self._decoder.thinks)
-        decisions = self._decide(self._local, views, prompts, seed=0)
+        decisions = self.greedy._decide(self._local, views, prompts, seed=0)
         return [decision for decision in decisions if isinstance(decision, Decision)]
 
     def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
@@ -241,10 +248,11 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
 
 
 def conversations(views: Sequence[View]) -> list[str]:
-    """Return a name for each view's conversation: its task, with a number where several views are of one task."""
-    seen: Counter[str] = Counter()
+    """Return a name for each view's conversation: its task and sample, with a number for several views of one."""
+    seen: Counter[tuple[str, int]] = Counter()
     names = []
     for view in views:
-        names.append(f"{view.task.id}#{seen[view.task.id]}")
-        seen[view.task.id] += 1
+        episode = view.task.id, view.sample
+        names.append(f"{view.task.id}#{view.sample}#{seen[episode]}")
+        seen[episode] += 1
     return names

@@ -55,7 +55,7 @@ class RandomPolicy(Policy):
         return Decision(reason="", action=self._draw(view, actions, seed))
 
     def _draw(self, view: View, actions: Sequence[str], seed: int) -> str:
-        rng = Random(derive_seed(seed, "random", view.task.id, len(view.history)))
+        rng = Random(derive_seed(seed, "random", *view.scope))
         action = rng.choice(actions)
         return action.replace(QUERY_SLOT, _excerpt(view.task.instruction, rng)) if QUERY_SLOT in action else action
 

@@ -143,7 +143,7 @@ class WandbTracker(JsonlTracker):
         records: list[Rows] = [
             [
                 [
-                    *(trajectory.task.id, trajectory.task.kind, trajectory.score),
+                    *(trajectory.name, trajectory.task.kind, trajectory.score),
                     *(number, step.observation.text, step.decision.reason, step.decision.action),
                     *(step.is_valid, step.reward),
                 ]
@@ -159,7 +159,7 @@ class WandbTracker(JsonlTracker):
         records: list[Rows] = [
             [
                 [
-                    *(correction.trajectory.task.id, correction.trajectory.task.kind, number),
+                    *(correction.trajectory.name, correction.trajectory.task.kind, number),
                     *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
                 ]
                 for number, (step, decision, changed) in enumerate(

@@ -17,7 +17,7 @@ from leap_exp.stages.rollout import rollout
 from leap_exp.students.config import HfStudentConfig
 from leap_exp.students.hf import HfStudent
 from leap_exp.students.weights import load_model, load_tokenizer
-from leap_exp.tokens.engine import Engine, Generation
+from leap_exp.tokens.engine import GREEDY, Engine, Generation
 from tests.support.records import trajectory
 from tests.support.toy import ToyEnvironment
 
@@ -38,8 +38,8 @@ class Household(ToyEnvironment):
     prompts = PROMPTS
 
 
-def folder(path, *, template=CHATML, bos=False, eos=True, generation_eos=None):
-    """Write the tiny model to ``path``, with a chat template, a tokenizer that adds BOS, or further ends."""
+def folder(path, *, template=CHATML, bos=False, eos=True, generation_eos=None, added=()):
+    """Write the tiny model to ``path``, with a chat template, a tokenizer that adds BOS, or further ends or tokens."""
     model, tokenizer = load_model("tiny", dtype=torch.float32, device="cpu"), load_tokenizer("tiny")
     tokenizer.chat_template = template
     if bos:
@@ -47,6 +47,9 @@ def folder(path, *, template=CHATML, bos=False, eos=True, generation_eos=None):
         tokenizer.backend_tokenizer.post_processor = single
     if not eos:
         tokenizer.eos_token = None
+    if added:
+        tokenizer.add_tokens(list(added))
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.generation_config = GenerationConfig(eos_token_id=generation_eos or 1)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
@@ -72,14 +75,15 @@ class Writing(Engine):
     def __init__(self, *texts, is_cut_off=False):
         self._texts = list(texts)
         self._is_cut_off = is_cut_off
-        self.prompts, self.stop_ids = [], frozenset()
+        self.prompts, self.stop_ids, self.most = [], frozenset(), []
 
     def load_adapter(self, adapters):
         pass
 
-    def generate(self, prompts, *, stop_ids, max_new_tokens):
+    def generate(self, prompts, *, stop_ids, max_new_tokens, sampling=GREEDY):
         self.prompts += [prompt.ids for prompt in prompts]
         self.stop_ids = stop_ids
+        self.most.append(max_new_tokens)
         return [Generation(text=self._texts.pop(0), is_cut_off=self._is_cut_off) for _ in prompts]
 
 
@@ -193,8 +197,8 @@ def test_thoughts_that_the_template_opens_are_neither_in_the_history_nor_trained
     [
         (CHATML, {"thinking": True}, "cannot turn thinking on"),
         (ALWAYS_THINKING, {"thinking": False}, "cannot turn thinking off"),
-        (SWITCHED, {"thinking": True, "format": "plain"}, "set student.decoding=free and student.format=chat"),
-        (SWITCHED, {"thinking": True, "decoding": "admissible"}, "set student.decoding=free and student.format=chat"),
+        (SWITCHED, {"thinking": True, "format": "plain"}, "set student.format=chat"),
+        (SWITCHED, {"thinking": True, "decoding": "admissible"}, "no token that ends thoughts; set student.decoding"),
     ],
 )
 def test_thinking_that_cannot_be_had_is_refused(tmp_path, template, changes, said):
