@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from leap_exp.analysis.leakage import leaking_share
+from leap_exp.cli.bench_memory import memory
 from leap_exp.cli.commands import environment_app, invoke
 from leap_exp.cli.scale.command import scale
 from leap_exp.config.registry import settings_classes
@@ -32,6 +33,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     text = "Measure an environment's speed; the last line of the output is one JSON object."
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
+    app.command("memory")(memory)
     app.command("scale")(scale)
     return app
 
