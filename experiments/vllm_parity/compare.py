@@ -23,18 +23,12 @@ from leap_exp.stages.rollout import rollout
 from leap_exp.students.hf import HfStudent, vllm_student
 from leap_exp.tokens.spans import choice_row
 
-DECODINGS = {
-    "free": ["student.decoding=free", "student.format=chat", "student.reasons=true"],
-    "admissible": ["student.decoding=admissible", "student.format=plain", "student.reasons=false"],
-}
+DECODINGS = ("free", "admissible")
 SETTINGS = [
-    *("student=vllm", "student.model=smollm2_135m", "student.dtype=float32", "student.context_length=4096"),
-    *(
-        "student.max_new_tokens=40",
-        "student.lora.r=32",
-        "student.condense=true",
-        "student.endpoint.timeout_seconds=600",
-    ),
+    *("student=vllm", "student.model=smollm2_135m", "student.dtype=float32", "student.serve_args=[--enforce-eager]"),
+    # As the default student.
+    *("student.format=plain", "student.reasons=false", "student.list_actions=false", "student.condense=true"),
+    *("student.remind=true", "student.context_length=2048", "student.max_new_tokens=32", "student.lora.r=32"),
 ]
 NEAR_TIE_NATS = 1e-3
 
@@ -105,11 +99,11 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--adapter", type=Path, help="a trained adapter, such as round_001/student of a run")
-    parser.add_argument("--decoding", choices=list(DECODINGS), action="append", help="both, if left out")
+    parser.add_argument("--decoding", choices=DECODINGS, action="append", help="both, if left out")
     parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE")
     given = parser.parse_args()
     for decoding in given.decoding or DECODINGS:
-        config = configured(*SETTINGS, *DECODINGS[decoding], *given.overrides)
+        config = configured(*SETTINGS, f"student.decoding={decoding}", *given.overrides)
         result = compare(config, episodes=given.episodes, steps=given.steps, adapter=given.adapter)
         print(json.dumps({"decoding": decoding, **result}), flush=True)
 

@@ -72,8 +72,38 @@ def test_a_language_model_teacher_has_the_endpoint_of_its_name():
         assert (config.teacher.endpoint.model, config.teacher.mode) == ("mine", "step")
 
 
+def composed_student(member):
+    needed = [] if settings_class("student", member).trainable else ["rounds=0"]
+    return composed(f"student={member}", *needed).student
+
+
+@pytest.mark.parametrize(
+    ("member", "model", "thinking"),
+    [
+        ("qwen2_5_1_5b", "Qwen/Qwen2.5-1.5B-Instruct", None),
+        ("qwen2_5_3b", "Qwen/Qwen2.5-3B-Instruct", None),
+        ("qwen2_5_7b", "Qwen/Qwen2.5-7B-Instruct", None),
+        ("qwen3_1_7b", "Qwen/Qwen3-1.7B", False),
+        ("qwen3_8b", "Qwen/Qwen3-8B", False),
+        ("qwen3_5_4b", "Qwen/Qwen3.5-4B", False),
+        ("llama3_2_1b", "meta-llama/Llama-3.2-1B-Instruct", None),
+        ("llama3_2_3b", "meta-llama/Llama-3.2-3B-Instruct", None),
+        ("gemma3_1b", "google/gemma-3-1b-it", None),
+        ("gemma3_4b", "google/gemma-3-4b-it", None),
+        ("mistral_7b", "mistralai/Mistral-7B-Instruct-v0.3", None),
+        ("smollm3_3b", "HuggingFaceTB/SmolLM3-3B", False),
+    ],
+)
+def test_a_preset_is_the_model_of_its_name(member, model, thinking):
+    student = composed(f"student={member}").student
+    assert (student.model, student.thinking) == (model, thinking)
+    assert composed(f"student={member}", "student.temperature=0.7", "student.top_k=20").student.varies
+
+
 def test_large_models_have_the_settings_of_the_paper():
-    for member in ("llama3_8b", "qwen3_4b"):
+    hub = [member for member in members("student") if "/" in getattr(composed_student(member), "model", "")]
+    assert len(hub) >= 16
+    for member in hub:
         config = composed(f"student={member}")
         assert asdict(config.student.lora) == {"r": 128, "alpha": 64, "dropout": 0.05, "top_layers": None}
         assert (config.trainer.learning_rate, config.trainer.warmup_steps) == (3e-5, 10)

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from leap_exp.analysis.leakage import leaking_share
-from leap_exp.cli.bench_memory import memory
 from leap_exp.cli.commands import environment_app, invoke
-from leap_exp.cli.scale.command import scale
 from leap_exp.config.registry import settings_classes
+from leap_exp.core.components import load
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Policy
@@ -22,6 +21,12 @@ from leap_exp.students.scripted import OraclePolicy, RandomPolicy
 from leap_exp.teachers.oracle import OracleTeacher
 
 _EPISODES_AT_ONCE = 32
+_SLOW_TO_IMPORT = {
+    "engine": "leap_exp.cli.bench_engine:engine",
+    "memory": "leap_exp.cli.bench_memory:memory",
+    "scale": "leap_exp.cli.scale.command:scale",
+}
+"""Benchmarks of models and of large runs, by the functions that run them, which are only imported if they are used."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,11 +35,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    text = "Measure an environment's speed; the last line of the output is one JSON object."
+    text = "Measure an environment, the engine, memory or large runs; the last line of the output is one JSON object."
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
-    app.command("memory")(memory)
-    app.command("scale")(scale)
+    for name, function in _SLOW_TO_IMPORT.items():
+        if arguments[:1] == [name] or not arguments or arguments[0].startswith("-"):
+            app.command(name)(load(function))
     return app
 
 

