@@ -158,10 +158,10 @@ class LiveEpisode:
         task: Task,
         *,
         policy_id: str,
-        sample: int,
         seed: int,
         limit: int,
         max_repeats: int | None,
+        sample: int = 0,
     ) -> None:
         self._task = task
         self._policy_id = policy_id
