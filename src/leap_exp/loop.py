@@ -32,6 +32,7 @@ from leap_exp.stages.correct import (
     correction_metrics,
     imitate,
     select_trajectories,
+    with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
@@ -64,6 +65,12 @@ class DemonstrationsConfig(Settings):
 
     count: int = setting(100, "Training tasks that the expert demonstrates without privileged facts.", minimum=1)
     source: str = setting(FROM_EXPERT, "expert, or a trajectories.jsonl with demonstrations.")
+    briefed_share: float = setting(
+        0.0,
+        "Share of demonstrations that are cloned with the privileged facts in the prompt, for teacher=self.",
+        minimum=0,
+        maximum=1,
+    )
 
     def check_together(self) -> None:
         """Check that the file exists."""
@@ -98,6 +105,14 @@ class LoopConfig(Settings):
     evaluation: EvaluationConfig = settings(EvaluationConfig, "The panel.")
     batch: int = setting(32, "Episodes at a time.", minimum=1)
     probes: int = setting(16, "Trajectories per sample on which realizability is measured.", minimum=0)
+
+    def check_together(self) -> None:
+        """Check that there are facts for demonstrations that are to be cloned with them."""
+        if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
+            raise ConfigError(
+                f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
+                "other than none."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +172,14 @@ class Leap:
                 f"None of the {len(demonstrations)} demonstrations succeeded with admissible actions only, so there is "
                 "nothing to clone: use others (demonstrations.source) or allow more steps (env.max_steps_train)."
             )
+        corrections = with_briefings(
+            corrections,
+            self.environment,
+            Disclosure(self.config.privilege.disclosure),
+            share=config.briefed_share,
+            seed=journal.seed_for("demonstrations"),
+            into=journal.spool(),
+        )
         return journal.records("corrections", lambda _: (corrections, correction_metrics(corrections))).of(Correction)
 
     def _require_rollout_tasks(self) -> None:
@@ -291,7 +314,7 @@ class Leap:
         per_task: int = 1,
         mixture: Mixture | None = None,
     ) -> Produced:
-        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each; a ``mixture`` takes steps."""
+        """Run ``policy``, mixed with a teacher if there is one, on ``count`` tasks, ``per_task`` times on each."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -309,9 +332,9 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
-            spool=journal.spool(),
-            mixture=mixture,
             per_task=per_task,
+            mixture=mixture,
+            spool=journal.spool(),
         )
         return _measured("rollout", trajectories, policy, *([mixture.teacher] if mixture else []))
 

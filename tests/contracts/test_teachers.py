@@ -81,7 +81,8 @@ def test_it_can_act_in_the_students_place(teacher, environment, wandering):
     seen = [view for trajectory in wandering for view in views(trajectory)[:2]]
     briefings = [brief(environment, view.task, Disclosure.P50) for view in seen]
     decisions = ask(teacher, seen, briefings, seed=0)
-    assert any(decision is not None for decision in decisions)
+    # With random weights, a student that writes freely names no action.
+    assert any(decision is not None for decision in decisions) or "self" in teacher.id
     for view, decision in zip(seen, decisions, strict=True):
         assert decision is None or view.observation.admits(decision.action)
 

@@ -200,3 +200,31 @@ def test_own_files_are_listed_in_messages(leap, tmp_path):  # noqa: F811
             assert code == 2
             assert f"There is no {group}=none_of_them; choose one of: " in err
             assert f" {name}" in err
+
+
+def test_arms_of_an_experiment_share_round_0_and_are_compared(leap, tmp_path):  # noqa: F811
+    arms = "default,changed,recovery,teacher_share_linear,expert_iteration,length_control"
+    code, _, err = leap(
+        "-m", *TOY, f"arm={arms}", "seed=0,1", "pi_0=sweep/pi_0", "run_dir=sweep", "correct.max_score=1"
+    )
+    assert (code, err) == (0, "")
+    assert runs(tmp_path / "sweep") == sorted(f"arm={arm},seed={seed}" for arm in arms.split(",") for seed in (0, 1))
+    results = json.loads((tmp_path / "sweep" / "results.json").read_text())
+    assert results["keys"] == ["arm"]
+    assert {arm["label"] for arm in results["arms"]} == set(arms.split(","))
+    assert {arm["label"]: arm["labels"] for arm in results["arms"]}["length_control"] == 0
+    # The same settings under no name resume the run.
+    run_dir = tmp_path / "sweep" / "arm=default,seed=0"
+    assert leap(*TOY, "pi_0=sweep/pi_0", f"run_dir={run_dir}", "correct.max_score=1")[0] == 0
+
+
+def test_the_control_for_length_stands_beside_a_sweep_that_is_finished(leap, tmp_path):  # noqa: F811
+    assert leap("-m", *TOY, "seed=0,1", "run_dir=sweep")[0] == 0
+    code, _, _ = leap(
+        "-m", *TOY, "arm=length_control", "seed=0,1", "run_dir=sweep/length_control",
+        "pi_0=sweep/seed=${seed}/round_000",
+    )  # fmt: skip
+    assert code == 0
+    assert leap("sweep", command="report")[0] == 0
+    results = json.loads((tmp_path / "sweep" / "results.json").read_text())
+    assert [arm["label"] for arm in results["arms"]] == ["default", "length_control"]

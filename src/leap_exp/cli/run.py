@@ -28,7 +28,7 @@ from leap_exp.config.build import Experiment, build
 from leap_exp.config.help import help_text
 from leap_exp.config.messages import explain, run_config
 from leap_exp.config.registry import conf_dir, register
-from leap_exp.config.resume import Round0, check_config, defaults, resolved, write_config
+from leap_exp.config.resume import Round0, check_config, resolved, write_config
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError, LeapError, StoreError
 from leap_exp.report import write_report
@@ -177,11 +177,11 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
         run_dir.mkdir(parents=True, exist_ok=True)
     console.print(f"Run folder: {run_dir}", highlight=False, soft_wrap=True)
     with locked(run_dir, wait=False):
-        check_config(run_dir / "config.yaml", data, defaults=defaults(config))
+        check_config(run_dir / "config.yaml", data)
         experiment = build(config)
         round_0 = Round0.of(config)
         if config.rounds:
-            round_0.prepare(run_dir, data, defaults=defaults(config))
+            round_0.prepare(run_dir, data)
         write_config(run_dir / "config.yaml", data)
         _note_provenance(run_dir / "provenance.json", experiment, round_0)
         progress = ConsoleProgress(console, rounds=config.rounds)

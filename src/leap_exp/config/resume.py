@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING as DATACLASS_MISSING
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from leap_exp.config.registry import GROUPS
+from leap_exp.config.registry import GROUPS, settings_class
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
+from leap_exp.core.settings import MISSING
 from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
 from leap_exp.runs import read_config, round_name, storing, write_whole
 from leap_exp.students.config import RESUMABLE_SETTINGS
@@ -23,9 +24,12 @@ FREE_SETTINGS = ("run_dir", "tracker")
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
-NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+SAMPLING_SETTINGS = ("student.temperature", "student.top_p", "student.top_k")
+"""Settings that round 0 depends on only if its evaluation samples: in its rollouts the expert acts."""
 LABELS = ("arm",)
 """Groups of which only the member's name is kept, to tell runs apart."""
+_CLONING = "sft"
+"""The trainer whose settings ``trainer.cloning`` are."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -43,25 +47,10 @@ def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     return data
 
 
-def defaults(settings: object) -> dict[str, Any]:
-    """Return the default of each of ``settings``, nested as they are; those without a default are left out."""
-    found: dict[str, Any] = {}
-    for item in fields(settings):  # type: ignore[arg-type]  # settings are a dataclass
-        value = getattr(settings, item.name)
-        if is_dataclass(value):
-            found[item.name] = defaults(value)
-        elif item.default is not MISSING or item.default_factory is not MISSING:
-            found[item.name] = item.default if item.default_factory is MISSING else item.default_factory()
-    return found
-
-
-def check_config(
-    path: Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] = NO_DEFAULTS, free: Sequence[str] = ()
-) -> None:
+def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] = ()) -> None:
     """Check that the file ``path``, if it exists, has the settings ``config``.
 
-    Settings that do not change results may differ, and those in ``free``, given in full (``trainer.epochs``). A setting
-    that the file does not have, because it is newer, had its value in ``defaults``.
+    Settings that do not change results may differ, and those in ``free``, given in full (``trainer.epochs``).
 
     Raises:
         StoreError: Settings differ; the message names all of them with their old and new values.
@@ -71,7 +60,8 @@ def check_config(
     left_out = (*FREE_SETTINGS, *LABELS)
     old = _flat({key: value for key, value in read_config(path).items() if key not in left_out})
     new = _flat({key: value for key, value in config.items() if key not in left_out})
-    old |= {key: value for key, value in _flat(defaults).items() if key in new and key not in old}
+    # What an older version did not have was as it is by default.
+    old = {**{key: value for key, value in _defaults(config).items() if key in new}, **old}
     compared = sorted((old.keys() | new.keys()) - set(free))
     differing = [key for key in compared if old.get(key) != new.get(key) and not _is_free(key)]
     if differing:
@@ -108,22 +98,29 @@ class Round0:
         note = Path(config.pi_0) / "config.yaml"
         return cls(seed=int(read_config(note)[ROUND_0_SEED]) if note.exists() else 0, shared=Path(config.pi_0))
 
-    def prepare(self, run_dir: Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] = NO_DEFAULTS) -> None:
+    def prepare(self, run_dir: Path, config: Mapping[str, Any]) -> None:
         """Make the folder, or the link to the shared one, and write there the settings that it depends on.
 
-        A finished round 0 can be shared by runs with other trainers. ``defaults`` is that of ``check_config``.
+        A finished round 0 can be shared by runs with other trainers.
 
         Raises:
             StoreError: The shared folder was made with other settings, or holds something else.
         """
         relevant = {**{key: config[key] for key in ROUND_0_SETTINGS}, ROUND_0_SEED: self.seed}
+        if "cloning" in config["trainer"]:
+            # The trainer of later rounds has its own one for round 0.
+            relevant["trainer"] = {"name": _CLONING, **config["trainer"]["cloning"]}
+        if config["demonstrations"].get("briefed_share"):
+            relevant["privilege"] = config["privilege"]
         link = run_dir / round_name(0)
         folder = self.shared or link
         note = folder / "config.yaml"
         if self.shared and not note.exists() and folder.is_dir() and any(folder.iterdir()):
             raise StoreError(f"pi_0={folder} holds other files; give a new folder, or the {round_name(0)} of a run.")
-        free = _trainer_settings(note, relevant) if _is_finished(folder) else ()
-        check_config(note, relevant, defaults=defaults, free=free)
+        free = _trainer_settings(note, relevant) if _is_finished(folder) else []
+        if relevant["evaluation"].get("samples") is None:
+            free += SAMPLING_SETTINGS
+        check_config(note, relevant, free=free)
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if self.shared and not link.is_symlink():
@@ -145,6 +142,28 @@ def _trainer_settings(note: Path, relevant: Mapping[str, Any]) -> list[str]:
     trainers = [read_config(note)["trainer"], relevant["trainer"]] if note.exists() else []
     keys = {key for trainer in trainers for key in _flat(trainer, "trainer")}
     return sorted(keys - {"trainer.validation_share"})
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return the defaults of the settings of ``config``: those of a run and of the members of groups, by dotted keys.
+
+    The defaults of components within other components are left out.
+    """
+    found = _flat(_default_tree(RunConfig))
+    for group in GROUPS:
+        kind = settings_class(group, str((config.get(group) or {}).get("name")))
+        found |= _flat(_default_tree(kind), group) if kind else {}
+    return found
+
+
+def _default_tree(kind: type[Any]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    for item in fields(kind):
+        if is_dataclass(item.default_factory):
+            tree[item.name] = _default_tree(item.default_factory)
+        elif item.default not in (DATACLASS_MISSING, MISSING):
+            tree[item.name] = item.default
+    return tree
 
 
 def _is_free(key: str) -> bool:

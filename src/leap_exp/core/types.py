@@ -234,12 +234,13 @@ class Correction:
 
     Attributes:
         trajectory: What is corrected.
-        decisions: The teacher's decision at each step.
-        changed: Whether each step was a mistake of the student: the teacher's action is another one.
-        teacher_id: Who corrected.
+        decisions: The teacher's decisions.
+        changed: Whether each step was a mistake of the student: the teacher took another action.
+        teacher_id: The teacher.
         briefing: What the teacher knew.
         context_steps: Steps that only lead to others. The teacher was not asked there, the decision is the student's
             own, and nothing is learnt from it.
+        briefed: Whether the student is trained on it with the briefing in its prompt, in order to learn to use it.
     """
 
     trajectory: Trajectory
@@ -248,6 +249,7 @@ class Correction:
     teacher_id: str
     briefing: Briefing
     context_steps: tuple[int, ...] = field(default=(), metadata=OMITTED_IF_DEFAULT)
+    briefed: bool = field(default=False, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Check the number of decisions, and that each action to learn from is admissible."""

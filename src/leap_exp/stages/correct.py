@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import ClassVar
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, ProgressCallback, Student, Teacher
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.sequences import Selected
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.threads import run_many
@@ -287,6 +288,31 @@ def imitate(
             briefing=Briefing(disclosure=Disclosure.NONE, facts=None),
         )
         corrections.append(correction)
+    return corrections
+
+
+def with_briefings(
+    demonstrations: Iterable[Correction],
+    environment: Environment,
+    disclosure: Disclosure,
+    *,
+    share: float,
+    seed: int,
+    into: RecordSpool[Correction] | None = None,
+) -> Sequence[Correction]:
+    """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
+
+    So the student learns to use the facts, as it must if it is to be its own teacher. The results are written to
+    ``into``, or None for a list.
+    """
+    corrections: RecordSpool[Correction] | list[Correction] = [] if into is None else into
+    for each in demonstrations:
+        is_briefed = derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
+        if is_briefed:
+            briefing = brief(environment, each.trajectory.task, disclosure)
+            corrections.append(replace(each, briefing=briefing, briefed=True))
+        else:
+            corrections.append(each)
     return corrections
 
 

@@ -101,9 +101,10 @@ class Mixture:
         return [(taken[p], self.teacher.id) if p in taken else (own[p], "") for p in range(len(views))]
 
     def _is_taken(self, view: View, seed: int) -> bool:
-        """Whether the step belongs to the teacher: decided by seed, task and step alone."""
+        """Whether the step belongs to the teacher: decided by seed, task, step and sample alone."""
+        sample = [view.sample] if view.sample else []
         coins = [
-            derive_seed(seed, "teacher", view.task.id, step) < self.share * (1 << SEED_BITS)
+            derive_seed(seed, "teacher", view.task.id, step, *sample) < self.share * (1 << SEED_BITS)
             for step in range(len(view.history) + 1)
         ]
         match self.steps:
@@ -139,6 +140,7 @@ def ask(teacher: Teacher, views: Sequence[View], briefings: Sequence[Briefing], 
             steps=(*view.history, Step(observation=view.observation, decision=_UNDECIDED, reward=0.0)),
             stop=StopReason.STEP_LIMIT,
             score=0.0,
+            sample=view.sample,
         )
         for view in views
     ]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from leap_exp.report import write_report
-from leap_exp.runs import write_document
+from leap_exp.runs import LineLog, write_document
 
 
 @pytest.fixture
@@ -89,3 +89,57 @@ def test_runs_that_differ_in_the_seed_alone_form_one_group(make_run, tmp_path):
     page = write_report(tmp_path / "sweep").read_text()
     assert "Over 3 seeds, the last round solves" in re.sub(r"\s+", " ", page)
     assert not list((tmp_path / "sweep").glob("*_by_group.svg"))
+
+
+@pytest.fixture
+def arms(make_run, tmp_path):
+    """An experiment with a control, a default arm and one that is better."""
+    for arm, success in (("length_control", (0.3, 0.35)), ("default", (0.3, 0.5)), ("critical", (0.3, 0.95))):
+        for seed in range(2):
+            folder = make_run(f"arms/arm={arm},seed={seed}", success=success, seed=seed)
+            source = "demonstrations" if arm == "length_control" else "corrections"
+            steps = "critical" if arm == "critical" else "all"
+            with (folder / "config.yaml").open("a") as file:
+                file.write(f"learn_from: {source}\ncorrect:\n  steps: {steps}\n")
+                file.write("" if arm == "default" else f"arm: {arm}\n")
+            if arm == "length_control":
+                (folder / "round_001" / "trajectories.jsonl").unlink()
+                (folder / "round_001" / "corrections.jsonl").unlink()
+            metrics = LineLog(folder / "metrics.jsonl")
+            metrics.append({"round": 1, "metrics": {"train/tokens_count": 5_000.0}})
+    return tmp_path / "arms"
+
+
+def test_arms_are_named_by_themselves_and_compared_with_the_control_and_the_default(arms):
+    write_report(arms)
+    results = json.loads((arms / "results.json").read_text())
+    assert results["keys"] == ["arm"]
+    found = {arm["label"]: arm for arm in results["arms"]}
+    assert set(found) == {"critical", "default", "length_control"}
+    better = found["critical"]["against"]
+    assert set(better) == {"default", "length_control"}
+    assert better["length_control"]["p"] < 0.01
+    assert better["length_control"]["low"] < better["length_control"]["difference"] < better["length_control"]["high"]
+    assert set(found["default"]["against"]) == {"length_control"}
+    # Four corrections of three steps.
+    assert {label: arm["labels"] for label, arm in found.items()} == {
+        "critical": 12,
+        "default": 12,
+        "length_control": 0,
+    }
+    assert found["critical"]["tokens"] == 5_000
+
+
+def test_a_table_of_the_arms_is_ready_for_a_readme(arms):
+    write_report(arms)
+    lines = (arms / "arms.md").read_text().splitlines()
+    assert lines[0].startswith("| arm | seeds | success | over cloning | over default | over length_control | labels |")
+    assert len({line.count("|") for line in lines}) == 1
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| critical", "| default", "| length_control"]
+    assert "<h2>Arms</h2>" in (arms / "report.html").read_text()
+
+
+def test_a_sweep_without_a_baseline_has_no_table_of_arms(ladder):
+    write_report(ladder)
+    assert "arms" not in json.loads((ladder / "results.json").read_text())
+    assert not (ladder / "arms.md").exists()
