@@ -178,6 +178,7 @@ class Leap:
             Disclosure(self.config.privilege.disclosure),
             share=config.briefed_share,
             seed=journal.seed_for("demonstrations"),
+            into=journal.spool(),
         )
         return journal.records("corrections", lambda _: (corrections, correction_metrics(corrections))).of(Correction)
 
@@ -313,7 +314,7 @@ class Leap:
         per_task: int = 1,
         mixture: Mixture | None = None,
     ) -> Produced:
-        """Run ``policy`` on ``count`` sampled training tasks, ``per_task`` times on each; a ``mixture`` takes steps."""
+        """Run ``policy``, mixed with a teacher if there is one, on ``count`` tasks, ``per_task`` times on each."""
         env = self.config.env
         seed = journal.seed_for("rollout")
         tasks = sample_tasks(
@@ -331,9 +332,9 @@ class Leap:
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
-            spool=journal.spool(),
-            mixture=mixture,
             per_task=per_task,
+            mixture=mixture,
+            spool=journal.spool(),
         )
         return _measured("rollout", trajectories, policy, *([mixture.teacher] if mixture else []))
 

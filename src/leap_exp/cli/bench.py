@@ -9,7 +9,6 @@ import typer
 
 from leap_exp.analysis.leakage import leaking_share
 from leap_exp.cli.commands import environment_app, invoke
-from leap_exp.cli.scale.command import scale
 from leap_exp.config.registry import settings_classes
 from leap_exp.core.components import load
 from leap_exp.core.errors import ConfigError
@@ -22,8 +21,13 @@ from leap_exp.students.scripted import OraclePolicy, RandomPolicy
 from leap_exp.teachers.oracle import OracleTeacher
 
 _EPISODES_AT_ONCE = 32
-_SLOW_TO_IMPORT = {"engine": "leap_exp.cli.bench_engine:engine", "train": "leap_exp.cli.bench_train:train"}
-"""Benchmarks of models, by the functions that run them: torch is only imported for these."""
+_SLOW_TO_IMPORT = {
+    "engine": "leap_exp.cli.bench_engine:engine",
+    "memory": "leap_exp.cli.bench_memory:memory",
+    "scale": "leap_exp.cli.scale.command:scale",
+    "train": "leap_exp.cli.bench_train:train",
+}
+"""Benchmarks of models and of large runs, by the functions that run them, which are only imported if they are used."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,11 +37,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
     text = (
-        "Measure the speed of an environment, of acting or of training; the last line of the output is one JSON object."
+        "Measure the speed of an environment, of acting, of training or of large runs, or memory; the last line of the "
+        "output is one JSON object."
     )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
-    app.command("scale")(scale)
     for name, function in _SLOW_TO_IMPORT.items():
         if arguments[:1] == [name] or not arguments or arguments[0].startswith("-"):
             app.command(name)(load(function))

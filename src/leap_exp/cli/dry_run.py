@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -13,19 +14,21 @@ from rich.table import Table
 
 from leap_exp.config.plan import PlannedStage, plan_memory, plan_stages
 from leap_exp.config.run import RunConfig
-from leap_exp.core.errors import ConfigError
-from leap_exp.runs import read_lines
+from leap_exp.runs import read_lines, read_metrics
 from leap_exp.students.config import HfStudentConfig, VllmStudentConfig
 from leap_exp.students.sizing.memory import FULL, HALF
 from leap_exp.students.sizing.shapes import model_shape
 from leap_exp.students.sizing.speed import (
+    RunPace,
     Speed,
     calibrate,
+    known_pace,
     known_speed,
     machine_name,
+    remember_pace,
     remember_speed,
-    remember_training,
 )
+from leap_exp.trainers.config import FitConfig
 
 OPTION = "--dry-run"
 _GIB = 1 << 30
@@ -38,34 +41,37 @@ def print_plan(config: RunConfig, console: Console) -> None:
 
     Nothing is downloaded and no run folder is made.
     """
+
+    def show(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
     student = config.student
     if not isinstance(student, HfStudentConfig):
         console.print(_stages(plan_stages(config, None)))
         return
     device, dtype = _device_and_type(student)
-    speed = None
-    try:
-        number_bytes = HALF if dtype == "bfloat16" else FULL
-        memory = plan_memory(config, number_bytes=number_bytes, on_accelerator=device.startswith("cuda"))
+    speed = pace = None
+    if _is_here(device):
         speed = _speed(student, device, dtype, conversations=config.batch)
-    except ConfigError as error:
-        console.print(f"No memory and no time: {error}", highlight=False, soft_wrap=True)
-        memory = {}
-    console.print(_stages(plan_stages(config, speed)))
-    console.print(f"Device: {machine_name(device)} ({device}, {dtype})", highlight=False, soft_wrap=True)
+        pace = known_pace(student.model, type(config.env).__name__, device=device, dtype=dtype)
+    console.print(_stages(plan_stages(config, speed, pace)))
+    show(f"Device: {machine_name(device) if _is_here(device) else 'not on this machine'} ({device}, {dtype})")
     if speed is not None:
-        console.print(
-            f"Speed ({speed.source}): {speed.read:,.0f} tokens/s read, {speed.written:,.0f} written, "
-            f"{speed.trained:,.0f} trained",
-            highlight=False,
-            soft_wrap=True,
+        show(
+            f"Speed, calibrated: {speed.read:.3g} tokens/s read, {speed.written:.3g} written, "
+            f"{speed.trained:.3g} trained"
         )
-    if memory:
-        console.print(_memory(memory))
-        console.print(_verdict(memory, device), highlight=False, soft_wrap=True)
+    if pace is not None:
+        show(
+            f"An earlier run took {pace.episode_seconds:.3g} s per episode and trained {pace.trained:.3g} tokens/s; "
+            f"its trajectories had {pace.trajectory_tokens:,.0f} tokens. The hours come from these."
+        )
+    number_bytes = HALF if dtype == "bfloat16" else FULL
+    memory = plan_memory(config, number_bytes=number_bytes, on_accelerator=not device.startswith("cpu"))
+    console.print(_memory(memory))
+    show(_verdict(memory, device))
     if isinstance(student, VllmStudentConfig):
-        servers = ", ".join(each.base_url for each in student.endpoint.replicas)
-        console.print(f"Acts through vLLM at {servers}", highlight=False, soft_wrap=True)
+        show(f"Acts through vLLM at {', '.join(each.base_url for each in student.endpoint.replicas)}")
 
 
 @contextmanager
@@ -75,14 +81,36 @@ def no_run_folder() -> Iterator[list[str]]:
         yield [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
 
 
-def note_speed(config: RunConfig, run_dir: Path) -> None:
-    """Keep the speed at which the run in ``run_dir`` has trained its student, for later plans."""
+def note_pace(config: RunConfig, run_dir: Path) -> None:
+    """Keep what the run in ``run_dir`` has taken, for later plans."""
     student = config.student
-    lines = read_lines(run_dir / "timings.jsonl")
-    speeds = [line["metrics"][_TRAINED] for line in lines if _TRAINED in line.get("metrics", {})]
-    if isinstance(student, HfStudentConfig) and speeds:
+    lines, metrics = read_lines(run_dir / "timings.jsonl"), read_metrics(run_dir)
+    trained = [line["metrics"][_TRAINED] for line in lines if _TRAINED in line.get("metrics", {})]
+    seconds = sum(line.get("seconds", 0.0) for line in lines if _is_acting(line))
+    episodes = sum(
+        values.get(f"{stage}/{kind}", 0.0)
+        for index, values in metrics.items()
+        for stage in ("evaluate", *(["rollout"] if index else []))
+        for kind in ("n_count", "unscored_count")
+    )
+    rows = sum(values.get("train/rows_count", 0.0) for values in metrics.values())
+    epochs = config.trainer.epochs if isinstance(config.trainer, FitConfig) else 1.0
+    tokens = sum(values.get("train/tokens_count", 0.0) for values in metrics.values()) / epochs
+    if isinstance(student, HfStudentConfig) and trained and episodes and rows:
+        pace = RunPace(episode_seconds=seconds / episodes, trajectory_tokens=tokens / rows, trained=median(trained))
         device, dtype = _device_and_type(student)
-        remember_training(student.model, median(speeds), device=device, dtype=dtype)
+        remember_pace(student.model, type(config.env).__name__, pace, device=device, dtype=dtype)
+
+
+def _is_acting(line: Mapping[str, Any]) -> bool:
+    """Return whether a line of timings.jsonl is that of the student acting; the expert acts in round 0."""
+    return bool(line["stage"] == "evaluation" or (line["stage"] == "trajectories" and line["round"] > 0))
+
+
+def _is_here(device: str) -> bool:
+    import torch
+
+    return device.startswith("cpu") or torch.cuda.is_available()
 
 
 def _device_and_type(student: HfStudentConfig) -> tuple[str, str]:
@@ -90,6 +118,8 @@ def _device_and_type(student: HfStudentConfig) -> tuple[str, str]:
     from leap_exp.students.weights import select_device, select_dtype
 
     device = select_device(student.device)
+    if student.dtype == "auto" and not _is_here(device):
+        return device, "bfloat16"
     return device, str(select_dtype(student.dtype, device)).removeprefix("torch.")
 
 
@@ -138,22 +168,24 @@ def _memory(memory: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def _verdict(memory: Mapping[str, Mapping[str, float]], device: str) -> str:
-    needed = max(sum(parts.values()) for parts in memory.values())
-    available = _device_bytes(device)
+    needed = max(sum(parts.values()) for parts in memory.values()) / _GIB
+    if not _is_here(device):
+        return f"A device needs {needed:.1f} GiB, and some more for what is not counted: kernels, buffers."
+    available = _device_bytes(device) / _GIB
     if needed <= available:
-        return f"It fits: {needed / _GIB:.1f} of {available / _GIB:.1f} GiB."
+        return f"It fits: {needed:.1f} of {available:.1f} GiB."
     return (
-        f"It does not fit: {needed / _GIB:.1f} of {available / _GIB:.1f} GiB. Take a larger device, "
-        "student.quantization=nf4, a smaller student.lora.r, a shorter student.context_length or a smaller batch."
+        f"It does not fit: {needed:.1f} of {available:.1f} GiB. Take a larger device, student.quantization=nf4, a "
+        "smaller student.lora.r, a shorter student.context_length or a smaller batch."
     )
 
 
 def _device_bytes(device: str) -> float:
-    if device.startswith("cuda"):
-        import torch
+    if device.startswith("cpu"):
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    import torch
 
-        return float(torch.cuda.mem_get_info(device)[1])
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return float(torch.cuda.mem_get_info(device)[1])
 
 
 def _hours(seconds: float | None) -> str:

@@ -22,7 +22,7 @@ from rich.logging import RichHandler
 
 from leap_exp.cli.commands import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from leap_exp.cli.console import ConsoleProgress, result_table, usage_table
-from leap_exp.cli.dry_run import OPTION, no_run_folder, note_speed, print_plan
+from leap_exp.cli.dry_run import OPTION, no_run_folder, note_pace, print_plan
 from leap_exp.config.arguments import check_swept_files, quote_values
 from leap_exp.config.build import Experiment, build
 from leap_exp.config.help import help_text
@@ -108,7 +108,7 @@ def _silence_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     # Hydra writes --info to a logger, which would complain about a reader that has gone.
     logging.raiseExceptions = False
-    for library in ("huggingface_hub", "transformers"):
+    for library in ("bitsandbytes", "huggingface_hub", "transformers"):
         logging.getLogger(library).setLevel(logging.ERROR)
 
 
@@ -210,7 +210,7 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
         )
         experiment.run(journal)
     report = write_report(run_dir)
-    note_speed(config, run_dir)
+    note_pace(config, run_dir)
     rounds = read_document(run_dir / "summary.json")["rounds"]
     console.print(result_table(rounds, trained=config.rounds > 0))
     usage = usage_table(read_metrics(run_dir), read_lines(run_dir / "timings.jsonl"))

@@ -10,7 +10,7 @@ from leap_exp.stages.aggregate import Aggregation
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, VllmStudentConfig
 from leap_exp.students.sizing.memory import Sizing, acting_bytes, training_bytes
 from leap_exp.students.sizing.shapes import model_shape
-from leap_exp.students.sizing.speed import Speed
+from leap_exp.students.sizing.speed import RunPace, Speed
 from leap_exp.teachers.config import LlmTeacherConfig, SelfTeacherConfig
 from leap_exp.trainers.config import FitConfig
 
@@ -55,8 +55,15 @@ class _Tokens:
         return self.read + self.written
 
 
-def plan_stages(config: RunConfig, speed: Speed | None) -> list[PlannedStage]:
-    """Return the stages of the run; ``speed`` is that of a student in this process, or None."""
+def plan_stages(config: RunConfig, speed: Speed | None, pace: RunPace | None = None) -> list[PlannedStage]:
+    """Return the stages of the run.
+
+    Args:
+        config: The run's settings.
+        speed: Speed of a student in this process, or None.
+        pace: What an earlier run of the student in this environment has taken, or None. It replaces assumptions about
+            the lengths of episodes.
+    """
     rounds, panel = config.rounds, _panel_size(config)
     rollouts = config.rollouts.tasks * config.rollouts.per_task * rounds
     evaluations = panel * (config.evaluation.samples or 1) * (rounds + 1)
@@ -64,11 +71,11 @@ def plan_stages(config: RunConfig, speed: Speed | None) -> list[PlannedStage]:
     if rounds:
         demonstrations = f"{config.demonstrations.count:,} episodes of the expert"
         stages.append(PlannedStage(name="demonstrate", work=demonstrations))
-        stages.append(_acting(config, "rollout", rollouts, config.env.max_steps_train, speed))
+        stages.append(_acting(config, "rollout", rollouts, config.env.max_steps_train, speed, pace))
         stages.append(_correcting(config, rollouts, speed))
-        stages.append(_training(config, speed))
-        stages.append(_probing(config, speed))
-    stages.append(_acting(config, "evaluate", evaluations, config.env.max_steps_eval, speed))
+        stages.append(_training(config, speed, pace))
+        stages.append(_probing(config, speed, pace))
+    stages.append(_acting(config, "evaluate", evaluations, config.env.max_steps_eval, speed, pace))
     return stages
 
 
@@ -119,7 +126,9 @@ def _episode(config: RunConfig, steps: int) -> _Tokens:
     return _Tokens(read=OPENING_TOKENS + steps * step, written=steps * answer)
 
 
-def _acting(config: RunConfig, name: str, episodes: int, steps: int, speed: Speed | None) -> PlannedStage:
+def _acting(
+    config: RunConfig, name: str, episodes: int, steps: int, speed: Speed | None, pace: RunPace | None
+) -> PlannedStage:
     tokens, student = _episode(config, steps), config.student
     work = f"{episodes:,} episodes of up to {steps} steps"
     if not isinstance(student, HfStudentConfig | ApiStudentConfig):
@@ -130,6 +139,8 @@ def _acting(config: RunConfig, name: str, episodes: int, steps: int, speed: Spee
         read = sum(min(OPENING_TOKENS + step * STEP_TOKENS, student.context_length) for step in range(1, steps + 1))
         tokens = _Tokens(read=read, written=tokens.written)
         dollars = student.endpoint.cost(episodes * tokens.read, episodes * tokens.written)
+    elif pace is not None:
+        seconds, dollars = episodes * pace.episode_seconds, 0.0
     elif isinstance(student, VllmStudentConfig):
         dollars = 0.0
     elif speed is not None:
@@ -153,12 +164,12 @@ def _correcting(config: RunConfig, trajectories: int, speed: Speed | None) -> Pl
             dollars=endpoint.cost(trajectories * read, trajectories * written),
         )
     if isinstance(teacher, SelfTeacherConfig):
-        acting = _acting(config, "correct", trajectories, steps, speed)
+        acting = _acting(config, "correct", trajectories, steps, speed, None)
         return PlannedStage(name="correct", work=work, tokens=acting.tokens, seconds=acting.seconds)
     return PlannedStage(name="correct", work=work)
 
 
-def _training(config: RunConfig, speed: Speed | None) -> PlannedStage:
+def _training(config: RunConfig, speed: Speed | None, pace: RunPace | None) -> PlannedStage:
     demonstrations, rollouts = config.demonstrations.count, config.rollouts.tasks * config.rollouts.per_task
     numbers = range(config.rounds + 1)
     sizes = {
@@ -170,20 +181,25 @@ def _training(config: RunConfig, speed: Speed | None) -> PlannedStage:
     }[Aggregation(config.aggregate)]
     epochs = config.trainer.epochs if isinstance(config.trainer, FitConfig) else 1.0
     trained = (1 - config.trainer.validation_share) * sum(sizes) * epochs
-    tokens = int(trained * _episode(config, config.env.max_steps_train).all)
+    tokens = int(trained * _trajectory_tokens(config, pace))
     limit = config.trainer.max_tokens if isinstance(config.trainer, FitConfig) else None
     if limit is not None:
         tokens = min(tokens, limit * len(sizes))
-    seconds = tokens / speed.trained if speed else None
+    known = pace or speed
+    seconds = tokens / known.trained if known else None
     work = f"{sizes[0]:,} to {sizes[-1]:,} trajectories per round, {epochs:g} epochs"
     return PlannedStage(name="train", work=work, tokens=tokens, seconds=seconds)
 
 
-def _probing(config: RunConfig, speed: Speed | None) -> PlannedStage:
+def _probing(config: RunConfig, speed: Speed | None, pace: RunPace | None) -> PlannedStage:
     trajectories = 4 * config.probes * (config.rounds + 1)
-    tokens = trajectories * _episode(config, config.env.max_steps_train).all
+    tokens = int(trajectories * _trajectory_tokens(config, pace))
     seconds = tokens / speed.read if speed else None
     return PlannedStage(name="probe", work=f"up to {trajectories:,} trajectories", tokens=tokens, seconds=seconds)
+
+
+def _trajectory_tokens(config: RunConfig, pace: RunPace | None) -> float:
+    return pace.trajectory_tokens if pace else _episode(config, config.env.max_steps_train).all
 
 
 def _panel_size(config: RunConfig) -> int:

@@ -292,18 +292,28 @@ def imitate(
 
 
 def with_briefings(
-    demonstrations: Sequence[Correction], environment: Environment, disclosure: Disclosure, *, share: float, seed: int
-) -> list[Correction]:
+    demonstrations: Iterable[Correction],
+    environment: Environment,
+    disclosure: Disclosure,
+    *,
+    share: float,
+    seed: int,
+    into: RecordSpool[Correction] | None = None,
+) -> Sequence[Correction]:
     """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
 
-    So the student learns to use the facts, as it must if it is to be its own teacher.
+    So the student learns to use the facts, as it must if it is to be its own teacher. The results are written to
+    ``into``, or None for a list.
     """
-    return [
-        replace(each, briefing=brief(environment, each.trajectory.task, disclosure), briefed=True)
-        if derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
-        else each
-        for each in demonstrations
-    ]
+    corrections: RecordSpool[Correction] | list[Correction] = [] if into is None else into
+    for each in demonstrations:
+        is_briefed = derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
+        if is_briefed:
+            briefing = brief(environment, each.trajectory.task, disclosure)
+            corrections.append(replace(each, briefing=briefing, briefed=True))
+        else:
+            corrections.append(each)
+    return corrections
 
 
 def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dict[str, float]:

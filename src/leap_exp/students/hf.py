@@ -282,10 +282,7 @@ def vllm_student(config: VllmStudentConfig, environment: Environment) -> HfStude
                 rank=rank,
                 context_length=config.context_length,
                 memory_share=config.memory_share,
-                options=[
-                    *(("--quantization", "bitsandbytes") if config.quantization else ()),
-                    *(config.serve_args or ()),
-                ],
+                options=[*quantized, *(config.serve_args or ())],
             ),
             may_start=config.serve,
             rank=rank,

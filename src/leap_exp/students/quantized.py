@@ -49,8 +49,8 @@ def quantization_config(quantization: str, *, dtype: torch.dtype) -> "BitsAndByt
 
 def prepared(model: PreTrainedModel) -> PreTrainedModel:
     """Return a quantised ``model`` ready for an adapter to be trained: frozen, with its other weights in float32."""
-    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    return model
+    ready: PreTrainedModel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return ready
 
 
 def adapted(model: PreTrainedModel, adapters: tuple[tuple[Path, float], ...]) -> PreTrainedModel:

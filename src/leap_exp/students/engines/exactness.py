@@ -152,19 +152,19 @@ class _Sample:
         first = self.logits[0]
         if not torch.isfinite(first).any():
             raise _refusal(model, source, "its forward pass gives numbers that are not finite")
-        if not _close(self.logits[1][: self.fork], first[: self.fork], model.dtype):
+        if not _close(self.logits[1][: self.fork], first[: self.fork], _precision(model)):
             raise _refusal(model, source, "what it predicts depends on later tokens, so it is not a causal model")
 
     def plain_head_matches(self, model: PreTrainedModel) -> bool:
         """Return whether logits are the output embedding of hidden states."""
-        return _close(_head(model, self.hidden[0]), self.logits[0], model.dtype)
+        return _close(_head(model, self.hidden[0]), self.logits[0], _precision(model))
 
     def same_order(self, model: PreTrainedModel) -> bool:
         """Return whether the output embedding of hidden states orders tokens as the logits do."""
         order = self.logits[0].argsort(dim=-1)
         sorted_TV = _head(model, self.hidden[0]).gather(-1, order)
         falls = (sorted_TV.cummax(dim=-1).values - sorted_TV).max()
-        return float(falls) <= _tolerance(model.dtype) * float(sorted_TV.std())
+        return float(falls) <= _tolerance(_precision(model)) * float(sorted_TV.std())
 
     def packed_matches(self, model: PreTrainedModel, method: Method) -> bool:
         """Return whether several turns of packed conversations give the model's own hidden states."""
@@ -189,7 +189,7 @@ class _Sample:
             unread = [both.keep_common_prefix("one", first), both.keep_common_prefix("other", third)]
             found += [*both.read(["one", "other"], unread)]
             expected += [self.hidden[0][-1], self.hidden[2][-1]]
-        return _close(torch.stack(found), torch.stack(expected), model.dtype)
+        return _close(torch.stack(found), torch.stack(expected), _precision(model))
 
     def rows_match(self, model: PreTrainedModel, *, one_pass: bool, attention: str | None = None) -> bool:
         """Return whether scoring rows with branches gives the model's own logits.
@@ -212,7 +212,7 @@ class _Sample:
         with _attention(model, attention), torch.inference_mode():
             found = batch_logits(model, on_device)  # type: ignore[arg-type]
         expected = torch.cat([self.logits[0][1:], self.logits[1][fork:], self.logits[2][1:]])
-        return _close(found, expected, model.dtype)
+        return _close(found, expected, _precision(model))
 
     def own_cache_matches(self, model: PreTrainedModel) -> bool:
         """Return whether reading a prompt and then token by token with the model's own cache gives its own logits."""
@@ -221,7 +221,7 @@ class _Sample:
         cache = OwnCache()
         found = [cache.read(model, ids[:start])]
         found += [cache.read(model, [token]) for token in ids[start:]]
-        return _close(torch.stack(found), self.logits[0][start - 1 :], model.dtype)
+        return _close(torch.stack(found), self.logits[0][start - 1 :], _precision(model))
 
 
 def _own_results(
@@ -254,6 +254,11 @@ def _close(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> b
     difference = torch.where(torch.isfinite(expected), found - expected, 0.0).float()
     spread = expected[torch.isfinite(expected)].float().std()
     return float(difference.square().mean(dim=-1).sqrt().max()) <= _tolerance(dtype) * float(spread)
+
+
+def _precision(model: PreTrainedModel) -> torch.dtype:
+    """Return the type whose rounding is to be expected: LLM.int8() also rounds what its modules read."""
+    return torch.float16 if getattr(model, "is_loaded_in_8bit", False) else model.dtype
 
 
 def _tolerance(dtype: torch.dtype) -> float:

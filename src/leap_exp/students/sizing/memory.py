@@ -37,8 +37,8 @@ class Sizing:
     shape: ModelShape
     number_bytes: int
     quantization: str | None = None
-    rank: int
-    adapted_layers: int
+    rank: int = 0
+    adapted_layers: int = 0
     dropout: bool = False
     checkpointed: bool = False
     eager: bool = False

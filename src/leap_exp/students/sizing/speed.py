@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,10 @@ from leap_exp.students.sizing.shapes import ModelShape
 if TYPE_CHECKING:
     import torch
 
-_OF_RUN = " | trained in a run"
 _ENOUGH_SECONDS = 0.5
 _TOKENS = {"cpu": 128, "cuda": 4096}
 """Tokens of a batch in the calibration: enough for the full rate."""
-_LARGEST_LAYER_BYTES = 1 << 30
+_LARGEST_LAYER_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Larger layers are measured at half their width, or a quarter and so on, and their time is scaled by their size."""
 
 
@@ -31,13 +30,26 @@ class Speed:
         read: When prompts are read.
         written: When answers are written, one token after the other in many conversations.
         trained: In training, gradient checkpointing included where it is used.
-        source: Where the figures come from.
     """
 
     read: float
     written: float
     trained: float
-    source: str = "calibration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPace:
+    """What a run has taken on this machine.
+
+    Attributes:
+        episode_seconds: Seconds of an episode of the student, of many that ran at a time.
+        trajectory_tokens: Tokens of a trajectory in training.
+        trained: Tokens per second in training.
+    """
+
+    episode_seconds: float
+    trajectory_tokens: float
+    trained: float
 
 
 def machine_name(device: str) -> str:
@@ -55,15 +67,9 @@ def machine_name(device: str) -> str:
 
 
 def known_speed(model: str, *, device: str, dtype: str) -> Speed | None:
-    """Return the speed that was measured before, or None. For training, that of an earlier run comes first."""
-    key, cached = _key(model, device, dtype), _cached()
-    if key not in cached:
-        return None
-    speed = Speed(**cached[key])
-    trained = cached.get(f"{key}{_OF_RUN}")
-    if trained is None:
-        return speed
-    return replace(speed, trained=trained, source=f"{speed.source}; training from an earlier run")
+    """Return the speed that was calibrated before, or None."""
+    found = _cached().get(_key(model, device, dtype))
+    return Speed(**found) if found else None
 
 
 def remember_speed(model: str, speed: Speed, *, device: str, dtype: str) -> None:
@@ -71,9 +77,15 @@ def remember_speed(model: str, speed: Speed, *, device: str, dtype: str) -> None
     _remember(_key(model, device, dtype), asdict(speed))
 
 
-def remember_training(model: str, trained: float, *, device: str, dtype: str) -> None:
-    """Keep the speed at which a run has trained ``model``, in tokens per second."""
-    _remember(f"{_key(model, device, dtype)}{_OF_RUN}", trained)
+def known_pace(model: str, environment: str, *, device: str, dtype: str) -> RunPace | None:
+    """Return the pace of the last run of ``model`` in ``environment`` on this machine, or None."""
+    found = _cached().get(f"{_key(model, device, dtype)} | {environment}")
+    return RunPace(**found) if found else None
+
+
+def remember_pace(model: str, environment: str, pace: RunPace, *, device: str, dtype: str) -> None:
+    """Keep the pace of a run."""
+    _remember(f"{_key(model, device, dtype)} | {environment}", asdict(pace))
 
 
 def _remember(key: str, value: object) -> None:
@@ -93,12 +105,12 @@ def calibrate(
     """
     import torch
 
+    kind = "cuda" if device.startswith("cuda") else "cpu"
     width = 1
-    while _layer_bytes(shape, dtype) / width**2 > _LARGEST_LAYER_BYTES:
+    while _layer_bytes(shape, dtype) / width**2 > _LARGEST_LAYER_BYTES[kind]:
         width *= 2
     sizes = [(inputs // width, outputs // width) for inputs, outputs in shape.linear.values()]
     modules = [torch.nn.Linear(i, o, bias=False, device=device, dtype=dtype).requires_grad_(False) for i, o in sizes]
-    kind = "cuda" if device.startswith("cuda") else "cpu"
     tokens = _TOKENS[kind]
     inputs_of = {n: [torch.randn(n, i, device=device, dtype=dtype) for i, _ in sizes] for n in (tokens, conversations)}
 
@@ -121,21 +133,24 @@ def calibrate(
 
 
 def _seconds(work: Callable[[], None], kind: str) -> float:
-    """Return the seconds of ``work``: the fastest of several times."""
+    """Return the seconds of ``work``: the fastest of several times.
+
+    On processors it is their time divided by the threads, so that other programs on the machine do not count.
+    """
     import torch
 
-    def wait() -> None:
-        if kind == "cuda":
-            torch.cuda.synchronize()
+    def clock() -> float:
+        if kind == "cpu":
+            return time.process_time() / torch.get_num_threads()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
     work()
     best, start = float("inf"), time.perf_counter()
     while time.perf_counter() - start < _ENOUGH_SECONDS:
-        wait()
-        began = time.perf_counter()
+        began = clock()
         work()
-        wait()
-        best = min(best, time.perf_counter() - began)
+        best = min(best, clock() - began)
     return best
 
 
