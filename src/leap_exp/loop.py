@@ -23,7 +23,7 @@ from leap_exp.core.settings import Settings, setting, settings
 from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory
 from leap_exp.runs import Journal, RoundJournal, encode_metrics, read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, aggregation_metrics, select
-from leap_exp.stages.correct import CorrectConfig, PrivilegeConfig, correct, correction_metrics, imitate
+from leap_exp.stages.correct import CorrectConfig, PrivilegeConfig, correct, correction_metrics, imitate, with_briefings
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
@@ -42,6 +42,12 @@ class DemonstrationsConfig(Settings):
 
     count: int = setting(100, "Training tasks that the expert demonstrates without privileged facts.", minimum=1)
     source: str = setting(FROM_EXPERT, "expert, or a trajectories.jsonl with demonstrations.")
+    briefed_share: float = setting(
+        0.0,
+        "Share of demonstrations that are cloned with the privileged facts in the prompt, for teacher=self.",
+        minimum=0,
+        maximum=1,
+    )
 
     def check_together(self) -> None:
         """Check that the file exists."""
@@ -70,6 +76,14 @@ class LoopConfig(Settings):
     evaluation: EvaluationConfig = settings(EvaluationConfig, "The panel.")
     batch: int = setting(32, "Episodes at a time.", minimum=1)
     probes: int = setting(16, "Trajectories per sample on which realizability is measured.", minimum=0)
+
+    def check_together(self) -> None:
+        """Check that there are facts for demonstrations that are to be cloned with them."""
+        if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
+            raise ConfigError(
+                f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
+                "other than none."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +141,13 @@ class Leap:
                 f"None of the {len(demonstrations)} demonstrations succeeded with admissible actions only, so there is "
                 "nothing to clone: use others (demonstrations.source) or allow more steps (env.max_steps_train)."
             )
+        corrections = with_briefings(
+            corrections,
+            self.environment,
+            Disclosure(self.config.privilege.disclosure),
+            share=config.briefed_share,
+            seed=journal.seed_for("demonstrations"),
+        )
         return journal.records("corrections", lambda _: (corrections, correction_metrics(corrections))).of(Correction)
 
     def _require_rollout_tasks(self) -> None:

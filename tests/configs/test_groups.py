@@ -19,6 +19,7 @@ from leap_exp.config.registry import (
     settings_classes,
 )
 from leap_exp.config.run import RunConfig
+from leap_exp.core.errors import ConfigError
 
 MEMBERS = [(group, member) for group in (*GROUPS, *FREE_GROUPS) for member in members(group)]
 FILES = sorted(path for group in GROUPS for path in (conf_dir() / group).glob("*.yaml"))
@@ -146,3 +147,35 @@ def test_every_setting_is_documented(schema):
     for item in documented(schema):
         assert item.metadata["doc"].endswith("."), item.name
     assert schema.__doc__.endswith(".")
+
+
+def test_a_student_has_its_training_settings_with_every_trainer():
+    preferring = composed("trainer=dpo", "student=smollm2_135m").trainer
+    assert (preferring.learning_rate, preferring.cloning.learning_rate, preferring.epochs) == (1e-4, 1e-3, 1)
+    assert composed("trainer=dpo", "student=llama3_8b").trainer.learning_rate == 5e-7
+    staged = composed("trainer=sft_dpo", "student=smollm2_135m", "trainer.stages.dpo.beta=0.1").trainer
+    assert list(staged.stages) == ["sft", "dpo"]
+    assert (staged.stages["sft"].learning_rate, staged.stages["dpo"].learning_rate) == (1e-3, 1e-4)
+    assert (staged.stages["dpo"].beta, staged.cloning.learning_rate) == (0.1, 1e-3)
+    own = composed("trainer=kto", "student=smollm2_135m", "trainer.learning_rate=0.5", "trainer.validation_share=0.3")
+    assert (own.trainer.learning_rate, own.trainer.cloning.validation_share) == (0.5, 0.3)
+
+
+@pytest.mark.parametrize("path", sorted((conf_dir() / "trainer" / "student").glob("*/*.yaml")))
+def test_a_file_for_a_student_s_training_is_of_a_student_and_a_trainer(path):
+    assert path.parent.name in members("student")
+    assert path.stem in members("trainer")
+    assert path.read_text().startswith("# ")
+
+
+def test_a_teacher_model_is_given_exactly_if_it_teaches():
+    assert composed("trainer=distill", "trainer.teacher=other", "trainer.teacher_model=tiny").trainer.teacher == "other"
+    for wrong in (["trainer.teacher=other"], ["trainer.teacher_model=tiny"]):
+        with pytest.raises(ConfigError, match="does not go with"):
+            composed("trainer=distill", *wrong)
+
+
+def test_demonstrations_are_only_briefed_where_there_are_facts():
+    assert composed("demonstrations.briefed_share=0.5").demonstrations.briefed_share == 0.5
+    with pytest.raises(ConfigError, match="needs facts"):
+        composed("demonstrations.briefed_share=0.5", "privilege=none")

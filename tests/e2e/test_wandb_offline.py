@@ -12,7 +12,8 @@ import pytest
 import wandb
 
 from leap_exp.core.errors import ConfigError
-from leap_exp.runs import read_lines
+from leap_exp.runs import TRAIN_LOG, LineLog, read_lines
+from leap_exp.tracking.config import WandbConfig
 from leap_exp.tracking.wandb import WandbTracker, wandb_mode
 from tests.e2e.test_command_line import ROOT, TOY
 from tests.support.records import trajectory
@@ -104,6 +105,26 @@ def test_students_are_artifacts_with_their_parent(offline):
     assert [json.loads(student.metadata)["parent"] for student in students] == [None, f"{students[0].name}:round_0"]
     assert [entry.path for entry in students[1].manifest.contents] == ["known.json", "metrics.json"]
     assert students[1].manifest.contents[0].local_path == str(run_dir / "round_001" / "student" / "known.json")
+
+
+def test_optimizer_steps_are_logged_round_after_round(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for index in range(2):
+        (tmp_path / str(index)).mkdir()
+        log = LineLog(tmp_path / str(index) / TRAIN_LOG)
+        for step in (1, 2):
+            log.append({"step": step, "loss": 2.0 - index, "learning_rate": None, "stage": "sft"})
+    with WandbConfig().open(tmp_path, config={"rounds": 1}, sweep=None) as tracker:
+        for index in range(2):
+            tracker.log_student(tmp_path / str(index), round_index=index)
+    rows = [row for row in OfflineRun(tmp_path).history if "train_step/step" in row]
+    assert [(row["train_step/step"], row["train_step/loss"]) for row in rows] == [
+        (1, 2.0),
+        (2, 2.0),
+        (3, 1.0),
+        (4, 1.0),
+    ]
+    assert not any("train_step/learning_rate" in row or "train_step/stage" in row for row in rows)
 
 
 def test_a_resumed_run_keeps_its_id_and_has_one_complete_file(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 from leap_exp.analysis.statistics import Comparison, compare
 from leap_exp.core.errors import StoreError
 from leap_exp.core.types import Trajectory
-from leap_exp.runs import read_config, read_document, read_lines, read_metrics, read_records, round_name
+from leap_exp.runs import TRAIN_LOG, read_config, read_document, read_lines, read_metrics, read_records, round_name
 
 ROUND_FIELDS = frozenset(
     {
@@ -76,6 +76,22 @@ class Run:
         """Return the values of ``metric`` as (place in ``rounds``, value), without rounds that lack it."""
         values = [(place, self.metrics.get(entry["round"], {}).get(metric)) for place, entry in enumerate(self.rounds)]
         return [(place, value) for place, value in values if value is not None and not math.isnan(value)]
+
+    def losses(self) -> list[list[float]]:
+        """Return the loss of each optimizer step, one list per round; empty where no step was logged.
+
+        A step whose loss is not a number has the loss of the step before.
+        """
+        found = []
+        for entry in self.rounds:
+            values: list[float] = []
+            for line in read_lines(self.folder / round_name(entry["round"]) / "student" / TRAIN_LOG):
+                if line["loss"] is not None:
+                    values.append(line["loss"])
+                elif values:
+                    values.append(values[-1])
+            found.append(values)
+        return found
 
     def stage_seconds(self) -> dict[str, list[float | None]]:
         """Return the seconds of each stage, one value per round, and their sums as "all stages".

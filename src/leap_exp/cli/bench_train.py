@@ -38,7 +38,7 @@ from leap_exp.teachers.oracle import OracleTeacher
 from leap_exp.tokens.scoring import IGNORED, collate, score_batch
 from leap_exp.tokens.spans import training_rows
 from leap_exp.trainers.config import SftConfig
-from leap_exp.trainers.log import LOG_NAME
+from leap_exp.runs import TRAIN_LOG
 
 _STEPS = 20
 _TRAJECTORIES = 8
@@ -211,7 +211,7 @@ def _ours(
         out = Path(folder) / "student"
         out.mkdir()
         metrics = config.build().fit(student, work, [], out=out, seed=0, on_progress=lambda *_: timing.note(0))
-        lines = (out / LOG_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (out / TRAIN_LOG).read_text(encoding="utf-8").splitlines()
     timing.tokens = [json.loads(line)["tokens"] for line in lines]
     measured = {
         "tokens_per_second": timing.rate() if len(lines) > 1 else metrics["train/tokens_per_second"],

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING as DATACLASS_MISSING
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from leap_exp.config.registry import GROUPS
+from leap_exp.config.registry import GROUPS, settings_class
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
+from leap_exp.core.settings import MISSING
 from leap_exp.llm.endpoint import FREE_ENDPOINT_SETTINGS
 from leap_exp.runs import read_config, round_name, storing, write_whole
 from leap_exp.students.config import RESUMABLE_SETTINGS
@@ -22,6 +24,8 @@ FREE_SETTINGS = ("run_dir", "tracker")
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"
+_CLONING = "sft"
+"""The trainer whose settings ``trainer.cloning`` are."""
 
 
 def resolved(config: RunConfig, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -47,6 +51,8 @@ def check_config(path: Path, config: Mapping[str, Any], *, free: Sequence[str] =
         return
     old = _flat({key: value for key, value in read_config(path).items() if key not in free})
     new = _flat({key: value for key, value in config.items() if key not in free})
+    # What an older version did not have was as it is by default.
+    old = {**{key: value for key, value in _defaults(config).items() if key in new}, **old}
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _is_free(key)]
     if differing:
         changes = "; ".join(f"{key} was {old.get(key)}, now {new.get(key)}" for key in differing)
@@ -89,6 +95,11 @@ class Round0:
             StoreError: The shared folder was made with other settings, or holds something else.
         """
         relevant = {**{key: config[key] for key in ROUND_0_SETTINGS}, ROUND_0_SEED: self.seed}
+        if "cloning" in config["trainer"]:
+            # The trainer of later rounds has its own one for round 0.
+            relevant["trainer"] = {"name": _CLONING, **config["trainer"]["cloning"]}
+        if config["demonstrations"].get("briefed_share"):
+            relevant["privilege"] = config["privilege"]
         link = run_dir / round_name(0)
         folder = self.shared or link
         note = folder / "config.yaml"
@@ -101,6 +112,28 @@ class Round0:
                 # Relative, so that the folder of a sweep with its shared round can be moved.
                 link.symlink_to(os.path.relpath(folder.resolve(), run_dir.resolve()), target_is_directory=True)
         write_config(note, relevant)
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, object]:
+    """Return the defaults of the settings of ``config``: those of a run and of the members of groups, by dotted keys.
+
+    The defaults of components within other components are left out.
+    """
+    found = _flat(_default_tree(RunConfig))
+    for group in GROUPS:
+        kind = settings_class(group, str((config.get(group) or {}).get("name")))
+        found |= _flat(_default_tree(kind), group) if kind else {}
+    return found
+
+
+def _default_tree(kind: type[Any]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    for item in fields(kind):
+        if is_dataclass(item.default_factory):
+            tree[item.name] = _default_tree(item.default_factory)
+        elif item.default not in (DATACLASS_MISSING, MISSING):
+            tree[item.name] = item.default
+    return tree
 
 
 def _is_free(key: str) -> bool:

@@ -225,13 +225,23 @@ class Briefing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """A teacher's decisions for a trajectory: one per step, each admissible there."""
+    """A teacher's decisions for a trajectory: one per step, each admissible there.
+
+    Attributes:
+        trajectory: What is corrected.
+        decisions: The teacher's decisions.
+        changed: Whether the teacher took another action, step by step.
+        teacher_id: The teacher.
+        briefing: What the teacher knew.
+        briefed: Whether the student is trained on it with the briefing in its prompt, in order to learn to use it.
+    """
 
     trajectory: Trajectory
     decisions: tuple[Decision, ...]
     changed: tuple[bool, ...]
     teacher_id: str
     briefing: Briefing
+    briefed: bool = field(default=False, metadata=OMITTED_IF_DEFAULT)
 
     def __post_init__(self) -> None:
         """Check the number of decisions, and that each action is admissible."""

@@ -36,7 +36,7 @@ class Series:
     """A named line.
 
     Faint lines (single seeds) are in the background, without a name at their end. ``dashed`` distinguishes a line from
-    another of the same colour.
+    another of the same colour. A curve of many points has no ``dots``.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Series:
     points: tuple[Point, ...]
     faint: bool = False
     dashed: bool = False
+    dots: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ def _line(frame: _Frame, line: Series, offset: float) -> list[str]:
     path = " ".join(f"{frame.x(point.x) + offset:.1f},{frame.y(point.y):.1f}" for point in line.points)
     dashed = " dashed" if line.dashed else ""
     parts = [f'<polyline class="line{dashed} {colour}" points="{path}"/>']
-    for point in line.points:
+    for point in line.points if line.dots or len(line.points) == 1 else ():
         x, low, high = frame.x(point.x) + offset, frame.y(point.low), frame.y(point.high)
         parts.append(f'<g class="point {colour}"><title>{escape(point.note)}</title>')
         if point.high > point.low:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
@@ -28,6 +29,11 @@ CORRECTION_METRICS = {
 }
 """Metrics in the corrections table, with their headings."""
 
+STEP_POINTS = 120
+"""Maximum number of points in the chart of losses by optimizer step, besides one more for each round."""
+STEP_LABELS = 10
+"""Maximum number of labels on its x axis."""
+
 
 def write_run_page(run: Run, path: Path) -> None:
     """Write the report of ``run`` to ``path``."""
@@ -44,6 +50,7 @@ def write_run_page(run: Run, path: Path) -> None:
         "realizability_chart": realizability_chart(run),
         "realizability": metric_table(run, _headings(run, "realizability/")),
         "loss_chart": loss_chart(run),
+        "step_chart": step_chart(run),
         "training": metric_table(run, _headings(run, "train/")),
         "metrics": metric_table(run, {name: name for name in run.metric_names}),
         "timings": Table(columns=run.round_labels, rows=seconds),
@@ -122,12 +129,40 @@ def realizability_chart(run: Run) -> Markup | None:
 
 def loss_chart(run: Run) -> Markup | None:
     """Return the chart of the training and validation losses by round."""
-    names = [name for name in run.metric_names if name.startswith("train/") and "loss" in name]
+    names = [name for name in run.metric_names if name.startswith(("train/loss", "train/valid"))]
     series = [
         _series(run, name, name=name.removeprefix("train/").removesuffix("_nats").replace("_", " "), colour=place)
         for place, name in enumerate(names)
     ]
     return _chart(run, series, "loss (nats)", summary="Loss by round")
+
+
+def step_chart(run: Run) -> Markup | None:
+    """Return the chart of the loss by optimizer step, round after round: means over as many steps each as there fit."""
+    losses = run.losses()
+    count = sum(map(len, losses))
+    if not count:
+        return None
+    width = -(-count // STEP_POINTS)
+    series: list[Series] = []
+    labels: list[str] = []
+    first = 0
+    for place, (label, values) in enumerate(zip(run.round_labels, losses, strict=True)):
+        points = []
+        for start in range(0, len(values), width):
+            mean = fmean(values[start : start + width])
+            number = first + min(start + width, len(values))
+            points.append(Point(x=len(labels), y=mean, low=mean, high=mean, note=f"step {number}: {mean:.3g}"))
+            labels.append(f"{number:,}")
+        first += len(values)
+        name = label if label == "BC" else f"round {label}"
+        series.append(Series(name=name, colour=place, points=tuple(points), dots=False))
+    every = -(-len(labels) // STEP_LABELS)
+    shown = [label if index % every == 0 else "" for index, label in enumerate(labels)]
+    summary = "Loss by optimizer step, round after round"
+    axis = fit_axis("loss", [line for line in series if line.points], percent=False)
+    svg = line_chart(series, x_labels=shown, x_title="optimizer step of the run", axis=axis, summary=summary)
+    return Markup(svg)  # noqa: S704 - charts escape the names they show
 
 
 def _series(run: Run, metric: str, *, name: str, colour: int, dashed: bool = False) -> Series:

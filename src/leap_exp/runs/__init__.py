@@ -1,6 +1,7 @@
 """Run folders: versioned records, atomic writes, and stages that run once."""
 
 from leap_exp.runs.documents import (
+    TRAIN_LOG,
     LineLog,
     decode_metrics,
     encode_metrics,
@@ -15,6 +16,7 @@ from leap_exp.runs.journal import Journal, RoundJournal, round_name
 from leap_exp.runs.records import Record, StoredRecords, read_records, write_records
 
 __all__ = [
+    "TRAIN_LOG",
     "Journal",
     "LineLog",
     "Record",

@@ -14,6 +14,9 @@ from leap_exp.runs.files import storing, write_whole
 
 SCHEMA_VERSION = 1
 
+TRAIN_LOG = "train_log.jsonl"
+"""In the folder of a trained student: a line per optimizer step."""
+
 RENAMED_SETTINGS = {("trainer", "mistakes"): "max_changed_steps"}
 """Settings in config.yaml that had another name in older versions: (group, old name) to new name."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, ProgressCallback, Teacher
+from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Task, Trajectory
 
@@ -108,6 +109,21 @@ def imitate(demonstrations: Sequence[Trajectory]) -> list[Correction]:
         )
         for trajectory in demonstrations
         if trajectory.succeeded and all(step.is_valid for step in trajectory.steps)
+    ]
+
+
+def with_briefings(
+    demonstrations: Sequence[Correction], environment: Environment, disclosure: Disclosure, *, share: float, seed: int
+) -> list[Correction]:
+    """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
+
+    So the student learns to use the facts, as it must if it is to be its own teacher.
+    """
+    return [
+        replace(each, briefing=brief(environment, each.trajectory.task, disclosure), briefed=True)
+        if derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
+        else each
+        for each in demonstrations
     ]
 
 

@@ -54,9 +54,14 @@ class SelfTeacherConfig(TeacherConfig):
         maximum=1,
     )
 
+    min_margin: float | None = setting(
+        None,
+        "Change a step only if, with the facts, the other action is likelier by this much (nats); null for no limit.",
+    )
+
     def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:  # noqa: ARG002
         """Return the teacher; its student is given by ``for_student``."""
-        return SelfTeacher(snapshot=Snapshot(self.snapshot), decay=self.decay)
+        return SelfTeacher(snapshot=Snapshot(self.snapshot), decay=self.decay, min_margin=self.min_margin)
 
 
 @dataclass

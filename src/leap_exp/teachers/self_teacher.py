@@ -31,13 +31,18 @@ class SelfTeacher(Teacher):
     Args:
         snapshot: Which student teaches.
         decay: With ``Snapshot.EMA``, the weight of the previous average, in [0, 1], when a round's student is added.
+        min_margin: How much likelier (nats) than the student's own action the other one must be for the briefed
+            student, for the step to change; None for no such condition.
         student: The student that teaches; None before round 0 is trained.
     """
 
-    def __init__(self, *, snapshot: Snapshot, decay: float, student: Student | None = None) -> None:
+    def __init__(
+        self, *, snapshot: Snapshot, decay: float, min_margin: float | None = None, student: Student | None = None
+    ) -> None:
         self.id = f"self/{snapshot}"
         self._snapshot = snapshot
         self._decay = decay
+        self._min_margin = min_margin
         self._student = student
 
     @property
@@ -63,7 +68,7 @@ class SelfTeacher(Teacher):
             teaching = local.averaged([self.student, local], weights, policy_id=f"{local.id}/{self._snapshot}")
         else:
             return self
-        return SelfTeacher(snapshot=self._snapshot, decay=self._decay, student=teaching)
+        return SelfTeacher(snapshot=self._snapshot, decay=self._decay, min_margin=self._min_margin, student=teaching)
 
     def correct(
         self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]
@@ -100,11 +105,35 @@ class SelfTeacher(Teacher):
     def _advise(self, trajectories: Sequence[Trajectory], briefings: Sequence[Briefing]) -> list[list[Decision]]:
         """Return what the briefed student would do at each step, given the student's own history."""
         decisions: list[list[Decision]] = [[] for _ in trajectories]
-        for places, batch in views_by_step(trajectories):
-            advice = self.student.advise(batch, [briefings[place] for place in places])
+        for index, (places, batch) in enumerate(views_by_step(trajectories)):
+            briefed = [briefings[place] for place in places]
+            advice = self.student.advise(batch, briefed)
+            if self._min_margin is not None:
+                steps = [trajectories[place].steps[index] for place in places]
+                advice = self._gated(steps, batch, briefed, advice, self._min_margin)
             for place, decision in zip(places, advice, strict=True):
                 decisions[place].append(decision)
         return decisions
+
+    def _gated(
+        self,
+        steps: Sequence[Step],
+        batch: Sequence[View],
+        briefings: Sequence[Briefing],
+        advice: Sequence[Decision],
+        min_margin: float,
+    ) -> list[Decision]:
+        """Return ``advice`` with the student's own decisions where the other action is not likelier by the margin."""
+        compared = [
+            [step.action, decision.action] if step.is_valid and step.observation.admits(decision.action) else []
+            for step, decision in zip(steps, advice, strict=True)
+        ]
+        reasons = [decision.reason for decision in advice]
+        logprobs = self.student.action_logprobs(batch, compared, reasons=reasons, briefings=briefings)
+        return [
+            step.listed_decision if pair and of_actions[pair[1]] - of_actions[pair[0]] < min_margin else decision
+            for step, decision, pair, of_actions in zip(steps, advice, compared, logprobs, strict=True)
+        ]
 
     def _result(
         self, trajectory: Trajectory, briefing: Briefing, advice: Sequence[Decision]

@@ -26,7 +26,9 @@ class Role(StrEnum):
     REJECTED = "rejected"
     """The student's own response, at a step that the teacher changed."""
     OWN = "own"
-    """The student's own response, at any step."""
+    """The student's own response at any step, where it is compared with a teacher model."""
+    TAUGHT = "taught"
+    """The teacher's response, where the student is compared with a teacher model."""
     MISMATCHED = "mismatched"
     """A response that belongs to another step."""
 
@@ -64,7 +66,7 @@ class Row:
         task_id: The task that it is about.
         tree: The tokens.
         spans: What is scored.
-        briefed: Rows with the same spans after prompts with a briefing, for a teacher model; empty without one.
+        briefed: Rows with the spans that are compared with a teacher model, after prompts with the briefing.
     """
 
     task_id: str
@@ -162,8 +164,9 @@ def _row(
         own, teachers = correction.trajectory.steps[index].decision, correction.decisions[index]
         own_ids, teacher_ids = codec.response_ids(own), codec.response_ids(teachers)
         same = own_ids == teacher_ids
-        if not same and Role.CHOSEN in wanted:
-            builder.branch([Role.CHOSEN], index, teacher_ids, codec.response_options(view.observation, teachers))
+        teachers_roles = [role for role in (Role.CHOSEN, Role.TAUGHT) if role in wanted]
+        if teachers_roles and not same:
+            builder.branch(teachers_roles, index, teacher_ids, codec.response_options(view.observation, teachers))
         if Role.MISMATCHED in wanted and index in mismatched:
             other = mismatched[index]
             options = codec.response_options(view.observation, other)
@@ -184,7 +187,7 @@ def _row(
 
 def _trunk_roles(wanted: frozenset[Role], *, same: bool, changed: bool) -> list[Role]:
     """Return which of the ``wanted`` roles the student's own response has."""
-    has = {Role.CHOSEN: same, Role.REJECTED: changed and not same, Role.OWN: True}
+    has = {Role.CHOSEN: same, Role.TAUGHT: same, Role.REJECTED: changed and not same, Role.OWN: True}
     return [role for role, it_has in has.items() if it_has and role in wanted]
 
 

@@ -20,13 +20,16 @@ import wandb
 from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Trajectory
-from leap_exp.runs import read_document, short_name, write_document
+from leap_exp.runs import TRAIN_LOG, read_document, read_lines, short_name, write_document
 from leap_exp.tracking.jsonl import JsonlTracker
 
 logger = logging.getLogger(__name__)
 
 _WRITTEN_AFTER_SECONDS = 60.0
 """When a row is in an offline file for certain; W&B writes every 15 seconds."""
+
+_TRAINING_STEP = "train_step/step"
+"""The x axis of the losses of optimizer steps: their number in the run so far."""
 
 Rows = list[list[object]]
 """Rows of a table; those of one trajectory are a record."""
@@ -74,6 +77,8 @@ class WandbTracker(JsonlTracker):
         self._run = run
         self._offline = offline
         self._step = 0
+        self._training_steps = 0
+        self._defined: set[str] = set()
         logged = run_dir / "metrics.jsonl"
         self._to_repeat = logged.read_bytes().count(b"\n") if logged.exists() else 0
 
@@ -171,7 +176,8 @@ class WandbTracker(JsonlTracker):
         self._log_table("correct/corrections", columns, records, round_index)
 
     def log_student(self, folder: Path, *, round_index: int) -> None:
-        """Log a trained student as an artifact derived from that of the previous round."""
+        """Log the steps of the training, and the student as an artifact derived from that of the previous round."""
+        self._log_training(folder)
         name = f"student-{self._run.id}"
         parent = f"{name}:round_{round_index - 1}" if round_index else None
 
@@ -187,6 +193,20 @@ class WandbTracker(JsonlTracker):
             self._run.log_artifact(artifact, aliases=[f"round_{round_index}"])
 
         _warn_on_failure(upload)
+
+    def _log_training(self, folder: Path) -> None:
+        """Log each optimizer step against the number of steps of the run so far."""
+        for line in read_lines(folder / TRAIN_LOG):
+            self._training_steps += 1
+            values = {
+                f"train_step/{name}": value
+                for name, value in line.items()
+                if name not in ("schema_version", "step") and isinstance(value, int | float)
+            }
+            for name in values.keys() - self._defined:
+                self._defined.add(name)
+                self._run.define_metric(name, step_metric=_TRAINING_STEP)
+            self._log_row({_TRAINING_STEP: self._training_steps, **values})
 
     def _log_table(self, name: str, columns: Sequence[str], records: Sequence[Rows], round_index: int) -> None:
         """Log the rows of records as a table; if W&B would cut it, a sample of the records, and all in an artifact."""

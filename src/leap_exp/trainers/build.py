@@ -42,7 +42,7 @@ def kahneman_tversky_optimisation(config: KtoConfig) -> FineTuner:
 
 def distillation(config: DistillConfig) -> FineTuner:
     """Return the trainer with the settings ``trainer=distill``."""
-    role = Role.OWN if config.on == Responses.STUDENT else Role.CHOSEN
+    role = Role.OWN if config.on == Responses.STUDENT else Role.TAUGHT
     objective = DistillationObjective(
         roles=frozenset({role}),
         divergence=Divergence(config.divergence),
@@ -55,7 +55,7 @@ def distillation(config: DistillConfig) -> FineTuner:
         _mixed(objective, config),
         cloning=config.cloning.build(),
         teaching=Teaching(kind=TeacherModel(config.teacher), decay=config.decay, other=config.teacher_model),
-        only_admissible=role if config.only_admissible else None,
+        only_admissible=config.only_admissible,
     )
 
 

@@ -149,7 +149,7 @@ class DistillConfig(MixedConfig):
     )
     clip: float | None = setting(None, "Highest divergence (nats) that counts at a token; null for no limit.", above=0)
     only_admissible: bool = setting(
-        False, "Leave out steps at which the response that is distilled on has no admissible action."
+        False, "With on=student: leave out steps at which the student's action was not admissible."
     )
 
     def check_together(self) -> None:

@@ -22,13 +22,14 @@ from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, views
+from leap_exp.runs import TRAIN_LOG
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent
-from leap_exp.tokens.spans import Role, Row
+from leap_exp.tokens.spans import Row
 from leap_exp.trainers.batches import find_packing, set_attention, trainer_class
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
-from leap_exp.trainers.log import LOG_NAME, TrainLog
+from leap_exp.trainers.log import TrainLog
 from leap_exp.trainers.objective_trainer import Bookkeeping, Budget, Collator, ObjectiveTrainer, with_reference
 from leap_exp.trainers.objectives import Objective
 from leap_exp.trainers.rows import learning_rows
@@ -50,7 +51,7 @@ class FineTuner(protocols.Trainer):
         objectives: What to minimise: the weighted sum of these.
         cloning: What trains π_0; None for this trainer itself.
         teaching: The teacher model, for objectives that need one.
-        only_admissible: Leave out steps at which the response of this role has no admissible action.
+        only_admissible: Leave out steps at which the student's own action was not admissible.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class FineTuner(protocols.Trainer):
         *,
         cloning: protocols.Trainer | None = None,
         teaching: Teaching | None = None,
-        only_admissible: Role | None = None,
+        only_admissible: bool = False,
     ) -> None:
         self._config = config
         self._objectives = objectives
@@ -120,7 +121,7 @@ class FineTuner(protocols.Trainer):
             student, model, teacher, train_rows, validation_rows, checkpoints, seed=seed, on_progress=on_progress
         )
         trainer.model.save_pretrained(str(out))
-        log.path.rename(out / LOG_NAME)
+        log.path.rename(out / TRAIN_LOG)
         shutil.rmtree(checkpoints, ignore_errors=True)
         seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
         return {
@@ -159,7 +160,7 @@ class FineTuner(protocols.Trainer):
         if checkpoint is None:
             shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(exist_ok=True)
-        log = TrainLog(checkpoints / LOG_NAME)
+        log = TrainLog(checkpoints / TRAIN_LOG)
         if any(objective.needs_reference for objective, _ in self._objectives):
             scoring = collator if packing is None else packing.collator
             train_rows = with_reference(train_rows, model, scoring)
@@ -202,7 +203,6 @@ class FineTuner(protocols.Trainer):
             steps=Steps(self._config.steps),
             max_changed_steps=self._config.max_changed_steps,
             only_admissible=self._only_admissible,
-            briefed=any(objective.needs_teacher for objective, _ in self._objectives),
             seed=seed,
         )
 

@@ -9,8 +9,6 @@ import torch
 
 from leap_exp.runs import LineLog, encode_metrics, read_document, write_document
 
-LOG_NAME = "train_log.jsonl"
-"""In the folder of a trained student: a line per optimizer step."""
 _STATE_NAME = "train_log.json"
 
 

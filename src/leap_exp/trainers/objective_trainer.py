@@ -26,7 +26,7 @@ class TrainingBatch(Batch, total=False):
     """A batch with what training needs besides scores."""
 
     tokens: Required[int]  # tokens that are read for it, the teacher's prompts included
-    briefed: Batch  # the same scored tokens after prompts with the briefing
+    briefed: Batch  # the tokens that are compared with a teacher model, after prompts with the briefing
     ahead: torch.Tensor  # (O,), what each of the O objectives estimated over the whole accumulated batch
 
 
@@ -111,7 +111,6 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         self._teacher = teacher
         self._log = log
         self._budget = budget
-        self._needs_logits = any(objective.needs_teacher for objective, _ in objectives)
         # Makes the Trainer count the units of an accumulated batch.
         self.model_accepts_loss_kwargs = True
 
@@ -153,8 +152,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
         if units_O is None:
             units_O = self._units([inputs], self.args.device)
         ahead_O = inputs["ahead"] if "ahead" in inputs else self._look_ahead(model, [inputs])
-        teacher = self._teacher_scores(model, inputs) if self._needs_logits else None
-        trained = _scores(model, inputs, logits=self._needs_logits)
+        teacher = self._teacher_scores(model, inputs["briefed"]) if "briefed" in inputs else None
+        trained = _scores(model, inputs, logits=teacher is not None)
         losses: list[torch.Tensor] = []
         parts: dict[str, torch.Tensor] = {}
         for place, (objective, weight) in enumerate(self._objectives):
@@ -209,11 +208,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers carries n
             ]
         )
 
-    def _teacher_scores(self, model: torch.nn.Module, inputs: TrainingBatch) -> BatchScores:
-        """Return the teacher's scores of ``inputs``, after prompts with the briefing."""
-        briefed = inputs["briefed"]
-        if not torch.equal(briefed["labels"], inputs["labels"]):
-            raise ValueError("The rows with and without the briefing score different tokens.")
+    def _teacher_scores(self, model: torch.nn.Module, briefed: Batch) -> BatchScores:
+        """Return the teacher's scores of rows with the briefing."""
         with frozen(self._teacher or model) as teacher:
             return _scores(teacher, briefed, logits=True)
 
@@ -282,11 +278,12 @@ class Bookkeeping(TrainerCallback):  # type: ignore[misc]  # transformers carrie
 
 
 def with_reference(rows: Sequence[Row], model: "PeftModel", collator: Collator) -> list[Row]:
-    """Return ``rows`` with the log-probabilities of their scored tokens under ``model``."""
+    """Return ``rows`` with the log-probabilities of their scored tokens under ``model``, as training computes them."""
     found = []
+    mixed = torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype is torch.bfloat16)
     for row in rows:
         batch = {name: tensor.to(model.device) for name, tensor in collator.scored([row]).items()}  # type: ignore[attr-defined]
-        with frozen(model):
+        with frozen(model), mixed:
             (score,) = split_by_span(score_batch(model, batch), [row])  # type: ignore[arg-type]
         spans = (replace(span, reference=values) for span, values in zip(row.spans, score.spans, strict=True))
         found.append(replace(row, spans=tuple(spans)))

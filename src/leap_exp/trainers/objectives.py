@@ -61,7 +61,8 @@ class Objective(Protocol):
 
         Args:
             trained: Scores of the model that is trained.
-            other: Scores of the reference or the teacher, if the objective needs one.
+            other: Scores of the reference on the same tokens, or of the teacher on those that are distilled, if the
+                objective needs one and the batch has them.
             ahead: What ``estimate`` returned for the accumulated batch, if the objective looks ahead.
         """
 
@@ -173,7 +174,7 @@ class DistillationObjective(Objective):
     """The divergence between the student's and the teacher's distributions at each token of a response.
 
     Attributes:
-        roles: Whose responses: the student's own (``Role.OWN``), or the teacher's (``Role.CHOSEN``).
+        roles: Whose responses: the student's own (``Role.OWN``), or the teacher's (``Role.TAUGHT``).
         divergence: Which divergence.
         beta: The teacher's share of the mixture in the Jensen-Shannon divergence.
         top_k: Compare the teacher's likeliest tokens and the rest as one; None for the whole vocabulary.
@@ -194,13 +195,16 @@ class DistillationObjective(Objective):
 
     def __call__(self, trained: BatchScores, other: BatchScores | None, ahead: torch.Tensor | None) -> Loss:  # noqa: ARG002
         """Return the loss, with the share of tokens at which both find the same token likeliest."""
-        assert other is not None  # noqa: S101 - it needs a teacher
-        assert trained.logits_NV is not None and other.logits_NV is not None  # noqa: S101 - it needs a teacher
+        if other is None:
+            # Nothing in the batch is compared.
+            return 0 * trained.logprobs_N.sum(), {}
+        assert trained.logits_NV is not None  # noqa: S101 - it needs a teacher
+        assert other.logits_NV is not None  # noqa: S101 - it is the teacher
         kept_N = self._distilled(trained.batch)
+        if not torch.equal(trained.batch["labels"][kept_N], other.batch["labels"]):
+            raise ValueError("The rows with and without the briefing score different tokens.")
         options_NK = trained.batch["options"][kept_N]
-        student_NC, teacher_NC = distributions(
-            trained.logits_NV[kept_N], other.logits_NV[kept_N], options_NK, top_k=self.top_k
-        )
+        student_NC, teacher_NC = distributions(trained.logits_NV[kept_N], other.logits_NV, options_NK, top_k=self.top_k)
         losses_N = divergence(student_NC, teacher_NC, self.divergence, beta=self.beta)
         if self.clip is not None:
             losses_N = losses_N.clamp(max=self.clip)

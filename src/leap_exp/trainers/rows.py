@@ -14,6 +14,9 @@ from leap_exp.trainers.choices import Steps
 
 logger = logging.getLogger(__name__)
 
+COMPARED = frozenset({Role.OWN, Role.TAUGHT})
+"""Roles of spans that are compared with a teacher model."""
+
 
 def learning_rows(
     corrections: Sequence[Correction],
@@ -22,11 +25,13 @@ def learning_rows(
     *,
     steps: Steps = Steps.ALL,
     max_changed_steps: int | None = None,
-    only_admissible: Role | None = None,
-    briefed: bool = False,
+    only_admissible: bool = False,
     seed: int = 0,
 ) -> list[Row]:
     """Return the rows of ``corrections`` with the spans of ``roles``.
+
+    Only corrections with facts are compared with a teacher model: without facts it knows no more than the student. A
+    row whose briefing is too long for the prompt is left out.
 
     Args:
         corrections: What to learn from.
@@ -34,9 +39,7 @@ def learning_rows(
         roles: The roles of spans.
         steps: Which steps to learn from.
         max_changed_steps: See ``trained_steps``.
-        only_admissible: Leave out steps at which the response of this role has no admissible action.
-        briefed: Whether each row needs rows with the briefing in the prompt. A row whose briefing is too long is left
-            out.
+        only_admissible: With ``Role.OWN``, leave out steps at which the student's own action was not admissible.
         seed: Draws mismatched responses.
     """
     decisions = _all_decisions(corrections) if Role.MISMATCHED in roles else []
@@ -46,12 +49,14 @@ def learning_rows(
         learnt = trained_steps(correction, max_changed_steps)
         if steps is Steps.CHANGED:
             learnt &= changed_steps(correction)
-        if only_admissible is not None:
-            learnt = frozenset(index for index in learnt if _is_admissible(correction, index, only_admissible))
+        if only_admissible:
+            learnt = frozenset(index for index in learnt if correction.trajectory.steps[index].is_valid)
         mismatched = _mismatched(correction, learnt, decisions, codec, seed) if decisions else NO_DECISIONS
-        for row in training_rows(correction, codec, steps=learnt, roles=roles, mismatched=mismatched):
+        wanted = roles if correction.briefing.facts else roles - COMPARED
+        own_codec = BriefedCodec(codec).of(correction) if correction.briefed else codec
+        for row in training_rows(correction, own_codec, steps=learnt, roles=wanted, mismatched=mismatched):
             try:
-                rows.append(_with_briefed(row, correction, codec, roles) if briefed else row)
+                rows.append(_with_briefed(row, correction, codec, wanted & COMPARED))
             except ConfigError:
                 too_long += 1
     if too_long:
@@ -76,14 +81,13 @@ def changed_steps(correction: Correction) -> frozenset[int]:
     return frozenset(index for index, is_changed in enumerate(correction.changed) if is_changed)
 
 
-def _is_admissible(correction: Correction, index: int, role: Role) -> bool:
-    return role is not Role.OWN or correction.trajectory.steps[index].is_valid
-
-
 def _with_briefed(row: Row, correction: Correction, codec: PromptCodec, roles: frozenset[Role]) -> Row:
-    """Return ``row`` with rows that score the same tokens after prompts with the briefing."""
+    """Return ``row`` with rows that score the spans of ``roles`` after prompts with the briefing."""
+    if not roles:
+        return row
     steps = frozenset(span.step for span in row.spans)
-    return replace(row, briefed=tuple(BriefedCodec(codec).training_rows(correction, steps=steps, roles=roles)))
+    briefed = training_rows(correction, BriefedCodec(codec).of(correction), steps=steps, roles=roles)
+    return replace(row, briefed=tuple(briefed))
 
 
 def _all_decisions(corrections: Sequence[Correction]) -> list[Decision]:

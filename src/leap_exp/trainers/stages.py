@@ -8,8 +8,7 @@ from leap_exp.core import protocols
 from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction
-from leap_exp.runs import LineLog, decode_metrics, encode_metrics, read_document, read_lines, write_document
-from leap_exp.trainers.log import LOG_NAME
+from leap_exp.runs import TRAIN_LOG, LineLog, decode_metrics, encode_metrics, read_document, read_lines, write_document
 
 _TOTALS = ("train/tokens_count", "train/steps_count", "train/duration_seconds")
 
@@ -56,7 +55,7 @@ class StagedTrainer(protocols.Trainer):
         finished = out.with_name(f"{out.name}.stages")
         metrics: dict[str, float] = {}
         totals = dict.fromkeys(_TOTALS, 0.0)
-        log = LineLog(out / LOG_NAME)
+        log = LineLog(out / TRAIN_LOG)
         folder = out
         for name, trainer in self._trainers.items():
             folder = finished / name
@@ -74,10 +73,10 @@ class StagedTrainer(protocols.Trainer):
             own = decode_metrics(read_document(folder / "metrics.json"))
             metrics |= {**own, **{key.replace("train/", f"train/{name}/", 1): value for key, value in own.items()}}
             totals = {key: total + own.get(key, 0.0) for key, total in totals.items()}
-            for line in read_lines(folder / LOG_NAME):
+            for line in read_lines(folder / TRAIN_LOG):
                 log.append({"stage": name, **line})
         for path in folder.iterdir():
-            if path.name not in (LOG_NAME, "metrics.json"):
+            if path.name not in (TRAIN_LOG, "metrics.json"):
                 path.rename(out / path.name)
         shutil.rmtree(finished)
         return {**metrics, **totals}

@@ -8,6 +8,7 @@ import pytest
 from leap_exp.core.errors import StoreError
 from leap_exp.report import viewer, write_report
 from leap_exp.report.page import embed, numbers, p_value, percent, points
+from leap_exp.runs import TRAIN_LOG, LineLog
 
 
 def embedded(page: str) -> dict:
@@ -26,6 +27,24 @@ def test_page_shows_settings_and_results(make_run):
     assert re.search(r"After 2 rounds the student solves [\d.]+ % of the panel; after behaviour cloning", text)
     assert "permutation test, p" in text
     assert "pick_heat_then_place_in_recep" in text
+
+
+def test_losses_are_shown_by_optimizer_step(make_run):
+    folder = make_run()
+    assert "Loss by optimizer step" not in write_report(folder).read_text()
+    for index, losses in enumerate(([4.0, 3.0, None], [2.0] * 500)):
+        student = folder / f"round_{index:03d}" / "student"
+        student.mkdir(exist_ok=True)
+        log = LineLog(student / TRAIN_LOG)
+        for step, loss in enumerate(losses, start=1):
+            log.append({"step": step, "loss": loss})
+    (chart,) = re.findall(
+        r"<svg(?:(?!</svg>).)*Loss by optimizer step.*?</svg>", write_report(folder).read_text(), re.DOTALL
+    )
+    lines = re.findall(r'<polyline class="line[^"]*" points="([^"]*)"', chart)
+    assert [len(points.split()) for points in lines] == [1, 100]  # means over five steps
+    assert ">round 1<" in chart
+    assert "<circle" in chart  # the only point of the first round would be no line
 
 
 def test_a_failed_episode_is_shown_as_unscored(make_run):

@@ -110,6 +110,18 @@ def test_a_step_changes_only_if_the_action_is_different_and_admissible():
     assert correction.teacher_id == "self/live"
 
 
+@pytest.mark.parametrize(
+    ("min_margin", "changed"),
+    [(None, (True, True, True)), (-3.0, (True, True, True)), (1.5, (True, False, True)), (2.5, (False, False, True))],
+)
+def test_a_step_changes_only_if_the_briefed_student_is_sure_enough(min_margin, changed):
+    # The other action is likelier by 2 nats in the first step and less likely by 2.5 in the second.
+    own = SelfTeacher(snapshot=Snapshot.LIVE, decay=0.5, min_margin=min_margin)
+    own = own.for_student(AdvisableStudent("pi_0"), round_index=0)
+    (correction,) = own.correct([walk("right", "back", "fly")], [facts("left", "right", "left")])
+    assert correction.changed == changed
+
+
 def test_an_inadmissible_action_of_the_student_is_corrected_or_the_correction_fails():
     briefing = facts("left", "left")
     (corrected,) = teacher().correct([walk("fly", "left")], [briefing])
