@@ -25,9 +25,7 @@ def thin_engine(monkeypatch, *, family="qwen3", pooled, device="cpu", dtype=torc
     model = thin_model(family)
     monkeypatch.setattr(in_process, "load_model", lambda *_, **__: copy.deepcopy(model).to(device, dtype))
     monkeypatch.setattr(in_process, "_FACTS", {})
-    return InProcessEngine(
-        family, Numbers(), dtype=dtype, device=device, pad_id=0, context_length=512, pooled=pooled
-    )
+    return InProcessEngine(family, Numbers(), dtype=dtype, device=device, pad_id=0, context_length=512, pooled=pooled)
 
 
 def numbers(count, *, seed):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from statistics import fmean, median
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ _ACTION_TOKENS = 8
 _OURS_SHARE, _OTHERS_SHARE = 0.4, 0.25
 """Shares of the time limit."""
 _SPACED_STEPS = 3
-"""Steps at which the other ways are timed: as a step's time grows evenly with the history, their mean is that of all."""
+"""Steps at which the other ways are timed. A step's time grows evenly with the history: their mean is that of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def engine(
     weights = select_dtype(dtype, device)
     work = _Work(episodes, steps, opening, turn, answer, vocabulary=len(load_tokenizer(source)))
     length = opening + steps * (turn + answer) + _ACTION_TOKENS
-    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=length)  # type: ignore[arg-type]
+    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=length)
     run = _act(acting, work, seconds=_OURS_SHARE * seconds)
     acting.sleep()
     reference = load_model(source, dtype=weights, device=device)
@@ -144,26 +145,21 @@ def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
         trees = [work.actions(episode, step) for episode in range(work.episodes)]
         run.prompts.append(histories)
         run.read_tokens.append(sum(len(history) for history in histories) - sum(known))
-        write = _writing(acting, prompts)
-        run.reading.append(_timed(lambda write=write: write(1))[0])  # type: ignore[misc]
-        run.choosing.append(_timed(lambda prompts=prompts, trees=trees: acting.choose(prompts, trees))[0])  # type: ignore[misc]
-        writing, answers = _timed(lambda write=write: write(work.answer))  # type: ignore[misc]
+        write = partial(_write, acting, prompts)
+        run.reading.append(_timed(write, 1)[0])
+        run.choosing.append(_timed(acting.choose, prompts, trees)[0])
+        writing, answers = _timed(write, work.answer)
         run.writing.append(writing)
         run.answers.append(answers)
-        histories = [
-            [*history, *map(int, text.split())] for history, text in zip(histories, answers, strict=True)
-        ]
+        histories = [[*history, *map(int, text.split())] for history, text in zip(histories, answers, strict=True)]
         _note(f"engine: step {step + 1}, {run.reading[-1]:.2f} s reading, {writing:.2f} s writing")
         if time.perf_counter() - start > seconds:
             break
     return run
 
 
-def _writing(acting: InProcessEngine, prompts: Sequence[Prompt]) -> Callable[[int], list[str]]:
-    """Return a function that continues the prompts by a number of tokens."""
-    return lambda count: [
-        each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)
-    ]
+def _write(acting: InProcessEngine, prompts: Sequence[Prompt], count: int) -> list[str]:
+    return [each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)]
 
 
 def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: float) -> dict[str, dict[str, Any]]:
@@ -177,11 +173,10 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
     for episode in range(work.episodes):
         for step in spaced:
             prompt = run.prompts[step][episode]
-            took, written = _timed(lambda prompt=prompt: _generate(reference, [prompt], work.answer))  # type: ignore[misc]
+            took, written = _timed(_generate, reference, [prompt], work.answer)
             free.append(took)
             same.append(_Numbers().decode(written[0]) == run.answers[step][episode])
-            tree = work.actions(episode, step)
-            restricted.append(_timed(lambda prompt=prompt, tree=tree: _generate_along(reference, prompt, tree))[0])  # type: ignore[misc]
+            restricted.append(_timed(_generate_along, reference, prompt, work.actions(episode, step))[0])
         _note(f"one at a time: episode {episode + 1}, {fmean(free):.2f} s a step")
         if time.perf_counter() - start > _OTHERS_SHARE * seconds:
             break
@@ -192,7 +187,7 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
         "same_answers_share": round(fmean(same), 3),
     }
     count = max(1, min(work.episodes, int(_OTHERS_SHARE * seconds / fmean(free))))
-    took, _ = _timed(lambda: _generate(reference, run.prompts[last // 2][:count], work.answer))
+    took, _ = _timed(_generate, reference, run.prompts[last // 2][:count], work.answer)
     batched = {"episodes": count, "episodes_per_minute": round(60 * count / (took * steps), 3)}
     return {"one_at_a_time": one, "transformers_batched": batched}
 
@@ -200,7 +195,8 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
 def _figures(work: _Work, run: _Run) -> dict[str, float]:
     """Return the figures of the engine. Reading takes place in both modes, writing or choosing in one."""
     minutes = {
-        mode: (sum(run.reading) + sum(seconds)) / 60 for mode, seconds in (("", run.writing), ("_choosing", run.choosing))
+        mode: (sum(run.reading) + sum(seconds)) / 60
+        for mode, seconds in (("", run.writing), ("_choosing", run.choosing))
     }
     return {
         **{f"episodes_per_minute{mode}": round(work.episodes / value, 3) for mode, value in minutes.items()},
@@ -214,9 +210,7 @@ def _generate(model: PreTrainedModel, prompts: Sequence[Sequence[int]], count: i
     """Return ``count`` tokens after each prompt, by transformers' ``generate`` on prompts padded at the left."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
-    mask = torch.tensor(
-        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device
-    )
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     written: list[list[int]] = model.generate(
         ids, attention_mask=mask, do_sample=False, max_new_tokens=count, eos_token_id=None, pad_token_id=0, **how
     )[:, longest:].tolist()
@@ -235,9 +229,9 @@ def _generate_along(model: PreTrainedModel, prompt: Sequence[int], tree: TokenTr
     return _generate(model, [prompt], _ACTION_TOKENS, prefix_allowed_tokens_fn=allowed)[0]
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(work: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
     start = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return time.perf_counter() - start, result
 
 

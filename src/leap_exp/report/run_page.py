@@ -100,7 +100,10 @@ def passes_table(run: Run) -> Table | None:
         return None
     rows = [("success in one episode", [percent(entry["success_rate"]) for entry in run.rounds])]
     for k in last["pass_at"]:
-        for key, heading in (("pass_at", f"in at least one of {k} (pass@{k})"), ("pass_all", f"in all of {k} (pass^{k})")):
+        for key, heading in (
+            ("pass_at", f"in at least one of {k} (pass@{k})"),
+            ("pass_all", f"in all of {k} (pass^{k})"),
+        ):
             rates = [entry.get(key, {}).get(k) for entry in run.rounds]
             rows.append((heading, [percent(rate) for rate in rates]))
     return Table(columns=run.round_labels, rows=rows)

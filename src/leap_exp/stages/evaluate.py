@@ -106,8 +106,8 @@ def evaluate(
 class KindResult:
     """Success in the scored episodes of one kind of task.
 
-    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide enough,
-    because the mean of several episodes of a task varies no more than one episode.
+    With several episodes of a task, the interval is Wilson's for as many episodes as there are tasks. It is wide
+    enough, because the mean of several episodes of a task varies no more than one episode.
     """
 
     n: int
@@ -202,9 +202,7 @@ def _success(scored: Sequence[Trajectory]) -> KindResult:
     return KindResult(n=len(scored), success_rate=rate, success_ci95=wilson_interval(successes, tasks))
 
 
-def _by_k(
-    scored: Sequence[Trajectory], samples: int, rate: Callable[[int, int, int], float]
-) -> dict[str, float]:
+def _by_k(scored: Sequence[Trajectory], samples: int, rate: Callable[[int, int, int], float]) -> dict[str, float]:
     """Return the mean of ``rate(episodes, successes, k)`` over the tasks with at least k scored episodes, by k."""
     if samples == 1:
         return {}

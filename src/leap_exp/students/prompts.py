@@ -51,10 +51,7 @@ def build_codec(
     return PromptCodec(
         Renderer(environment.prompts, markup, config),
         encode,
-        context_length=config.context_length
-        - config.max_new_tokens
-        - config.thinking_room
-        - max(0, before_thoughts),
+        context_length=config.context_length - config.max_new_tokens - config.thinking_room - max(0, before_thoughts),
         restricted=config.decoding == "admissible",
         end_ids=end_ids,
     )

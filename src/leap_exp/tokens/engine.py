@@ -26,9 +26,9 @@ Adapters = tuple[tuple[Path, float], ...]
 class Sampling:
     """How a token is drawn.
 
-    The logits are divided by ``temperature``; then all but the ``top_k`` likeliest tokens are left out, and then all but
-    the fewest likeliest ones that have together at least the probability ``top_p``. An engine that is restricted to
-    some tokens leaves out the others first.
+    The logits are divided by ``temperature``; then all but the ``top_k`` likeliest tokens are left out, and then all
+    but the fewest likeliest ones that have together at least the probability ``top_p``. An engine that is restricted
+    to some tokens leaves out the others first.
 
     Attributes:
         temperature: 0 takes the likeliest token, whatever the other settings are.

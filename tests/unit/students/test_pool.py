@@ -62,7 +62,9 @@ def test_conversations_that_are_over_make_room_in_the_first_slots(monkeypatch):
 
 def test_pooled_scores_are_those_of_separate_conversations(monkeypatch):
     rows = [
-        choice_row(str(name), numbers(9 + 8 * name, seed=name), [numbers(3 + i, seed=i) for i in range(4)], restricted=r)
+        choice_row(
+            str(name), numbers(9 + 8 * name, seed=name), [numbers(3 + i, seed=i) for i in range(4)], restricted=r
+        )
         for name, r in enumerate((False, True, False))
     ]
     names = [row.task_id for row in rows]

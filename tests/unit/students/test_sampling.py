@@ -73,7 +73,9 @@ def test_a_sampled_decision_does_not_depend_on_its_batch(monkeypatch, pooled):
     written, chosen = together.generate(prompts, **how), together.choose(prompts, trees, sampling=sampling)
     alone = thin_engine(monkeypatch, pooled=pooled)
     assert [alone.generate([each], **how)[0] for each in prompts[::-1]] == written[::-1]
-    assert [alone.choose([each], [tree], sampling=sampling)[0] for each, tree in zip(prompts, trees, strict=True)] == chosen
+    assert [
+        alone.choose([each], [tree], sampling=sampling)[0] for each, tree in zip(prompts, trees, strict=True)
+    ] == chosen
     others = [Prompt(ids=each.ids, conversation=each.conversation, seed=each.seed + 1) for each in prompts]
     assert alone.generate(others, **how) != written
 

@@ -112,5 +112,3 @@ def test_the_engine_writes_real_thoughts_with_an_end(model):
     agent = student(model, thinking=True, max_thinking_tokens=20, reasons=False)
     (reply,) = agent.act([VIEW], seed=0)
     assert reply.action
-
-

@@ -177,9 +177,7 @@ class _Sample:
             expected = [self.hidden[0][fork - 1], self.hidden[2][middle - 1]]
             branches = [first[fork : fork + 3], second[fork:]]
             tree = TokenTree.of(branches)
-            (ahead,) = both.read_ahead(
-                ["one"], [Continuation(tokens=tree.tokens, depths=tree.depths, ends=tree.ends)]
-            )
+            (ahead,) = both.read_ahead(["one"], [Continuation(tokens=tree.tokens, depths=tree.depths, ends=tree.ends)])
             for states, branch in zip(self.hidden[:2], branches, strict=True):
                 place = ROOT
                 for offset, token in enumerate(branch):

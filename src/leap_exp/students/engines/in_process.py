@@ -228,8 +228,7 @@ class InProcessEngine(Engine):
         ]
         scored = [index for index, start in enumerate(starts) if start]
         unread = [
-            conversations.keep_common_prefix(names[index], rows[index].tree.tokens[: starts[index]])
-            for index in scored
+            conversations.keep_common_prefix(names[index], rows[index].tree.tokens[: starts[index]]) for index in scored
         ]
         hidden = {}
         if scored:

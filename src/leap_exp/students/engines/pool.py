@@ -51,7 +51,7 @@ class PooledConversations(Conversations):
             depths_N = torch.tensor([depth for tree in trees for depth in tree.depths])
             row = MaskedRow.of(self._pool, batch, batch.tree_mask(trees, device))
             hidden_ND = self._forward(batch.ids_N, batch.pasts_R[batch.rows_N] + depths_N, row)
-            hidden |= dict(zip(part, hidden_ND.split(batch.counts), strict=True))
+            hidden |= dict(zip(part, torch.split(hidden_ND, batch.counts), strict=True))
         return [hidden[index] for index in range(len(names))]
 
     def write(

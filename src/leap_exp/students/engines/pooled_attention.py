@@ -1,9 +1,9 @@
 """Attention over a pool of keys and values, in one call per layer.
 
-Plain ``scaled_dot_product_attention`` under a mask: conversations are padded to one length for it, but for nothing else,
-and the query heads that share a key head are laid side by side as if they were further queries, so that keys are not
-expanded. Where PyTorch's kernel for rows of different lengths computes the same (half precision on a GPU), that can take
-its place for all but trees.
+Plain ``scaled_dot_product_attention`` under a mask: conversations are padded to one length for it, but for nothing
+else, and the query heads that share a key head are laid side by side as if they were further queries, so that keys are
+not expanded. Where PyTorch's kernel for rows of different lengths computes the same (half precision on a GPU), that can
+take its place for all but trees.
 """
 
 import inspect

@@ -84,7 +84,7 @@ class StepLoop:
 
         These steps write behind the ends of the conversations, where nothing is yet.
         """
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._run()
