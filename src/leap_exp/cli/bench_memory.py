@@ -38,7 +38,7 @@ def cases(shape: ModelShape) -> Iterator[tuple[str, Sizing]]:
     for number in (FULL, HALF):
         for options in ((), ("dropout",), ("eager",), ("checkpointed",), ("checkpointed", "dropout", "eager")):
             name = "_".join([{FULL: "float32", HALF: "bfloat16"}[number], *options])
-            yield name, replace(plain, number_bytes=number, **dict.fromkeys(options, True))
+            yield name, replace(plain, number_bytes=number, **dict.fromkeys(options, True))  # type: ignore[arg-type]
     yield "float32_top_layers", replace(plain, adapted_layers=shape.layers // 2)
 
 
