@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from leap_exp.core.errors import ConfigError, TrainingError
 from leap_exp.core.launch import LaunchConfig
 from leap_exp.stages.train import split
+from leap_exp.students.engines import in_process
 from leap_exp.trainers.config import DistillConfig, DpoConfig, KtoConfig, SftConfig, StagesConfig
 from leap_exp.trainers.launch import train_in_processes
 from leap_exp.trainers.sharing import cut
@@ -235,9 +238,26 @@ def test_distillation_cannot_be_spread_over_devices(tmp_path):
         launched.fit(student(), LESSONS, [], out=tmp_path / "student", seed=0, on_progress=ignore)
 
 
+def test_a_student_that_fits_on_no_device_is_looked_at_on_the_processor(monkeypatch):
+    loaded = []
+
+    def load(source, *, device, **how):
+        loaded.append(device)
+        if device == "cuda":
+            raise torch.OutOfMemoryError("no room")
+        return load_model(source, device=device, **how)
+
+    load_model = in_process.load_model
+    monkeypatch.setattr(in_process, "load_model", load)
+    weights = student(device="cuda").weights()
+    assert loaded == ["cuda", "cpu"]
+    assert weights.one_pass
+    assert pickle.loads(pickle.dumps(weights)).resident_bytes() == weights.resident_bytes() > 0
+    assert loaded == ["cuda", "cpu"]
+
+
 @pytest.mark.gpu
 def test_two_accelerators_have_the_losses_of_one(tmp_path):
-    torch = pytest.importorskip("torch")
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two accelerators")
     config = TRAINERS["sft"]

@@ -118,12 +118,7 @@ class InProcessEngine(Engine):
         if self._loaded is None:
             model = load_model(self._source, dtype=self._dtype, device=self._device, quantization=self._quantization)
             if self._key not in _FACTS:
-                method = find_method(
-                    model, source=self._source, context_length=self._context_length, pooled=self._pooled
-                )
-                _FACTS[self._key] = ModelFacts(
-                    method=method, modules=Modules.of(model), bytes=model.get_memory_footprint()
-                )
+                self._find_facts(model)
             model = adapted(model, self._adapters) if self._quantization else _merged(model, self._adapters)
             method = self.facts.method
             if method.packed:
@@ -141,8 +136,16 @@ class InProcessEngine(Engine):
             ProviderError: It cannot be loaded.
         """
         if self._key not in _FACTS:
-            self.model  # noqa: B018 - the facts are found when it is loaded
+            try:
+                self.model  # noqa: B018 - the facts are found when it is loaded
+            except torch.OutOfMemoryError:
+                # It acts through a server and is trained on several devices (launch.sharding).
+                self._find_facts(load_model(self._source, dtype=self._dtype, device="cpu"))
         return _FACTS[self._key]
+
+    def _find_facts(self, model: PreTrainedModel) -> None:
+        method = find_method(model, source=self._source, context_length=self._context_length, pooled=self._pooled)
+        _FACTS[self._key] = ModelFacts(method=method, modules=Modules.of(model), bytes=model.get_memory_footprint())
 
     @property
     def _key(self) -> tuple[object, ...]:
