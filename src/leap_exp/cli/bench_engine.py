@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from statistics import fmean, median
 from typing import Annotated, Any
@@ -102,7 +103,7 @@ def engine(
     weights = select_dtype(dtype, device)
     work = _Work(episodes, steps, opening, turn, answer, vocabulary=len(load_tokenizer(source)))
     length = opening + steps * (turn + answer) + _ACTION_TOKENS
-    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=length)  # type: ignore[arg-type]
+    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=length)
     run = _act(acting, work, seconds=_OURS_SHARE * seconds)
     acting.sleep()
     reference = load_model(source, dtype=weights, device=device)
@@ -144,10 +145,10 @@ def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
         trees = [work.actions(episode, step) for episode in range(work.episodes)]
         run.prompts.append(histories)
         run.read_tokens.append(sum(len(history) for history in histories) - sum(known))
-        write = _writing(acting, prompts)
-        run.reading.append(_timed(lambda write=write: write(1))[0])  # type: ignore[misc]
-        run.choosing.append(_timed(lambda prompts=prompts, trees=trees: acting.choose(prompts, trees))[0])  # type: ignore[misc]
-        writing, answers = _timed(lambda write=write: write(work.answer))  # type: ignore[misc]
+        write = partial(_write, acting, prompts)
+        run.reading.append(_timed(write, 1)[0])
+        run.choosing.append(_timed(acting.choose, prompts, trees)[0])
+        writing, answers = _timed(write, work.answer)
         run.writing.append(writing)
         run.answers.append(answers)
         histories = [[*history, *map(int, text.split())] for history, text in zip(histories, answers, strict=True)]
@@ -157,9 +158,8 @@ def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
     return run
 
 
-def _writing(acting: InProcessEngine, prompts: Sequence[Prompt]) -> Callable[[int], list[str]]:
-    """Return a function that continues the prompts by a number of tokens."""
-    return lambda count: [each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)]
+def _write(acting: InProcessEngine, prompts: Sequence[Prompt], count: int) -> list[str]:
+    return [each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)]
 
 
 def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: float) -> dict[str, dict[str, Any]]:
@@ -173,11 +173,10 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
     for episode in range(work.episodes):
         for step in spaced:
             prompt = run.prompts[step][episode]
-            took, written = _timed(lambda prompt=prompt: _generate(reference, [prompt], work.answer))  # type: ignore[misc]
+            took, written = _timed(_generate, reference, [prompt], work.answer)
             free.append(took)
             same.append(_Numbers().decode(written[0]) == run.answers[step][episode])
-            tree = work.actions(episode, step)
-            restricted.append(_timed(lambda prompt=prompt, tree=tree: _generate_along(reference, prompt, tree))[0])  # type: ignore[misc]
+            restricted.append(_timed(_generate_along, reference, prompt, work.actions(episode, step))[0])
         _note(f"one at a time: episode {episode + 1}, {fmean(free):.2f} s a step")
         if time.perf_counter() - start > _OTHERS_SHARE * seconds:
             break
@@ -188,7 +187,7 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
         "same_answers_share": round(fmean(same), 3),
     }
     count = max(1, min(work.episodes, int(_OTHERS_SHARE * seconds / fmean(free))))
-    took, _ = _timed(lambda: _generate(reference, run.prompts[last // 2][:count], work.answer))
+    took, _ = _timed(_generate, reference, run.prompts[last // 2][:count], work.answer)
     batched = {"episodes": count, "episodes_per_minute": round(60 * count / (took * steps), 3)}
     return {"one_at_a_time": one, "transformers_batched": batched}
 
@@ -230,9 +229,9 @@ def _generate_along(model: PreTrainedModel, prompt: Sequence[int], tree: TokenTr
     return _generate(model, [prompt], _ACTION_TOKENS, prefix_allowed_tokens_fn=allowed)[0]
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(work: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
     start = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return time.perf_counter() - start, result
 
 

@@ -90,10 +90,10 @@ def rollout(
                     environment,
                     task,
                     policy_id=policy.id,
-                    sample=sample,
                     seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
                     limit=max_steps,
                     max_repeats=environment.max_repeats if stop_when_stuck else None,
+                    sample=sample,
                 )
             acting = [episode for episode in live.values() if episode.stop is None]
             # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
@@ -124,10 +124,10 @@ class _LiveEpisode:
         task: Task,
         *,
         policy_id: str,
-        sample: int,
         seed: int,
         limit: int,
         max_repeats: int | None,
+        sample: int = 0,
     ) -> None:
         self._task = task
         self._policy_id = policy_id

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from leap_exp.students.engines.attention import Continuation, Conversations, Segments, hidden_states
 from leap_exp.students.engines.pooled_attention import Batch, MaskedRow, Pool, VarlenRow
 from leap_exp.students.engines.sampling import is_greedy, uniforms
-from leap_exp.students.engines.step_loop import StepLoop
+from leap_exp.students.engines.step_loop import GraphMemory, StepLoop
 from leap_exp.tokens.engine import Sampling
 
 _READ_TOKENS = 16_384
@@ -40,6 +40,7 @@ class PooledConversations(Conversations):
         self._pool = Pool(model)
         self._slots: dict[str, int] = {}
         self._loops: dict[tuple[int, int, Sampling], StepLoop] = {}
+        self._memory = GraphMemory()
 
     def read_ahead(self, names: Sequence[str], continuations: Sequence[Continuation]) -> list[torch.Tensor]:
         """Read trees, each under its own mask."""
@@ -51,7 +52,7 @@ class PooledConversations(Conversations):
             depths_N = torch.tensor([depth for tree in trees for depth in tree.depths])
             row = MaskedRow.of(self._pool, batch, batch.tree_mask(trees, device))
             hidden_ND = self._forward(batch.ids_N, batch.pasts_R[batch.rows_N] + depths_N, row)
-            hidden |= dict(zip(part, hidden_ND.split(batch.counts), strict=True))
+            hidden |= dict(zip(part, torch.split(hidden_ND, batch.counts), strict=True))
         return [hidden[index] for index in range(len(names))]
 
     def write(
@@ -149,6 +150,7 @@ class PooledConversations(Conversations):
     def _reserve(self, length: int) -> None:
         if self._pool.reserve(_bucket(len(self._slots)), length):
             self._loops.clear()
+            self._memory = GraphMemory()
 
     def _started(self, slots_B: torch.Tensor, first_B: torch.Tensor, *, room: int, sampling: Sampling) -> StepLoop:
         """Return a loop that goes on in ``slots_B`` with the tokens ``first_B``, up to ``room`` tokens in each."""
@@ -160,7 +162,7 @@ class PooledConversations(Conversations):
         longest = self._pool.capacity if self._varlen else min(self._pool.capacity, -(-room // _LENGTHS) * _LENGTHS)
         key = (len(lengths), longest, sampling)
         if key not in self._loops:
-            self._loops[key] = StepLoop(self, len(lengths), longest, sampling)
+            self._loops[key] = StepLoop(self, len(lengths), longest, sampling, self._memory)
         self._loops[key].start(lengths, slots_B, first_B)
         return self._loops[key]
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -22,6 +23,15 @@ class Slots(Protocol):
         """Read one token in every slot, each behind its length; return the hidden states (S, D)."""
 
 
+class GraphMemory:
+    """The memory that recorded steps compute in. They share it, as only one is replayed at a time."""
+
+    @cached_property
+    def handle(self) -> Any:  # noqa: ANN401 - of a type of PyTorch's own
+        """What ``torch.cuda.graph`` takes as its pool."""
+        return torch.cuda.graph_pool_handle()
+
+
 class StepLoop:
     """Writes token after token in all slots; on a GPU the kernels of a step are recorded once and then replayed.
 
@@ -30,13 +40,15 @@ class StepLoop:
         slots: Number of slots.
         longest: Number of tokens of each slot that attention covers.
         sampling: How tokens are drawn.
+        memory: What recorded steps compute in.
     """
 
-    def __init__(self, pool: Slots, slots: int, longest: int, sampling: Sampling) -> None:
+    def __init__(self, pool: Slots, slots: int, longest: int, sampling: Sampling, memory: GraphMemory) -> None:
         device = pool.model.device
         self._pool = pool
         self._longest = longest
         self._sampling = sampling
+        self._memory = memory
         # What a recorded step reads and writes stays at its address.
         self._tokens_S = torch.zeros(slots, dtype=torch.long, device=device)
         self._lengths_S = torch.zeros(slots, dtype=torch.long, device=device)
@@ -84,7 +96,7 @@ class StepLoop:
 
         These steps write behind the ends of the conversations, where nothing is yet.
         """
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._run()
@@ -92,7 +104,7 @@ class StepLoop:
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, pool=self._memory.handle):
                 self._run()
         except RuntimeError as error:
             # In a mixture of experts, for example, the kernels depend on the tokens.
