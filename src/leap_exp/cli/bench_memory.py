@@ -34,12 +34,14 @@ def memory(
 
 def cases(shape: ModelShape) -> Iterator[tuple[str, Sizing]]:
     """Yield the ways of training ``shape`` that the formulas tell apart, with their names."""
-    plain = Sizing(shape=shape, number_bytes=FULL, rank=16, adapted_layers=shape.layers)
-    for number in (FULL, HALF):
-        for options in ((), ("dropout",), ("eager",), ("checkpointed",), ("checkpointed", "dropout", "eager")):
-            name = "_".join([{FULL: "float32", HALF: "bfloat16"}[number], *options])
-            yield name, replace(plain, number_bytes=number, **dict.fromkeys(options, True))  # type: ignore[arg-type]
-    yield "float32_top_layers", replace(plain, adapted_layers=shape.layers // 2)
+    for name, number in (("float32", FULL), ("bfloat16", HALF)):
+        plain = Sizing(shape=shape, number_bytes=number, rank=16, adapted_layers=shape.layers)
+        yield name, plain
+        yield f"{name}_dropout", replace(plain, dropout=True)
+        yield f"{name}_eager", replace(plain, eager=True)
+        yield f"{name}_checkpointed", replace(plain, checkpointed=True)
+        yield f"{name}_checkpointed_dropout_eager", replace(plain, checkpointed=True, dropout=True, eager=True)
+        yield f"{name}_top_layers", replace(plain, adapted_layers=shape.layers // 2)
 
 
 def training_ratio(sizing: Sizing, *, rows: int = 1) -> float:

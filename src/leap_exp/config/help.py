@@ -13,6 +13,7 @@ from leap_exp.core.settings import documentation
 USAGE = """\
 leap run [GROUP=MEMBER ...] [SETTING=VALUE ...]      one run
 leap run -m [...] SETTING=VALUE,VALUE ...            a sweep
+leap run --dry-run [...]                             show the plan: stages, tokens, memory, hours, dollars
 leap run --cfg job [...]                             show the configuration without running
 leap run --config-dir FOLDER [...]                   with further configuration files
 leap eval [CHECKPOINT] [...]                         evaluate a student without training (rounds=0)
