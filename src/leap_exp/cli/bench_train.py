@@ -28,6 +28,7 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction, views
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.environment import AlfworldEnvironment
+from leap_exp.runs import TRAIN_LOG
 from leap_exp.stages.correct import brief
 from leap_exp.stages.rollout import rollout
 from leap_exp.students.config import AdapterConfig, HfStudentConfig
@@ -38,7 +39,6 @@ from leap_exp.teachers.oracle import OracleTeacher
 from leap_exp.tokens.scoring import IGNORED, collate, score_batch
 from leap_exp.tokens.spans import training_rows
 from leap_exp.trainers.config import SftConfig
-from leap_exp.runs import TRAIN_LOG
 
 _STEPS = 20
 _TRAJECTORIES = 8
