@@ -57,8 +57,8 @@ lint: setup  ## run ruff, mypy and import-linter
 bench: setup  ## compare the speed of the ALFWorld engines
 	$(BIN)/leap bench alfworld
 
-gpu-check:  ## measure a GPU in six minutes, with .venv or, without it, PYTHON (try it: GPU_CHECK_ARGS="--device cpu --shape tiny")
-	PYTHONPATH=src $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
+gpu-check:  ## measure a GPU in six minutes (to try it without one: GPU_CHECK_ARGS="--device cpu --shape tiny")
+	PYTHONPATH=src:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
 
 clean:  ## remove .venv, .venv-vllm, caches and build output, but not the run folders in outputs/
 	rm -rf $(VENV) $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info

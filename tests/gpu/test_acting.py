@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from leap_exp.cli import bench
+from leap_exp.cli import bench_engine
 from leap_exp.students.engines import pool, pooled_attention
 from leap_exp.tokens.engine import GREEDY, Sampling
 from leap_exp.tokens.spans import choice_row
@@ -95,6 +95,6 @@ def test_memory_is_given_back(monkeypatch):
 
 
 def test_the_benchmark_runs(capsys):
-    assert bench.main(["engine", "--shape", "tiny", "--episodes", "4", "--steps", "2", "--seconds", "20"]) == 0
+    bench_engine.engine(shape="tiny", episodes=4, steps=2, seconds=20)
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert result["one_at_a_time_ratio"] > 0

@@ -8,7 +8,10 @@ import torch
 from tests.unit.students.test_hf import student
 from tests.unit.trainers.test_objectives_in_training import LESSONS, TRAINERS, fit, steps
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
 
 
 @pytest.mark.parametrize("name", list(TRAINERS))

@@ -19,7 +19,8 @@ import typer
 
 _REPOSITORY = Path(__file__).parents[3]
 _SECONDS = 350.0
-_TESTS_SHARE, _BENCH_SHARE = 0.3, 0.33
+_BENCH_SHARE = 0.33
+"""Share of the time that each bench gets at most; the tests get what is left."""
 _LOADING_SHARE = 0.35
 """Share of a bench's time that is left for imports, loading and the last step; the rest is its own limit."""
 _NEEDED = {"tests": ("pytest", "peft"), "train": ("peft",), "engine": ("peft",)}
@@ -54,14 +55,14 @@ def main(
 def _parts(device: str, shape: str, model: str | None, seconds: float) -> list[_Part]:
     weights = ["--model", model] if model else ["--shape", shape]
     marker = "gpu" if device.startswith("cuda") else "gpu or not gpu"
-    tests = [sys.executable, "-m", "pytest", "-q", "-m", marker, "-p", "no:cacheprovider", "tests/gpu"]
-    parts = [_Part("tests", tests, _TESTS_SHARE * seconds)]
+    parts = []
     for name in ("train", "engine"):
         run = f"import typer; from leap_exp.cli.bench_{name} import {name}; typer.run({name})"
         limit = _BENCH_SHARE * seconds
         options = ["--device", device, *weights, "--seconds", f"{(1 - _LOADING_SHARE) * limit:.0f}"]
         parts.append(_Part(name, [sys.executable, "-c", run, *options], limit))
-    return parts
+    tests = [sys.executable, "-m", "pytest", "-v", "--tb=short", "-m", marker, "-p", "no:cacheprovider", "tests/gpu"]
+    return [*parts, _Part("tests", tests, seconds)]
 
 
 def _run(part: _Part, deadline: float) -> dict[str, object]:
@@ -69,19 +70,21 @@ def _run(part: _Part, deadline: float) -> dict[str, object]:
     missing = [package for package in _NEEDED[part.name] if not find_spec(package)]
     if missing:
         return {"status": "skipped", "reason": f"{', '.join(missing)} is not installed"}
-    print(f"{part.name} (at most {part.seconds:.0f} s)", file=sys.stderr, flush=True)
+    seconds = max(1.0, min(part.seconds, deadline - time.monotonic()))
+    print(f"{part.name} (at most {seconds:.0f} s)", file=sys.stderr, flush=True)
     path = os.pathsep.join(filter(None, [str(_REPOSITORY / "src"), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # Unbuffered, so that what a part printed before its time was up is kept.
+    settings = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     start = time.monotonic()
     try:
         done = subprocess.run(
             part.command,
             cwd=_REPOSITORY,
-            env=environment,
+            env={**os.environ, **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=max(1.0, min(part.seconds, deadline - start)),
+            timeout=seconds,
         )
         output, status = done.stdout, "passed" if done.returncode in (0, 5) else "failed"
     except subprocess.TimeoutExpired as late:

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from leap_exp.cli import gpu_check
 from leap_exp.cli.bench import main
-from leap_exp.cli.bench_train import corrected_episodes, rows_per_step
+from leap_exp.cli.bench_step_rows import rows_per_step
+from leap_exp.cli.bench_train import corrected_episodes
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.environment import AlfworldEnvironment
 
