@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,11 +124,16 @@ class FineTuner(protocols.Trainer):
         trainer.model.save_pretrained(str(out))
         log.path.rename(out / TRAIN_LOG)
         shutil.rmtree(checkpoints, ignore_errors=True)
-        seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
+        # One correction at a time: they may be read from the run folder as they are used.
+        shortened = [
+            (student.codec.first_kept(view) > 1, student.codec.is_observation_shortened(view))
+            for correction in chain(train, validation)
+            for view in views(correction.trajectory)
+        ]
         return {
             **_metrics(trainer, log, train_rows),
-            "train/shortened_prompts_count": float(sum(student.codec.first_kept(view) > 1 for view in seen)),
-            "train/shortened_observations_count": float(sum(map(student.codec.is_observation_shortened, seen))),
+            "train/shortened_prompts_count": float(sum(prompt for prompt, _ in shortened)),
+            "train/shortened_observations_count": float(sum(observation for _, observation in shortened)),
         }
 
     def _train(
