@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,11 +126,16 @@ class FineTuner(protocols.Trainer):
         # Also what a training that was stopped has left.
         shutil.rmtree(processes_folder(out), ignore_errors=True)
         codec = student.codec
-        seen = [view for correction in (*train, *validation) for view in views(correction.trajectory)]
+        # One correction at a time: they may be read from the run folder as they are used.
+        shortened = [
+            (codec.first_kept(view) > 1, codec.is_observation_shortened(view))
+            for correction in chain(train, validation)
+            for view in views(correction.trajectory)
+        ]
         return {
             **metrics,
-            "train/shortened_prompts_count": float(sum(codec.first_kept(view) > 1 for view in seen)),
-            "train/shortened_observations_count": float(sum(map(codec.is_observation_shortened, seen))),
+            "train/shortened_prompts_count": float(sum(prompt for prompt, _ in shortened)),
+            "train/shortened_observations_count": float(sum(observation for _, observation in shortened)),
         }
 
     def training(
