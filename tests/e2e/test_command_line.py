@@ -177,7 +177,7 @@ def test_a_shared_round_0_with_other_settings_is_rejected(leap, tmp_path):
         ("teacher=vllm", "teacher.endpoint.model has no value: give one, teacher.endpoint.model=VALUE"),
         ("teacher.mode=step", "There is no setting 'teacher.mode'"),
         ("privilege.facts=gone.jsonl", "privilege.facts=gone.jsonl is not a file"),
-        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, intercode_builtin, privilege_"),
+        ("experiment=laddr", "choose one of: alfworld_builtin, alfworld_official, dagger, intercode_builtin"),
         ("sed=1", "There is no setting 'sed'; the settings here are: aggregate, batch,"),
         ("env.engin=fast", "There is no setting 'env.engin'; the settings here are: builtin_counts, builtin_seed,"),
         ("student.lora.rank=3", "There is no setting 'student.lora.rank'; the settings here are: alpha, dropout, r,"),

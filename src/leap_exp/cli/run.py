@@ -177,7 +177,8 @@ def _opened(run_dir: Path) -> Iterator[None]:
     """Make the run folder and keep other processes out of it."""
     with storing(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
-    print(f"Run folder: {run_dir}")
+    # A console ends the process silently if the reader of its output has gone.
+    Console().print(f"Run folder: {run_dir}", highlight=False, soft_wrap=True)
     with locked(run_dir, wait=False):
         yield
 

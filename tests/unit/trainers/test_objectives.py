@@ -62,12 +62,12 @@ def test_kto_loss():
     trained = scores([(Role.CHOSEN, [-1.0]), (Role.REJECTED, [-1.0]), foreign])
     reference = scores([(Role.CHOSEN, [-1.5]), (Role.REJECTED, [-0.5]), (Role.MISMATCHED, [-0.5])])
     objective = KtoObjective(beta=1.0, desirable_weight=2.0, undesirable_weight=3.0)
-    ahead = objective.estimate([(trained, reference)])
-    assert ahead.item() == pytest.approx(0.2)
-    loss, _ = objective(trained, reference, ahead)
+    assert objective.estimate([(trained, reference)]).tolist() == pytest.approx([0.2, 1.0])
+    loss, _ = objective(trained, reference, torch.tensor(0.2))
     assert loss.item() == pytest.approx(2 * (1 - sigmoid(0.5 - 0.2)) + 3 * (1 - sigmoid(0.2 + 0.5)))
     assert objective.units(trained.batch).item() == 2
-    assert objective.estimate([(reference, trained)]).item() == 0.0
+    below, _ = objective(trained, reference, torch.tensor(-0.2))
+    assert below.item() == pytest.approx(2 * (1 - sigmoid(0.5)) + 3 * (1 - sigmoid(0.5)))
 
 
 P, Q = torch.tensor([[0.5, 0.3, 0.2]]), torch.tensor([[0.25, 0.25, 0.5]])
