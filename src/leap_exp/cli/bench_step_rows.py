@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 STEPS = 20
-TRAJECTORIES = 8
-"""Trajectories of an optimizer step."""
 _WARM_UP_SHARE = 1 / 3
 """Share of batches or optimizer steps that are not timed."""
 
@@ -80,39 +78,18 @@ def rows_per_step(student: HfStudent, correction: Correction) -> list[StepRow]:
     ]
 
 
-def _arguments(student: HfStudent, folder: str, rows: int) -> dict[str, Any]:
-    on_cpu = student.device == "cpu"
-    return {
-        "output_dir": folder,
-        "max_steps": 10**6,
-        "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": max(1, TRAJECTORIES * STEPS // rows),
-        "learning_rate": 3e-5,
-        "max_grad_norm": 0.3,
-        "bf16": student.dtype is torch.bfloat16,
-        "use_cpu": on_cpu,
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": not on_cpu,
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "report_to": [],
-        "disable_tqdm": True,
-    }
-
-
 def transformers_trainer(
     student: HfStudent,
     model: "PeftModel",
     step_rows: Sequence[StepRow],
-    folder: str,
-    rows: int,
+    arguments: Mapping[str, Any],
     timing: Timing,
 ) -> Trainer:
     """Return transformers' Trainer for these rows, padded to the longest of a batch."""
     trainer = _timed(Trainer)(
         timing,
         model=model,
-        args=TrainingArguments(**_arguments(student, folder, rows), remove_unused_columns=False),
+        args=TrainingArguments(**arguments, remove_unused_columns=False),
         train_dataset=list(step_rows),
         data_collator=partial(padded_rows, pad_id=student.pad_id),
     )
@@ -124,8 +101,7 @@ def trl_trainer(
     student: HfStudent,
     model: "PeftModel",
     step_rows: Sequence[StepRow],
-    folder: str,
-    rows: int,
+    arguments: Mapping[str, Any],
     timing: Timing,
 ) -> Trainer:
     """Return TRL's SFTTrainer for these rows.
@@ -144,7 +120,7 @@ def trl_trainer(
     trainer = _timed(SFTTrainer)(
         timing,
         model=model,
-        args=SFTConfig(**_arguments(student, folder, rows), max_length=None),
+        args=SFTConfig(**arguments, max_length=None),
         train_dataset=Dataset.from_list(data),
         processing_class=student.tokenizer,
     )

@@ -20,7 +20,6 @@ from transformers import Trainer
 
 from leap_exp.cli.bench_step_rows import (
     STEPS,
-    TRAJECTORIES,
     StepRow,
     TimeIsUpError,
     Timing,
@@ -64,6 +63,7 @@ def train(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or auto, as student.dtype.")] = "auto",
     tokens: Annotated[int | None, typer.Option(help="Tokens per batch, as trainer.tokens_per_batch.")] = None,
     corrections: Annotated[int, typer.Option(help="Corrected episodes of 20 steps.")] = 32,
+    step: Annotated[int, typer.Option(help="Trajectories per optimizer step, in all ways.")] = 8,
     rows: Annotated[int, typer.Option(help="Rows per batch of the other ways, padded to the longest.")] = 1,
     seconds: Annotated[float, typer.Option(help="Time limit, met up to one optimizer step.")] = 240.0,
 ) -> None:
@@ -80,7 +80,7 @@ def train(
     per_trajectory = sum(map(len, step_rows)) / len(work)
     _note("measuring the rate of matrix products")
     matrix_rate = _matrix_rate(device, student.dtype)
-    ours = _ours(student, work, tokens, limit=_OURS_SHARE * seconds)
+    ours = _ours(student, work, step, tokens, limit=_OURS_SHARE * seconds)
     reference = student.trainable_model()
     flops = _flops_per_token(reference)
     result: dict[str, Any] = {
@@ -98,7 +98,7 @@ def train(
     # Printed as it grows, so that a time limit from outside costs the last way only.
     print(json.dumps(result), flush=True)
     for name, make in (("authors", transformers_trainer), ("trl", trl_trainer)):
-        figures = _other(student, reference, step_rows, make, rows=rows, limit=_OTHERS_SHARE * seconds)
+        figures = _other(student, reference, step_rows, make, rows=rows, step=step, limit=_OTHERS_SHARE * seconds)
         result[name] = figures
         if "skipped" not in figures:
             result[name] = _figures(figures, per_trajectory, flops, matrix_rate)
@@ -143,16 +143,15 @@ def _student(environment: AlfworldEnvironment, model: str, device: str, dtype: s
     return HfStudent(config, environment)
 
 
-def _ours(student: HfStudent, work: Sequence[Correction], tokens: int | None, *, limit: float) -> dict[str, float]:
+def _ours(
+    student: HfStudent, work: Sequence[Correction], step: int, tokens: int | None, *, limit: float
+) -> dict[str, float]:
     """Return what our trainer measured."""
     _note("training with leap_exp")
     rows = [row for correction in work for row in training_rows(correction, student.codec)]
     _free()
-    config = SftConfig(epochs=1e6, max_seconds=limit, batch_size=TRAJECTORIES, tokens_per_batch=tokens)
-    if not student.device.startswith("cuda"):
-        config.batch_size, config.gradient_accumulation = 1, TRAJECTORIES
-    else:
-        config.gradient_accumulation = 1
+    # On a processor, one trajectory per batch; on a GPU, as many as the tokens allow, whatever the batch size is.
+    config = SftConfig(epochs=1e6, max_seconds=limit, batch_size=1, gradient_accumulation=step, tokens_per_batch=tokens)
     timing = Timing(limit)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "student"
@@ -175,6 +174,7 @@ def _other(
     make: Callable[..., Trainer],
     *,
     rows: int,
+    step: int,
     limit: float,
 ) -> dict[str, Any]:
     """Return what another way measured, or why it was not."""
@@ -185,7 +185,8 @@ def _other(
         try:
             # Not in the order of the episodes, so that the rows measured are of all lengths.
             order = torch.randperm(len(step_rows), generator=torch.Generator().manual_seed(0)).tolist()
-            make(student, model, [step_rows[index] for index in order], folder, rows, timing).train()
+            arguments = _arguments(student, folder, rows, step)
+            make(student, model, [step_rows[index] for index in order], arguments, timing).train()
         except TimeIsUpError:
             pass
         except (ImportError, LeapError, torch.OutOfMemoryError) as error:
@@ -194,6 +195,26 @@ def _other(
         "tokens_per_second": timing.rate(),
         "rows": len(timing.tokens) - 1,
         "peak_memory_gib": _peak_memory(student.device),
+    }
+
+
+def _arguments(student: HfStudent, folder: str, rows: int, step: int) -> dict[str, Any]:
+    on_cpu = student.device == "cpu"
+    return {
+        "output_dir": folder,
+        "max_steps": 10**6,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": max(1, step * STEPS // rows),
+        "learning_rate": 3e-5,
+        "max_grad_norm": 0.3,
+        "bf16": student.dtype is torch.bfloat16,
+        "use_cpu": on_cpu,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": not on_cpu,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
     }
 
 

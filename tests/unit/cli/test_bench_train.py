@@ -64,15 +64,7 @@ def test_a_part_ends_with_its_time_and_keeps_what_it_printed(monkeypatch, tmp_pa
 def test_the_check_needs_no_package_that_a_bare_machine_lacks():
     absent = ("hydra", "omegaconf", "openai", "wandb", "platformdirs", "rapidfuzz", "datasets", "trl")
     code = (
-        "import sys; import leap_exp.cli.gpu_check, leap_exp.cli.bench_train, leap_exp.cli.bench_engine; "
-        f"print([name for name in {absent!r} if name in sys.modules])"
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r})); "
+        "import leap_exp.cli.gpu_check, leap_exp.cli.bench_train, leap_exp.cli.bench_engine"
     )
-    # transformers itself imports some of them if they are there.
-    probe = "import sys, transformers, peft; from transformers import Trainer; " + code.partition("; ")[2].replace(
-        "import leap_exp.cli.gpu_check, leap_exp.cli.bench_train, leap_exp.cli.bench_engine; ", ""
-    )
-    found, expected = (
-        subprocess.run([sys.executable, "-c", each], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        for each in (code, probe)
-    )
-    assert found == expected
+    subprocess.run([sys.executable, "-c", code], check=True)
