@@ -27,6 +27,10 @@ from peft import PeftModel
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 
 
+_LOADING = threading.Lock()
+"""Held while weights are loaded: transformers does not load them in two threads of a process at a time."""
+
+
 class RequestError(Exception):
     """An error that the server answers."""
 
@@ -152,7 +156,8 @@ class VllmLikeServer:
             raise RequestError(500, worker_error(f"LoRA rank {rank} is greater than max_lora_rank {self._rank}."))
         if not Path(folder, "adapter_model.safetensors").exists():
             raise RequestError(500, worker_error(f"{folder} doesn't contain tensors"))
-        self._models[name] = PeftModel.from_pretrained(self._base(), folder).eval()
+        with _LOADING:
+            self._models[name] = PeftModel.from_pretrained(self._base(), folder).eval()
         self.adapters[name] = folder
         return f"Success: LoRA adapter '{name}' added successfully."
 
