@@ -26,7 +26,6 @@ from peft import PeftModel
 
 from leap_exp.students.weights import load_model, load_tokenizer, resolve_weights
 
-
 _LOADING = threading.Lock()
 """Held while weights are loaded: transformers does not load them in two threads of a process at a time."""
 
