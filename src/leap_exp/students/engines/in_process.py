@@ -89,6 +89,7 @@ class InProcessEngine(Engine):
             pad_id=self._pad_id,
             context_length=self._context_length,
             quantization=self._quantization,
+            pooled=self._pooled,
         )
 
     def __getstate__(self) -> dict[str, object]:
