@@ -19,7 +19,7 @@ from leap_exp.students.weights import SHAPES
 from leap_exp.trainers.config import SftConfig
 
 
-def training(*, shape: str = "135m", episodes: int = 8, per_step: int = 4, count: int = 2) -> dict[str, float]:
+def training(*, shape: str = "135m", episodes: int = 4, per_step: int = 2, count: int = 2) -> dict[str, float]:
     """Measure an epoch of supervised fine-tuning in 1 and in ``count`` processes; accelerators are used if there are.
 
     Args:
