@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +86,7 @@ class VllmLikeServer:
         self._tokenizer = load_tokenizer(self._source)
         self._models = {self.name: self._base()}
         self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
 
@@ -101,6 +103,10 @@ class VllmLikeServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        # Over connections that are still open, threads would go on answering.
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _base(self):
         return load_model(self._source, dtype=torch.float32, device="cpu")
@@ -208,6 +214,15 @@ class VllmLikeServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                server._connections.add(self.connection)
+
+            def finish(self) -> None:
+                server._connections.discard(self.connection)
+                with contextlib.suppress(OSError):
+                    super().finish()
 
             def do_GET(self) -> None:
                 self._do({})

@@ -65,13 +65,18 @@ def agreement(corrections: Sequence[Correction]) -> dict[str, float]:
         ``realizability/agreement_share``, the share of steps where both took the same action, and
         ``realizability/changed_share``, the share of steps that the teacher marked as changed. Nothing without steps.
     """
-    judged = [(each, index) for each in corrections for index in each.judged_steps]
+    # Of each step only two marks are kept: corrections may be read from the run folder as they are used.
+    judged = [(each.changed[index], _agree(each, index)) for each in corrections for index in each.judged_steps]
     if not judged:
         return {}
-    marks = [correction.changed[index] for correction, index in judged]
-    steps = [(correction.trajectory.steps[index], correction.decisions[index]) for correction, index in judged]
-    same = [decision.action in (step.action, step.decision.action) for step, decision in steps]
+    marks, same = zip(*judged, strict=True)
     return {"realizability/agreement_share": fmean(same), "realizability/changed_share": fmean(marks)}
+
+
+def _agree(correction: Correction, index: int) -> bool:
+    """Return whether teacher and student took the same action at a step."""
+    step = correction.trajectory.steps[index]
+    return correction.decisions[index].action in (step.action, step.decision.action)
 
 
 def _l1_gap(logprobs: Sequence[float]) -> float:

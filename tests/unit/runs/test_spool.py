@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from leap_exp.analysis.leakage import leaking_share
+from leap_exp.analysis.realizability import agreement
 from leap_exp.core.errors import StoreError
 from leap_exp.core.sequences import Selected
 from leap_exp.core.types import Correction, Trajectory
@@ -72,7 +74,7 @@ class Wordy(ToyEnvironment):
             yield episode
 
 
-@pytest.mark.parametrize("step", ["rollout", "assess and imitate"])
+@pytest.mark.parametrize("step", ["rollout", "assess, imitate and measure"])
 def test_memory_grows_with_live_episodes_and_not_with_finished_ones(tmp_path, step):
     seer = ToyStudent({colour: prize_door(colour) for colour in COLOURS})
 
@@ -87,7 +89,10 @@ def test_memory_grows_with_live_episodes_and_not_with_finished_ones(tmp_path, st
 
         def use(trajectories):
             assert assess(trajectories).n == count
-            assert len(imitate(trajectories, into=RecordSpool(tmp_path))) == count
+            corrections = imitate(trajectories, into=RecordSpool(tmp_path))
+            assert len(corrections) == count
+            assert agreement(corrections)["realizability/agreement_share"] == 1.0
+            assert leaking_share(corrections) == 0.0
 
         trajectories = None if step == "rollout" else act()
         tracemalloc.start()

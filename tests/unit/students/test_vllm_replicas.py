@@ -64,10 +64,6 @@ def test_the_adapter_is_on_all_servers_before_anything_is_asked_and_decisions_ar
         assert paths.index("/v1/load_lora_adapter") < paths.index("/v1/completions")
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="The stand-in goes on answering over open connections after its end, and the adapter is not loaded again.",
-)
 def test_episodes_of_a_server_that_dies_go_on_at_the_other_and_it_gets_its_adapter_again(
     servers, tmp_path, monkeypatch
 ):
