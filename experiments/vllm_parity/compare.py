@@ -105,7 +105,7 @@ def main() -> None:
     for decoding in given.decoding or DECODINGS:
         config = configured(*SETTINGS, f"student.decoding={decoding}", *given.overrides)
         result = compare(config, episodes=given.episodes, steps=given.steps, adapter=given.adapter)
-        print(json.dumps({"decoding": decoding, **result}), flush=True)
+        print(json.dumps({"decoding": decoding, "trained": given.adapter is not None, **result}), flush=True)
 
 
 if __name__ == "__main__":
