@@ -24,13 +24,14 @@ def scale(
     tasks: Annotated[int, typer.Option(help="Tasks per round of the simulation.")] = SIZES[-1],
     replicas: Annotated[int, typer.Option(help="Replicas of the simulation.")] = 16,
     seconds: Annotated[float, typer.Option(help="Mean seconds of an answer in the simulation.")] = 1.6,
+    shape: Annotated[str, typer.Option(help="Model that is trained, with random weights: tiny, 135m or 8b.")] = "135m",
 ) -> None:
     """Measure acting through 1 and 2 replicas, memory, a simulated run at full size, and training in 2 processes."""
     parts: dict[str, Callable[[], Mapping[str, float]]] = {
         "acting": _acting,
         "memory": _memory,
         "simulation": lambda: _simulation(tasks, replicas, seconds),
-        "training": training,
+        "training": lambda: training(shape),
     }
     for name in part or ():
         if name not in parts:

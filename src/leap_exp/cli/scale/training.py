@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leap_exp.cli.bench_train import corrected_episodes
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.types import Correction
 from leap_exp.envs.alfworld.config import AlfworldConfig
@@ -19,7 +20,7 @@ from leap_exp.students.weights import SHAPES
 from leap_exp.trainers.config import SftConfig
 
 
-def training(*, shape: str = "135m", episodes: int = 4, per_step: int = 2, count: int = 2) -> dict[str, float]:
+def training(shape: str, *, episodes: int = 4, per_step: int = 2, count: int = 2) -> dict[str, float]:
     """Measure an epoch of supervised fine-tuning in 1 and in ``count`` processes; accelerators are used if there are.
 
     Args:
@@ -28,6 +29,8 @@ def training(*, shape: str = "135m", episodes: int = 4, per_step: int = 2, count
         per_step: Episodes of an optimizer step.
         count: Number of processes that one is compared with.
     """
+    if shape not in SHAPES:
+        raise ConfigError(f"--shape={shape} is not valid; choose one of: {', '.join(SHAPES)}.")
     environment = AlfworldEnvironment(AlfworldConfig())
     config = HfStudentConfig(
         model=SHAPES[shape],
