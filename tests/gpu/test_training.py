@@ -36,7 +36,7 @@ def test_flex_attention_has_the_loss_and_the_gradients_of_separate_rows(heads):
     packed = [on_device(pack(part, pad_id=0, multiple=BLOCK)) for part in (trees[:4], trees[4:])]
 
     def score(model, batch):
-        model.set_attn_implementation(FLEX if "ends" in batch else "sdpa")
+        model.set_attn_implementation("sdpa" if "attention_mask" in batch else FLEX)
         return score_batch(model, batch)
 
     (expected, expected_gradients), (found, gradients) = separate_and_packed(model, separate, packed, score)

@@ -14,11 +14,16 @@ BLOCK = 128
 """Tokens along each side of a block."""
 
 
-def block_mask(ends_BT: torch.Tensor) -> BlockMask:
-    """Return the mask of B rows of token trees from their ends; see ``TokenTree.ends``.
+def block_mask(ends_BT: torch.Tensor, positions_BT: torch.Tensor, window: int | None) -> BlockMask:
+    """Return the mask of B rows of token trees.
 
     FlexAttention's own ``create_block_mask`` computes the whole mask (B, T, T) first; whether a block holds anything
-    follows from the highest and the lowest end of its tokens.
+    follows from the highest and the lowest end and position of its tokens.
+
+    Args:
+        ends_BT: See ``TokenTree.ends``.
+        positions_BT: The place of each token in its sequence.
+        window: How many positions back a token sees, itself included; None for all.
     """
     length = ends_BT.shape[1]
     # Tokens behind the last one see nothing.
@@ -29,6 +34,12 @@ def block_mask(ends_BT: torch.Tensor) -> BlockMask:
     is_same_MM = starts_M[:, None] == starts_M
     some_BMM = is_same_MM | is_before_MM & (ends_BMT.amax(-1)[:, None] > starts_M[:, None])
     full_BMM = is_before_MM & (ends_BMT.amin(-1)[:, None] >= starts_M[:, None] + BLOCK)
+    if window is not None:
+        positions_BT = pad(positions_BT, (0, -length % BLOCK))
+        positions_BMT = positions_BT.view_as(ends_BMT)
+        highest_BM, lowest_BM = positions_BMT.amax(-1), positions_BMT.amin(-1)
+        some_BMM &= lowest_BM[:, :, None] - highest_BM[:, None] < window
+        full_BMM &= highest_BM[:, :, None] - lowest_BM[:, None] < window
     part_BMM = some_BMM & ~full_BMM
 
     def is_visible(
@@ -37,7 +48,10 @@ def block_mask(ends_BT: torch.Tensor) -> BlockMask:
         query: torch.Tensor,
         key: torch.Tensor,
     ) -> torch.Tensor:
-        return (query >= key) & (query < padded_BT[row, key])
+        is_after = (query >= key) & (query < padded_BT[row, key])
+        if window is None:
+            return is_after
+        return is_after & (positions_BT[row, query] - positions_BT[row, key] < window)
 
     return BlockMask.from_kv_blocks(
         *_listed(part_BMM), *_listed(full_BMM), BLOCK_SIZE=BLOCK, mask_mod=is_visible, seq_lengths=(length, length)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import torch
 from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig
 
 from leap_exp.tokens.block_mask import FLEX, block_mask
 from leap_exp.tokens.spans import Role, Row, Span
@@ -15,6 +16,8 @@ from leap_exp.tokens.tree import ROOT, TokenTree
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
+
+    _Mask = torch.Tensor | BlockMask
 
 IGNORED = -100
 """Fills up lists of options of different lengths."""
@@ -24,8 +27,8 @@ ROLES = tuple(Role)
 class Inputs(TypedDict):
     """Tokens, padded at the end, and where in them tokens are scored.
 
-    B rows of up to T tokens hold N scored tokens. The rows are token trees with positions and a mask (or ``ends``, from
-    which the mask is made where the model is), or plain sequences with ``lengths``, to be read one by one.
+    B rows of up to T tokens hold N scored tokens. The rows are token trees with positions and ``ends``, from which the
+    mask is made where the model is if it is not there yet, or plain sequences with ``lengths``, to be read one by one.
     """
 
     input_ids: torch.Tensor  # (B, T)
@@ -71,7 +74,7 @@ def collate(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None, one_
     Args:
         rows: Token trees with the spans to score.
         pad_id: Token id for padding.
-        dtype: Type of the attention mask; None for a batch with ``ends`` in its place.
+        dtype: Type of the attention mask; None for a batch without one.
         one_pass: Whether the model scores all branches of a row in one pass, under a mask. Otherwise each branch
             becomes a plain sequence.
     """
@@ -121,12 +124,20 @@ def attention_mask(ends: Sequence[int], length: int, dtype: torch.dtype) -> torc
 
     Padding goes on behind the last token, so that no token sees it.
     """
-    return dense_mask(_padded_ends(ends, length)[None], dtype)[0]
+    ends_BT = _padded_ends(ends, length)[None]
+    return dense_mask(ends_BT, torch.zeros_like(ends_BT), None, dtype)[0]
 
 
-def dense_mask(ends_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return the additive mask (B, 1, T, T) of trees."""
+def dense_mask(
+    ends_BT: torch.Tensor, positions_BT: torch.Tensor, window: int | None, dtype: torch.dtype
+) -> torch.Tensor:
+    """Return the additive mask (B, 1, T, T) of trees, in which a token sees ``window`` positions back, itself included.
+
+    None is for no such limit.
+    """
     visible_BTT = visible(ends_BT)
+    if window is not None:
+        visible_BTT &= positions_BT[:, :, None] - positions_BT[:, None] < window
     return torch.zeros_like(visible_BTT, dtype=dtype).masked_fill(~visible_BTT, torch.finfo(dtype).min)[:, None]
 
 
@@ -150,21 +161,37 @@ def batch_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     logits_BTV: torch.Tensor = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
-        attention_mask=_mask(model, batch),
+        attention_mask=_masks(model, batch),
         use_cache=False,
         logits_to_keep=kept_T,
     ).logits
     return logits_BTV[batch["rows"], index_N]
 
 
-def _mask(model: torch.nn.Module, batch: Batch) -> "torch.Tensor | BlockMask":
-    """Return the mask of ``batch``, in the form that the model's attention takes."""
-    if "attention_mask" in batch:
-        return batch["attention_mask"]
+def _masks(model: torch.nn.Module, batch: Batch) -> "_Mask | dict[str, _Mask]":
+    """Return the mask of ``batch`` in the form that the model's attention takes, or one for each type of its layers."""
     inner: Any = getattr(model, "module", model)  # what a wrapper for several devices holds
-    if inner.config._attn_implementation == FLEX:
-        return block_mask(batch["ends"])
-    return dense_mask(batch["ends"], inner.dtype)
+    config = inner.config.get_text_config()
+    window = sliding_window(config)
+    if "attention_mask" in batch and window is None:
+        return batch["attention_mask"]
+
+    def make(window: int | None) -> "_Mask":
+        if inner.config._attn_implementation == FLEX:
+            return block_mask(batch["ends"], batch["position_ids"], window)
+        return dense_mask(batch["ends"], batch["position_ids"], window, inner.dtype)
+
+    if window is not None and len(set(getattr(config, "layer_types", None) or ())) > 1:
+        return {"full_attention": make(None), "sliding_attention": make(window)}
+    return make(window)
+
+
+def sliding_window(config: PretrainedConfig) -> int | None:
+    """Return how many positions back layers with a sliding window see; None if there are none."""
+    if set(getattr(config, "layer_types", None) or ()) == {"full_attention"}:
+        return None
+    window: int | None = getattr(config, "sliding_window", None) or None
+    return window
 
 
 def _sequence_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -225,20 +252,20 @@ def options_tensor(spans: Sequence[Span]) -> torch.Tensor:
 
 
 def _trees(rows: Sequence[Row], *, pad_id: int, dtype: torch.dtype | None) -> Inputs:
-    """Return the token trees of ``rows`` with positions and a mask, or their ends."""
+    """Return the token trees of ``rows`` with positions and, for a ``dtype``, a mask."""
     length = max(len(row.tree) for row in rows)
     spans = [(index, span) for index, row in enumerate(rows) for span in row.spans]
+    ends_BT = torch.stack([_padded_ends(row.tree.ends, length) for row in rows])
+    positions_BT = _padded([row.tree.depths for row in rows], length, 0)
     inputs: Inputs = {
         "input_ids": _padded([row.tree.tokens for row in rows], length, pad_id),
-        "position_ids": _padded([row.tree.depths for row in rows], length, 0),
+        "position_ids": positions_BT,
+        "ends": ends_BT,
         "rows": _joined([(index,) * len(span.places) for index, span in spans]),
         "places": _joined([span.places for _, span in spans]),
     }
-    ends_BT = torch.stack([_padded_ends(row.tree.ends, length) for row in rows])
-    if dtype is None:
-        inputs["ends"] = ends_BT
-    else:
-        inputs["attention_mask"] = dense_mask(ends_BT, dtype)
+    if dtype is not None:
+        inputs["attention_mask"] = dense_mask(ends_BT, positions_BT, None, dtype)
     return inputs
 
 

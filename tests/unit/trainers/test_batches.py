@@ -8,12 +8,13 @@ import torch
 
 from leap_exp.tokens.block_mask import BLOCK, block_mask
 from leap_exp.tokens.packing import pack
-from leap_exp.tokens.scoring import IGNORED, collate, score_batch, visible
+from leap_exp.tokens.scoring import IGNORED, collate, dense_mask, score_batch
 from leap_exp.tokens.tree import ROOT, TokenTree
 from leap_exp.trainers import batches, fit
 from leap_exp.trainers.batches import split
 from leap_exp.trainers.config import DistillConfig, DpoConfig, KtoConfig
 from leap_exp.trainers.memory import TokenBudget
+from tests.support.families import thin_model
 from tests.support.packing import (
     relative_difference,
     rows_with_branches,
@@ -40,11 +41,13 @@ def a_random_tree(length, seed):
     return TokenTree(tuple(range(length)), tuple(parents))
 
 
+@pytest.mark.parametrize("window", [None, 40, 300])
 @pytest.mark.parametrize(("length", "seed"), [(5, 0), (128, 1), (700, 2), (1000, 3)])
-def test_a_block_mask_shows_what_the_dense_mask_shows(length, seed):
-    ends = torch.tensor(a_random_tree(length, seed).ends)
-    dense = visible(ends)
-    mask = block_mask(ends[None])
+def test_a_block_mask_shows_what_the_dense_mask_shows(length, seed, window):
+    tree = a_random_tree(length, seed)
+    ends, positions = torch.tensor([tree.ends]), torch.tensor([tree.depths])
+    dense = dense_mask(ends, positions, window, torch.float32)[0, 0] == 0
+    mask = block_mask(ends, positions, window)
     blocks = -(-length // BLOCK)
     places = torch.arange(length)
     exact = mask.mask_mod(torch.tensor(0), torch.tensor(0), places[:, None], places)
@@ -66,14 +69,24 @@ def test_a_block_mask_shows_what_the_dense_mask_shows(length, seed):
 @pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
 @pytest.mark.parametrize("decoding", ["admissible", "free"])
 def test_packed_rows_have_the_loss_and_the_gradients_of_separate_rows(attention, decoding, uncompiled_flex):  # noqa: F811
+    check_packed_rows(small_llama(), attention, decoding)
+
+
+@pytest.mark.parametrize("attention", ["eager", "flex_attention"])
+@pytest.mark.parametrize("family", ["mistral", "gemma3_text"])
+def test_packed_rows_of_models_with_sliding_windows_too(attention, family, uncompiled_flex):  # noqa: F811
+    model = thin_model(family, vocab_size=258, hidden_size=64, head_dim=16, initializer_range=0.1)
+    check_packed_rows(model, attention, "free")
+
+
+def check_packed_rows(model, attention, decoding):
     rows = rows_with_branches(student(decoding=decoding).codec)
-    model = small_llama()
     separate = [collate([row], pad_id=0, dtype=torch.float32) for row in rows]
     trees = [collate([row], pad_id=0, dtype=None) for row in rows]
     packed = [pack(trees[:3], pad_id=0, multiple=BLOCK), pack(trees[3:], pad_id=0)]
 
     def score(model, batch):
-        model.set_attn_implementation(attention if "ends" in batch else "eager")
+        model.set_attn_implementation("eager" if "attention_mask" in batch else attention)
         return score_batch(model, batch)
 
     (expected, expected_gradients), (found, gradients) = separate_and_packed(model, separate, packed, score)

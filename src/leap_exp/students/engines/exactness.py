@@ -6,6 +6,7 @@ has is found by comparing, not by its name.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from leap_exp.students.engines.attention import ATTENTION, Continuation, Convers
 from leap_exp.students.engines.own_cache import OwnCache
 from leap_exp.students.engines.pool import PooledConversations
 from leap_exp.students.engines.pooled_attention import may_have_varlen
-from leap_exp.tokens.scoring import batch_logits, collate
+from leap_exp.tokens.scoring import batch_logits, collate, sliding_window
 from leap_exp.tokens.spans import Role, Row, Span
 from leap_exp.tokens.tree import ROOT, TokenTree
 
@@ -29,6 +30,8 @@ _TURNS = (7, 1, 4, 4)
 """Lengths in tokens of the turns of the conversations that are compared."""
 _LONGEST_WINDOW = 128
 """Windows up to this length are exceeded by the compared conversations."""
+_WINDOW = re.compile(r"(?!.*(layers|pattern)).*window.*")
+"""Names of settings that are the length of a window, and neither the layers that have one nor their pattern."""
 _OTHER_LIMITS = ("attention_chunk_size", "index_topk")
 """Settings of models, besides those called a window, that say after how many tokens a layer stops seeing the past."""
 _TOLERANCE = 1e-3
@@ -75,8 +78,9 @@ def find_method(model: PreTrainedModel, *, source: str, context_length: int, poo
     _check_positions(model, context_length)
     window = attention_window(model.config.get_text_config())
     fits = window is None or context_length <= window
+    prelude = window if window is not None and not fits and window <= _LONGEST_WINDOW else 0
     try:
-        sample = _Sample.of(model, prelude=0 if window is None or fits or window > _LONGEST_WINDOW else window)
+        sample = _Sample.of(model, prelude=prelude)
     except Exception as error:
         raise _refusal(model, source, f"its forward pass over text fails ({_first_line(error)})") from error
     sample.check_causal(model, source)
@@ -86,7 +90,9 @@ def find_method(model: PreTrainedModel, *, source: str, context_length: int, poo
         varlen = replace(method, varlen=True)
         method = varlen if _holds(lambda: sample.packed_matches(model, varlen)) else method
     packed = fits and _holds(lambda: sample.same_order(model) and sample.packed_matches(model, method))
-    one_pass = fits and all(
+    # The window of a token tree counts along each branch. Only a window that the sample exceeds can be compared.
+    slides = prelude > 0 and window == sliding_window(model.config.get_text_config())
+    one_pass = (fits or slides) and all(
         _holds(partial(sample.rows_match, model, one_pass=True, attention=name))
         for name in _scoring_attentions(model, packed=packed)
     )
@@ -107,7 +113,7 @@ def attention_window(config: PretrainedConfig) -> int | None:
     lengths = [
         value
         for name, value in settings.items()
-        if (("window" in name and "layers" not in name and not all_full) or name in _OTHER_LIMITS)
+        if ((_WINDOW.fullmatch(name) and not all_full) or name in _OTHER_LIMITS)
         and isinstance(value, int)
         and not isinstance(value, bool)
         and value > 0
