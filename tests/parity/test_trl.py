@@ -26,6 +26,7 @@ CORRECTIONS = [
     correction(("look", "go to desk 1", "look"), ("go to shelf 1", "go to desk 1", "take mug 1 from desk 1"), name="a"),
     correction(("look", "look"), ("go to desk 1", "go to shelf 2"), name="b"),
 ]
+PLAIN = {"use_cpu": True, "report_to": [], "bf16": False, "gradient_checkpointing": False}
 PAIR = frozenset({Role.CHOSEN, Role.REJECTED})
 
 
@@ -113,11 +114,8 @@ def test_dpo(settings, theirs, tmp_path):
     other = copy.deepcopy(model)
     config = trl.DPOConfig(
         output_dir=str(tmp_path),
-        use_cpu=True,
-        report_to=[],
         beta=settings["beta"],
-        bf16=False,
-        gradient_checkpointing=False,
+        **PLAIN,
         **theirs,
     )
     trainer = trl.DPOTrainer(
@@ -163,14 +161,11 @@ def test_kto(tmp_path):
     other = copy.deepcopy(model)
     config = trl.KTOConfig(
         output_dir=str(tmp_path),
-        use_cpu=True,
-        report_to=[],
         beta=0.2,
         desirable_weight=1.3,
         undesirable_weight=0.7,
         per_device_train_batch_size=2,
-        bf16=False,
-        gradient_checkpointing=False,
+        **PLAIN,
     )
     trainer = trl.KTOTrainer(
         other,

@@ -18,7 +18,7 @@ import torch
 import typer
 from transformers import PreTrainedModel
 
-from leap_exp.core.errors import ConfigError
+from leap_exp.cli.bench_options import Device, Dtype, Model, Shape, choose_shape
 from leap_exp.core.seeding import derive_seed
 from leap_exp.students.engines.in_process import InProcessEngine
 from leap_exp.students.weights import SHAPES, load_model, load_tokenizer, resolve_weights, select_device, select_dtype
@@ -74,19 +74,17 @@ class _Run:
 
 
 class _Numbers:
-    """Stands for a tokenizer, because the tokens are random: a text is the token ids."""
+    """Takes the place of a tokenizer, because the tokens are random: a text is the token ids."""
 
     def decode(self, ids: Sequence[int]) -> str:
         return " ".join(map(str, ids))
 
 
 def engine(
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto (cuda if available).")] = "auto",
-    shape: Annotated[
-        str | None, typer.Option(help="Random weights: tiny, 135m or 8b. Default: 135m, or 8b on a GPU.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Instead: folder with weights, hub id, or smollm2_135m.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or auto, as student.dtype.")] = "auto",
+    device: Device = "auto",
+    shape: Shape = None,
+    model: Model = None,
+    dtype: Dtype = "auto",
     episodes: Annotated[int, typer.Option(help="Episodes at a time.")] = 32,
     steps: Annotated[int, typer.Option(help="Steps of an episode, unless the time limit is reached.")] = 20,
     opening: Annotated[int, typer.Option(help="Tokens of the instructions and the first observation.")] = 400,
@@ -96,9 +94,7 @@ def engine(
 ) -> None:
     """Measure how fast a student acts, beside one episode at a time and transformers' batched generate."""
     device = select_device(device)
-    shape = shape or ("8b" if device.startswith("cuda") else "135m")
-    if shape not in SHAPES:
-        raise ConfigError(f"--shape={shape} is not valid; choose one of: {', '.join(SHAPES)}.")
+    shape = choose_shape(shape, device)
     source = resolve_weights(model) if model else SHAPES[shape]
     weights = select_dtype(dtype, device)
     work = _Work(episodes, steps, opening, turn, answer, vocabulary=len(load_tokenizer(source)))

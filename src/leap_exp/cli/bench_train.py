@@ -18,6 +18,7 @@ import torch
 import typer
 from transformers import Trainer
 
+from leap_exp.cli.bench_options import Device, Dtype, Model, Shape, choose_shape
 from leap_exp.cli.bench_step_rows import (
     STEPS,
     StepRow,
@@ -28,7 +29,7 @@ from leap_exp.cli.bench_step_rows import (
     transformers_trainer,
     trl_trainer,
 )
-from leap_exp.core.errors import ConfigError, LeapError
+from leap_exp.core.errors import LeapError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction
 from leap_exp.envs.alfworld.config import AlfworldConfig
@@ -55,12 +56,10 @@ _OTHER_RANK = 32
 
 
 def train(
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto (cuda if available).")] = "auto",
-    shape: Annotated[
-        str | None, typer.Option(help="Random weights: tiny, 135m or 8b. Default: 135m, or 8b on a GPU.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Instead: folder with weights, hub id, or smollm2_135m.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or auto, as student.dtype.")] = "auto",
+    device: Device = "auto",
+    shape: Shape = None,
+    model: Model = None,
+    dtype: Dtype = "auto",
     tokens: Annotated[int | None, typer.Option(help="Tokens per batch, as trainer.tokens_per_batch.")] = None,
     corrections: Annotated[int, typer.Option(help="Corrected episodes of 20 steps.")] = 32,
     step: Annotated[int, typer.Option(help="Trajectories per optimizer step, in all ways.")] = 8,
@@ -69,9 +68,7 @@ def train(
 ) -> None:
     """Measure training, beside one row per step with transformers' Trainer and with TRL's SFTTrainer."""
     device = select_device(device)
-    shape = shape or ("8b" if device.startswith("cuda") else "135m")
-    if shape not in SHAPES:
-        raise ConfigError(f"--shape={shape} is not valid; choose one of: {', '.join(SHAPES)}.")
+    shape = choose_shape(shape, device)
     environment = AlfworldEnvironment(AlfworldConfig())
     _note("playing and correcting episodes")
     work = corrected_episodes(environment, corrections)

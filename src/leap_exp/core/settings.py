@@ -67,7 +67,7 @@ def documentation(kind: type) -> list[tuple[Field[Any], str]]:
 class Settings:
     """Base of all settings: checks every field when it is made.
 
-    Subclasses set ``place``, where the settings stand in the configuration (``student.lora``), and override
+    Subclasses set ``place``, the path of the settings in the configuration (``student.lora``), and override
     ``check_together`` for rules about several fields.
     """
 

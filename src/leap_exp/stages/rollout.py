@@ -94,25 +94,21 @@ def rollout(
         batch: Episodes at a time.
         on_progress: Called with the number of finished episodes.
         stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
-            the environment's ``max_repeats``. What follows is a loop, from which there is little to learn.
+            the environment's ``max_repeats``.
         per_task: Episodes of each task, which are numbered samples with a seed each.
         mixture: Who takes some of the policy's steps; None for nobody.
-        spool: Where trajectories are written as they finish, so that they need not be held; it is returned. None for
-            a list.
+        spool: Takes the trajectories as they finish, so that they need not be held, and is returned; None for a list.
 
     Raises:
         EnvError: All episodes crashed.
     """
-    estimate = policy.estimate([task for task in tasks for _ in range(per_task)], max_steps=max_steps)
-    if estimate:
+    samples = [(task, sample) for task in tasks for sample in range(per_task)]
+    if estimate := policy.estimate([task for task, _ in samples], max_steps=max_steps):
         logger.info("Episodes: %s", estimate)
-    finished: dict[int, Trajectory] = {}
-    errors: list[str] = []
-    ended, count = 0, len(tasks) * per_task
+    results = _Results(len(samples), on_progress, spool)
 
     def opening(place: int) -> LiveEpisode:
-        number, sample = divmod(place, per_task)
-        task = tasks[number]
+        task, sample = samples[place]
         return LiveEpisode(
             environment,
             task,
@@ -123,30 +119,52 @@ def rollout(
             max_repeats=environment.max_repeats if stop_when_stuck else None,
         )
 
-    def on_end(place: int, trajectory: Trajectory) -> None:
-        nonlocal ended
-        ended += 1
-        if trajectory.stop is StopReason.INFRA_ERROR:
-            errors.append(trajectory.error)
-        if spool is None:
-            finished[place] = trajectory
-        else:
-            spool.put(place, trajectory)
-        on_progress(ended, count)
-
-    def decide(views: Sequence[View]) -> list[tuple[Decision | DecisionFailure, str]]:
-        # The same seed in every call: a policy derives its randomness from it, the task, the step and the sample.
-        if mixture is not None:
-            return mixture.decide(policy, views, seed=seed)
-        return [(decision, "") for decision in policy.act(views, seed=seed)]
-
-    # A teacher in a mixture decides in batches.
-    concurrency = 0 if mixture is not None else policy.concurrency
+    decide = partial(_decide, policy, mixture, seed=seed)
+    concurrency = policy.concurrency if mixture is None else 0  # a teacher in a mixture decides in batches
     run = partial(as_ready, concurrency=concurrency) if concurrency else in_turns
-    run(decide, opening, count, live=batch, parallel_steps=environment.parallel_steps, on_end=on_end)
-    if errors and len(errors) == count:
-        raise EnvError(f"All {count} episodes crashed, the first with: {errors[0]}")
-    return [finished[place] for place in range(count)] if spool is None else spool
+    run(decide, opening, results.count, live=batch, parallel_steps=environment.parallel_steps, on_end=results.add)
+    return results.in_order()
+
+
+def _decide(
+    policy: Policy, mixture: Mixture | None, views: Sequence[View], *, seed: int
+) -> list[tuple[Decision | DecisionFailure, str]]:
+    """Return a decision for each view, and who took it: empty for the policy.
+
+    The seed is the same in every call: a policy derives its randomness from it, the task, the step and the sample.
+    """
+    if mixture is not None:
+        return mixture.decide(policy, views, seed=seed)
+    return [(decision, "") for decision in policy.act(views, seed=seed)]
+
+
+class _Results:
+    """The trajectories of finished episodes: in a spool if there is one, otherwise held."""
+
+    def __init__(self, count: int, on_progress: ProgressCallback, spool: RecordSpool[Trajectory] | None) -> None:
+        self.count = count
+        self._on_progress = on_progress
+        self._spool = spool
+        self._held: dict[int, Trajectory] = {}
+        self._errors: list[str] = []
+        self._ended = 0
+
+    def add(self, place: int, trajectory: Trajectory) -> None:
+        """Keep the trajectory of the episode with number ``place``."""
+        self._ended += 1
+        if trajectory.stop is StopReason.INFRA_ERROR:
+            self._errors.append(trajectory.error)
+        if self._spool is None:
+            self._held[place] = trajectory
+        else:
+            self._spool.put(place, trajectory)
+        self._on_progress(self._ended, self.count)
+
+    def in_order(self) -> Sequence[Trajectory]:
+        """Return the trajectories by number; raises EnvError if all episodes crashed."""
+        if self._errors and len(self._errors) == self.count:
+            raise EnvError(f"All {self.count} episodes crashed, the first with: {self._errors[0]}")
+        return [self._held[place] for place in range(self.count)] if self._spool is None else self._spool
 
 
 class LiveEpisode:

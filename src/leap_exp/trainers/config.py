@@ -70,17 +70,23 @@ class MixedConfig(FitConfig):
 
 
 @dataclass
-class DpoConfig(MixedConfig):
-    """Direct preference optimisation: the teacher's response is preferred to the student's own at the same history."""
-
-    builds: ClassVar[str] = "leap_exp.trainers.build:direct_preference_optimisation"
+class PreferenceConfig(MixedConfig):
+    """Training that compares the teacher's decisions with those of the student that they replace."""
 
     learning_rate: float = setting(5e-7, "Highest learning rate.", minimum=0)
     steps: str = setting(
         "changed",
-        "Steps of the supervised loss (sft_weight): all or changed. Pairs are at changed steps only.",
+        "changed, or all: steps that the teacher kept count too (with dpo, in the supervised loss only).",
         choices=tuple(Steps),
     )
+
+
+@dataclass
+class DpoConfig(PreferenceConfig):
+    """Direct preference optimisation: the teacher's response is preferred to the student's own at the same history."""
+
+    builds: ClassVar[str] = "leap_exp.trainers.build:direct_preference_optimisation"
+
     beta: float = setting(0.01, "How strongly the student is held to what it was when training began.", above=0)
     label_smoothing: float = setting(0.0, "Assumed share of pairs in the wrong order.", minimum=0, maximum=0.5)
     loss: str = setting("sigmoid", "sigmoid (DPO), or ipo (squared, on means over tokens).", choices=("sigmoid", "ipo"))
@@ -94,17 +100,11 @@ class DpoConfig(MixedConfig):
 
 
 @dataclass
-class KtoConfig(MixedConfig):
+class KtoConfig(PreferenceConfig):
     """Kahneman-Tversky optimisation: corrected decisions are desirable, those that they replace are not."""
 
     builds: ClassVar[str] = "leap_exp.trainers.build:kahneman_tversky_optimisation"
 
-    learning_rate: float = setting(5e-7, "Highest learning rate.", minimum=0)
-    steps: str = setting(
-        "changed",
-        "changed, or all: decisions that the teacher kept are desirable too.",
-        choices=tuple(Steps),
-    )
     beta: float = setting(0.1, "How strongly the student is held to what it was when training began.", above=0)
     desirable_weight: float = setting(1.0, "Weight of desirable decisions.", minimum=0)
     undesirable_weight: float = setting(1.0, "Weight of undesirable decisions.", minimum=0)

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -30,7 +30,7 @@ from leap_exp.runs import TRAIN_LOG
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import TrainableStudent, TrainableWeights
 from leap_exp.tokens.spans import Row
-from leap_exp.trainers.batches import find_packing, set_attention, trainer_class
+from leap_exp.trainers.batches import Packing, find_packing, set_attention, trainer_class
 from leap_exp.trainers.choices import Steps
 from leap_exp.trainers.config import FitConfig
 from leap_exp.trainers.launch import count_devices, processes_folder, train_in_processes
@@ -246,22 +246,7 @@ class Training:
         on_progress: ProgressCallback,
     ) -> tuple[ObjectiveTrainer, TrainLog]:
         config = self.config
-        train, validation = self.train, self.validation
-        ahead = any(objective.looks_ahead for objective, _ in self.objectives)
-        collator = Collator(
-            pad_id=self.weights.pad_id, dtype=model.dtype, one_pass=self.weights.one_pass, passes=2 if ahead else 1
-        )
-        packing = processes.first(
-            find_packing(
-                model,
-                train,
-                collator,
-                tokens=config.tokens_per_batch,
-                distributions=any(objective.needs_teacher for objective, _ in self.objectives),
-            )
-        )
-        if self.weights.one_pass:
-            set_attention(model, train, packing)
+        collator, packing = self._batches(model, processes)
         if processes.is_first:
             if latest_checkpoint(checkpoints) is None:
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -269,6 +254,7 @@ class Training:
         processes.wait()
         checkpoint = latest_checkpoint(checkpoints)
         log = TrainLog(checkpoints / TRAIN_LOG, processes)
+        train, validation = self.train, self.validation
         if any(objective.needs_reference for objective, _ in self.objectives):
             scoring = collator if packing is None else packing.collator
             train = with_reference(train, model, scoring, processes)
@@ -281,18 +267,8 @@ class Training:
             checkpoint_steps=config.checkpoint_steps,
             checkpoint_seconds=None if config.checkpoint_minutes is None else 60 * config.checkpoint_minutes,
         )
-        kind = trainer_class(packing)
-        if processes.count > 1:
-            kind = partial(
-                SharedTrainer,
-                processes=processes,
-                collator=collator,
-                packing=packing,
-                rows_per_step=config.batch_size * config.gradient_accumulation,
-                rows_per_batch=config.batch_size,
-            )
         prepare = list if packing is None else packing.prepare
-        trainer = kind(
+        trainer = self._kind(collator, packing, processes)(
             self.objectives,
             teacher=teacher,
             log=log,
@@ -310,6 +286,40 @@ class Training:
             log.load(checkpoint)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         return trainer, log
+
+    def _batches(self, model: "PeftModel", processes: Processes) -> tuple[Collator, Packing | None]:
+        """Return what makes batches of rows, and the packing of rows if there is one."""
+        ahead = any(objective.looks_ahead for objective, _ in self.objectives)
+        collator = Collator(
+            pad_id=self.weights.pad_id, dtype=model.dtype, one_pass=self.weights.one_pass, passes=2 if ahead else 1
+        )
+        packing = processes.first(
+            find_packing(
+                model,
+                self.train,
+                collator,
+                tokens=self.config.tokens_per_batch,
+                distributions=self.has_teacher,
+            )
+        )
+        if self.weights.one_pass:
+            set_attention(model, self.train, packing)
+        return collator, packing
+
+    def _kind(
+        self, collator: Collator, packing: Packing | None, processes: Processes
+    ) -> Callable[..., ObjectiveTrainer]:
+        """Return the trainer's class, with what it needs besides if several processes train."""
+        if processes.count == 1:
+            return trainer_class(packing)
+        return partial(
+            SharedTrainer,
+            processes=processes,
+            collator=collator,
+            packing=packing,
+            rows_per_step=self.config.batch_size * self.config.gradient_accumulation,
+            rows_per_batch=self.config.batch_size,
+        )
 
     def _arguments(self, model: "PeftModel", checkpoints: Path, *, packed: bool, shared: bool) -> TrainingArguments:
         """Return the arguments of transformers' Trainer, for which a step that is packed or shared is one batch."""

@@ -76,7 +76,7 @@ def test_an_answer_that_is_too_slow_is_reported_while_it_is_waited_for(server, a
     assert "teacher.endpoint.timeout_seconds" in reports[0]
 
 
-def test_many_slow_answers_are_one_report(server, ask, caplog):
+def test_many_slow_answers_are_fewer_reports(server, ask, caplog):
     server.follow(lambda body: faults.SLOW if len(server.bodies) <= 8 else answer("quick"))
     client_of(server, timeout_seconds=0.6, concurrency=8).complete([ask(f"{index}") for index in range(8)])
     assert 1 <= sum("sent again" in record.message for record in caplog.records) < 8

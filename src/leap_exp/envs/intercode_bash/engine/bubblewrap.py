@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import socket
-import stat
 import subprocess
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -28,6 +25,13 @@ from pathlib import Path
 from leap_exp.core.errors import EnvError
 from leap_exp.envs.datasets import data_folder
 from leap_exp.envs.intercode_bash.engine.bases import Base, open_base
+from leap_exp.envs.intercode_bash.engine.orphans import (
+    find_orphans,
+    own_prefix,
+    remove,
+    remove_orphan_files,
+    remove_own_files,
+)
 from leap_exp.envs.intercode_bash.engine.processes import capture, process_tree
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, CommandResult, Limits, Sandbox, SandboxEngine
 from leap_exp.envs.intercode_bash.engine.shell import SHELL
@@ -56,9 +60,6 @@ _NEEDS = (
     "kernel.apparmor_restrict_unprivileged_userns=0 allows them there)."
 )
 
-_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
-_SHARED = re.compile(r"(host|tree)-[0-9a-f]+|mounted")
-"""Names in the cache folder that belong to no process: bases, layers and the (empty) mount point."""
 
 # $1 mount point, $2 lower folders, $3 options, $4 size of the upper layer in MiB or a folder to use as it.
 _MOUNT = """
@@ -109,10 +110,10 @@ class BubblewrapEngine(SandboxEngine):
         self._numbers = count(1)
         self._making = threading.Lock()
         self._started = time.time()
-        _remove_orphan_files(self._cache)
+        remove_orphan_files(self._cache)
         if problem := _problem(shutil.which("bwrap") or "", os.geteuid(), self._mount_point, self._base):
             raise EnvError(problem)
-        weakref.finalize(self, _remove_own_files, self._cache, self._started)
+        weakref.finalize(self, remove_own_files, self._cache, self._started)
 
     @contextmanager
     def open(self, tree: FileTree) -> Iterator[Sandbox]:
@@ -126,7 +127,7 @@ class BubblewrapEngine(SandboxEngine):
                 yield machine
             return
         name = hashlib.sha256(f"sandbox {next(self._numbers)}".encode()).hexdigest()[:12]
-        folder = self._cache / f"{_own_prefix(self._started)}{name}"
+        folder = self._cache / f"{own_prefix(self._started)}{name}"
         (folder / "upper").mkdir(parents=True)
         try:
             with (
@@ -135,7 +136,7 @@ class BubblewrapEngine(SandboxEngine):
             ):
                 yield machine
         finally:
-            _remove(folder)
+            remove(folder)
 
     def orphans(self) -> Mapping[str, Sequence[str]]:
         """List processes, mounts, namespaces and files of sandboxes on this machine. Open sandboxes are listed too.
@@ -143,26 +144,7 @@ class BubblewrapEngine(SandboxEngine):
         A process belongs to a sandbox if it sees a mount made from the cache folder, or if its command line names the
         mount point.
         """
-        # mountinfo writes blanks in octal.
-        cache = os.fsencode(self._cache).replace(b" ", rb"\040")
-        mounts: set[str] = set()
-        processes: list[str] = []
-        namespaces = set(_open_namespaces(Path("/proc/self")))
-        for process in sorted(Path("/proc").glob("[0-9]*")):
-            seen = [line for line in _read(process / "mountinfo").splitlines() if cache in line]
-            command = _read(process / "cmdline")
-            mounts |= {os.fsdecode(line) for line in seen}
-            if process.name != str(os.getpid()) and (seen or os.fsencode(self._mount_point) in command):
-                processes.append(f"{process.name} {os.fsdecode(command).replace(chr(0), ' ').strip()}")
-                namespaces |= {*_namespaces(process), *_open_namespaces(process)}
-        files = [path.name for path in sorted(self._cache.iterdir()) if not _is_in_use(path.name)]
-        files += [f"{self._mount_point.name}/{path.name}" for path in sorted(self._mount_point.iterdir())]
-        return {
-            "processes": processes,
-            "mounts": sorted(mounts),
-            "namespaces": sorted(namespaces - set(_namespaces(Path("/proc/self")))),
-            "files": files,
-        }
+        return find_orphans(self._cache, self._mount_point)
 
     @contextmanager
     def _machine(
@@ -177,11 +159,11 @@ class BubblewrapEngine(SandboxEngine):
         contents = repr((_VERSION, _is_root(), self._base.identity, PREPARE, GIT_IGNORE, tree.digest))
         name = hashlib.sha256(contents.encode()).hexdigest()[:16]
         # The files of a recorded tree must have the right age, so every process makes the tree again.
-        folder = self._cache / (f"tree-{name}" if tree.made is None else f"{_own_prefix(self._started)}{name}")
+        folder = self._cache / (f"tree-{name}" if tree.made is None else f"{own_prefix(self._started)}{name}")
         layer = folder / "layer"
         if not layer.is_dir():
             fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
-            _remove(fresh)
+            remove(fresh)
             (fresh / "layer").mkdir(parents=True)
             tree.write(fresh / "layer", now=self._started)
             (fresh / "layer" / ".gitignore").write_text(GIT_IGNORE)
@@ -195,7 +177,7 @@ class BubblewrapEngine(SandboxEngine):
                 fresh.rename(folder)
             except OSError:
                 # Another process was faster.
-                _remove(fresh)
+                remove(fresh)
         return layer
 
 
@@ -341,72 +323,5 @@ def _available(descriptor: int) -> bytes:
         return b""
 
 
-def _own_prefix(started: float) -> str:
-    """Return the prefix of the folders that only one engine of this process uses."""
-    return f"fresh-{process_name()}-{started}-"
-
-
-def _remove_own_files(cache_folder: Path, started: float) -> None:
-    """Remove the engine's own folders. The name has the process id, so a forked process keeps its parent's folders."""
-    for path in sorted(cache_folder.glob(f"{_own_prefix(started)}*")):
-        _remove(path)
-
-
-def _remove_orphan_files(cache_folder: Path) -> None:
-    """Remove the unfinished and private folders of processes of this machine that have ended."""
-    host = re.escape(socket.gethostname())
-    for path in sorted(cache_folder.iterdir()):
-        owner = re.fullmatch(rf"fresh-{host}\.(\d+)-.*|.*\.{host}\.(\d+)\.part", path.name)
-        if owner and not Path(f"/proc/{owner[1] or owner[2]}").exists():
-            _remove(path)
-
-
-def _remove(folder: Path) -> None:
-    """Remove ``folder`` whatever its modes: an overlay leaves folders that only root can read."""
-    for parent, names, _ in os.walk(folder):
-        for path in (Path(parent, name) for name in names):
-            # Another process may be removing the same folder.
-            with suppress(OSError):
-                if not path.is_symlink():
-                    path.chmod(stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _is_root() -> bool:
     return os.geteuid() == 0
-
-
-def _is_in_use(name: str) -> bool:
-    """Return whether this file of the cache folder is shared, or belongs to this process."""
-    return bool(_SHARED.fullmatch(name)) or name.startswith(f"fresh-{process_name()}-")
-
-
-def _namespaces(process: Path) -> Iterator[str]:
-    """Yield the namespaces of a process."""
-    return _targets(process / "ns" / kind for kind in _NAMESPACES)
-
-
-def _open_namespaces(process: Path) -> Iterator[str]:
-    """Yield the namespaces that a process has open file descriptors of."""
-    try:
-        descriptors = sorted((process / "fd").iterdir())
-    except OSError:
-        return
-    yield from (target for target in _targets(iter(descriptors)) if target.partition(":[")[0] in _NAMESPACES)
-
-
-def _targets(links: Iterator[Path]) -> Iterator[str]:
-    """Yield the targets of the links that exist and can be read."""
-    for link in links:
-        try:
-            yield str(link.readlink())
-        except OSError:
-            continue
-
-
-def _read(path: Path) -> bytes:
-    """Return the contents; empty if the process has ended or belongs to another user."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

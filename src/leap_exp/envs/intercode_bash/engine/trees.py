@@ -81,7 +81,7 @@ class FileTree:
         return digest.hexdigest()
 
     def write(self, root: Path, *, now: float) -> None:
-        """Write the tree to ``root``, which stands for ``/``; ``now`` is the time in seconds since 1970."""
+        """Write the tree to ``root``, which becomes ``/``; ``now`` is the time in seconds since 1970."""
         shift = now - self.made if self.made is not None else 0.0
         for entry in self.entries:
             path = root / entry.path[1:]
