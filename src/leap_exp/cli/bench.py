@@ -72,7 +72,7 @@ def _leaking_shares(name: str, count: int) -> dict[str, dict[str, float]]:
             policy,
             tasks,
             seed=0,
-            max_steps=settings.max_steps_train,
+            max_steps=settings.step_limits.train,
             batch=_EPISODES_AT_ONCE,
             on_progress=lambda *_: None,
         )
