@@ -1,6 +1,6 @@
 """Replays recorded episodes of the original as an agent plays them here: with results clicked by id and by name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def replay_as_agent(folder: Path, catalogue: Catalogue, on_episode: OnEpisode) -
 
 def _compare_episode(
     recorded: Mapping[str, Any], shop: Shop, mode: ObservationMode, item_names: bool, where: str
-) -> Iterator[Difference]:
+) -> Generator[Difference, None, int]:
     """Yield the differences and return the number of clicks by name."""
     episode = WebShopEpisode(shop.open(recorded["goal_index"], mode=mode), item_names=item_names)
     start = {"observation": recorded["initial_observation"], "actions": _listed(recorded["initial_available"])}
