@@ -91,7 +91,8 @@ def test_check_counts_differences(tmp_path, capsys):
     assert check(spoiled, FOLDER) == 1
     shown = capsys.readouterr().out
     assert "human_text_rich 0, step 2, 'click[b09mw563kn]': observation" in shown
-    assert shown.splitlines()[-1].startswith("1 differences")
+    # In the shop, and in the environment by id and by name.
+    assert shown.splitlines()[-1].startswith("3 differences")
 
 
 def test_check_names_a_missing_folder(tmp_path):
