@@ -1,4 +1,4 @@
-"""The corrected requests: read from files in their published form, with two gold commands of which the better counts."""
+"""The corrected requests: read from files in their published form; the better of two gold commands counts."""
 
 import json
 import shutil
