@@ -6,7 +6,7 @@ from typing import Any
 
 from leap_exp.envs.webshop.engine.catalogue import Catalogue
 from leap_exp.envs.webshop.engine.pages import ObservationMode
-from leap_exp.envs.webshop.engine.replay import Difference, OnEpisode, compare, recorded_episodes, recorded_shops
+from leap_exp.envs.webshop.engine.replay import Difference, OnEpisode, compare_fields, recorded_episodes, recorded_shops
 from leap_exp.envs.webshop.engine.shop import Shop
 from leap_exp.envs.webshop.environment import WebShopEpisode
 
@@ -38,7 +38,7 @@ def _compare_episode(
     """Yield the differences and return the number of clicks by name."""
     episode = WebShopEpisode(shop.open(recorded["goal_index"], mode=mode), item_names=item_names)
     start = {"observation": recorded["initial_observation"], "actions": _listed(recorded["initial_available"])}
-    yield from compare(where, start, _shown(episode))
+    yield from compare_fields(where, start, _shown(episode))
     by_name = 0
     for number, step in enumerate(recorded["steps"], start=1):
         written = _as_listed(episode, step["action"])
@@ -51,7 +51,7 @@ def _compare_episode(
             "done": step["done"],
         }
         found = {**_shown(episode), "reward": transition.reward, "done": transition.done}
-        yield from compare(f"{where}, step {number}, {written!r}", expected, found)
+        yield from compare_fields(f"{where}, step {number}, {written!r}", expected, found)
         if transition.done:
             break
     return by_name
