@@ -186,8 +186,12 @@ class Leap:
         """Raise DataError if later rounds will need more tasks than there are, before anything is done."""
         if self.config.rounds and self.config.learn_from != LearnFrom.DEMONSTRATIONS:
             split = self.config.env.train_split
-            advice = self.environment.more_tasks(split)
-            require_tasks(self.environment.tasks(split), self.config.rollouts.tasks, advice=advice)
+            require_tasks(
+                self.environment.tasks(split),
+                self.config.rollouts.tasks,
+                advice=self.environment.more_tasks(split),
+                shares=self.environment.shares(split),
+            )
 
     def _rollout(self, student: Policy, teacher: Teacher, journal: RoundJournal) -> Sequence[Trajectory]:
         """π_{i-1} acts on sampled training tasks; the teacher may take some of its steps."""
@@ -251,7 +255,7 @@ class Leap:
                     self.environment,
                     [result for result in results if isinstance(result, Correction)],
                     steps=config.recovery_steps,
-                    max_steps=self.config.env.max_steps_train,
+                    max_steps=self.config.env.step_limits.train,
                     batch=self.config.batch,
                     seed=journal.seed_for("recover"),
                     on_progress=on_progress,
@@ -322,13 +326,14 @@ class Leap:
             count,
             seed=derive_seed(seed, "tasks"),
             advice=self.environment.more_tasks(env.train_split),
+            shares=self.environment.shares(env.train_split),
         )
         trajectories = rollout(
             self.environment,
             policy,
             tasks,
             seed=seed,
-            max_steps=env.max_steps_train,
+            max_steps=env.step_limits.train,
             batch=self.config.batch,
             on_progress=on_progress,
             stop_when_stuck=stop_when_stuck,
@@ -349,7 +354,7 @@ def evaluate_round(
             policy,
             environment,
             panel,
-            max_steps=config.env.max_steps_eval,
+            max_steps=config.env.step_limits.evaluate,
             batch=config.batch,
             on_progress=on_progress,
             spool=journal.spool(),

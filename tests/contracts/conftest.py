@@ -7,7 +7,7 @@ from leap_exp.config.messages import run_config
 from leap_exp.config.registry import conf_dir, members, register
 from leap_exp.stages.rollout import rollout
 from leap_exp.students.scripted import RandomPolicy
-from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import sandbox_settings
 
 
 def configured(*overrides: str):
@@ -19,10 +19,7 @@ def configured(*overrides: str):
 
 @pytest.fixture(scope="session", params=members("env"))
 def environment(request):
-    if request.param != "intercode_bash":
-        return configured(f"env={request.param}").env.build()
-    skip_without_sandboxes()
-    return configured("env=intercode_bash", "env.sandbox=bubblewrap").env.build()
+    return configured(f"env={request.param}", *sandbox_settings(request.param)).env.build()
 
 
 @pytest.fixture(scope="session")

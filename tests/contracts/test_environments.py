@@ -7,19 +7,21 @@ import pytest
 
 from leap_exp.config.registry import settings_classes
 from leap_exp.envs.contract import contract_violations
+from leap_exp.envs.joint.config import InterCodeBashMember
 from leap_exp.stages.recover import resume
 from leap_exp.stages.rollout import rollout
 from leap_exp.students.scripted import RandomPolicy
 from tests.support.sandboxes import skip_without_sandboxes
 
-VARIANTS: Mapping[str, tuple[Mapping[str, str], ...]] = {
+VARIANTS: Mapping[str, tuple[Mapping[str, object], ...]] = {
     "alfworld": ({}, {"household": "full"}, {"engine": "textworld"}),
+    "joint": ({"intercode_bash": InterCodeBashMember(sandbox="bubblewrap")}, {"members": ["webshop", "alfworld"]}),
     "intercode_bash": ({"sandbox": "bubblewrap"}, {"sandbox": "bubblewrap", "quoting": "exact"}),
     "webshop": ({}, {"goals": "synthetic"}, {"observation": "text_rich"}, {"item_names": False}),
 }
 """Settings, beside the defaults, that an environment is checked with."""
 
-HELD_OUT = {"intercode_bash": "test", "webshop": "test"}
+HELD_OUT = {"intercode_bash": "test", "joint": "test", "webshop": "test"}
 """The split to check, where it is not "valid_unseen"."""
 
 CASES = [(name, settings) for name in settings_classes("env") for settings in VARIANTS.get(name, ({},))]
@@ -29,7 +31,7 @@ CASES = [(name, settings) for name in settings_classes("env") for settings in VA
 def test_environment_keeps_the_contract(name, settings):
     if settings.get("engine") == "textworld" and importlib.util.find_spec("textworld") is None:
         pytest.skip("alfworld is not installed")
-    if name == "intercode_bash":
+    if "intercode_bash" in (name, *settings):
         skip_without_sandboxes()
     # A step of the reference takes a tenth of a second and more.
     effort = {"tasks": 1, "steps": 3, "oracle_steps": 30} if "engine" in settings else {"tasks": 6}
@@ -41,7 +43,7 @@ def test_environment_keeps_the_contract(name, settings):
 def test_an_episode_can_be_taken_up_again_at_any_step(name, settings):
     if settings.get("engine") == "textworld" and importlib.util.find_spec("textworld") is None:
         pytest.skip("alfworld is not installed")
-    if name == "intercode_bash":
+    if "intercode_bash" in (name, *settings):
         skip_without_sandboxes()
     environment = settings_classes("env")[name](**settings).build()
     tasks = environment.tasks("train")[: 1 if "engine" in settings else 3]

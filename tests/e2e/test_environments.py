@@ -6,19 +6,16 @@ import pytest
 
 from leap_exp.config.registry import members
 from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
-from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import sandbox_settings
 
 
 @pytest.mark.parametrize("name", members("env"))
 def test_a_round_on_every_environment(name, leap, tmp_path):  # noqa: F811 - the fixture
-    settings = [f"env={name}"]
-    if name == "intercode_bash":
-        skip_without_sandboxes()
-        settings.append("env.sandbox=bubblewrap")
-    code, out, _ = leap(*settings, "debug=default", "tracker=jsonl", "run_dir=here")
+    code, out, _ = leap(f"env={name}", *sandbox_settings(name), "debug=default", "tracker=jsonl", "run_dir=here")
     assert code == 0
     assert "0 (cloning)" in out
     rounds = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
-    assert [entry["n"] for entry in rounds] == [2, 2]
+    panel = 6 if name == "joint" else 2
+    assert [entry["n"] for entry in rounds] == [panel, panel]
     assert [entry["unscored"] for entry in rounds] == [0, 0]
     assert (tmp_path / "here" / "round_001" / "corrections.jsonl").exists()

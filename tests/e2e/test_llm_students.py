@@ -19,7 +19,7 @@ from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
 from tests.e2e.test_resume import contents
 from tests.support.chat_server import chat_server
 from tests.support.fault_server import TOO_LONG, answer, fault_server
-from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import sandbox_settings
 from tests.support.vllm_server import vllm_server
 
 ROOT = Path(__file__).parents[2]
@@ -51,17 +51,20 @@ def url():
 
 @pytest.mark.parametrize("name", members("env"))
 def test_a_model_behind_a_real_server_is_evaluated_on_every_environment(name, url, leap, tmp_path):  # noqa: F811
-    if name == "intercode_bash":
-        skip_without_sandboxes()
-    server = (f"student.endpoint.base_url={url}", "student.endpoint.model=tiny", "student.endpoint.max_tokens=8")
+    server = (
+        *sandbox_settings(name),
+        f"student.endpoint.base_url={url}",
+        "student.endpoint.model=tiny",
+        "student.endpoint.max_tokens=8",
+    )
     code, out, err = leap(f"env={name}", *EVALUATE, *server, "student.context_length=16384", "run_dir=here")
     assert (code, err) == (0, "")
     assert "Episodes: tiny at 127.0.0.1" in " ".join(out.split())
     assert "Language models" in out
     (entry,) = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
-    assert (entry["n"], entry["unscored"]) == (2, 0)
+    assert (entry["n"], entry["unscored"]) == (6 if name == "joint" else 2, 0)
     metrics = read_metrics(tmp_path / "here")[0]
-    assert metrics["llm/evaluate/replies_count"] == 2 * entry["steps_mean"]
+    assert metrics["llm/evaluate/replies_count"] == pytest.approx(entry["n"] * entry["steps_mean"])
     assert metrics["llm/evaluate/tokens_out_count"] > 0
     assert metrics["llm/evaluate/cost_dollars"] == 0.0
 

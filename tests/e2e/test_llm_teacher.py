@@ -21,7 +21,7 @@ from tests.contracts.conftest import configured
 from tests.e2e.test_command_line import ROOT, TOY, leap  # noqa: F401 - a fixture
 from tests.support.chat_server import chat_server
 from tests.support.fault_server import answer, fault_server
-from tests.support.sandboxes import skip_without_sandboxes
+from tests.support.sandboxes import sandbox_settings
 from tests.support.teaching_server import REASON, asked, corrections, is_ranking, teaching
 
 LLM = tuple("teacher=local" if argument == "teacher=toy" else argument for argument in TOY)
@@ -193,11 +193,10 @@ def real_model(request):
 def test_a_round_with_a_real_server(name, mode, leap, real_model, tmp_path):  # noqa: F811
     """A small model rarely answers in the required form; the run handles whatever it writes."""
     model, url = real_model
-    if name == "intercode_bash":
-        skip_without_sandboxes()
-    demonstrate(name, tmp_path / "demonstrations.jsonl")
+    sandbox = sandbox_settings(name)
+    demonstrate(name, sandbox, tmp_path / "demonstrations.jsonl")
     code, out, err = leap(
-        *(f"env={name}", "debug=default", "run_dir=here", "correct.max_score=1"),
+        *(f"env={name}", *sandbox, "debug=default", "run_dir=here", "correct.max_score=1"),
         # Long prompts take a small machine long, so there is one trajectory to correct, a short one.
         *("demonstrations.source=demonstrations.jsonl", "rollouts.tasks=1", "env.max_steps_train=2"),
         *("teacher=local", f"teacher.mode={mode}", f"teacher.endpoint.base_url={url}"),
@@ -215,9 +214,9 @@ def test_a_round_with_a_real_server(name, mode, leap, real_model, tmp_path):  # 
     assert (tmp_path / "here" / "report.html").exists()
 
 
-def demonstrate(name, file):
-    """Write a few successful demonstrations in the environment ``name`` to ``file``."""
-    environment = configured(f"env={name}").env.build()
+def demonstrate(name, settings, file):
+    """Write a few successful demonstrations in the environment ``name`` with ``settings`` to ``file``."""
+    environment = configured(f"env={name}", *settings).env.build()
     tasks = environment.tasks("train")[:6]
     expert = ExpertPolicy(environment)
     trajectories = rollout(

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.webshop.agent_replay import replay_as_agent
 from leap_exp.envs.webshop.commands import check
 from leap_exp.envs.webshop.engine.authors_files import build_catalogue, find_files, read_products
 from leap_exp.envs.webshop.engine.catalogue import Catalogue
@@ -27,6 +28,17 @@ def test_recorded_episodes_are_reproduced(catalogue):
     steps = []
     assert [str(difference) for difference in replay(GOLDEN, catalogue, steps.append)] == []
     assert (len(steps), sum(steps)) == (360, 2875)
+
+
+def test_an_agent_that_clicks_results_by_id_or_by_name_sees_what_was_recorded(catalogue, tmp_path):
+    clicks = []
+    golden = _recording(tmp_path / "golden", lambda name, content: None)
+    assert [str(difference) for difference in replay_as_agent(golden, catalogue, clicks.append)] == []
+    assert len(clicks) == 120
+    assert sum(clicks) > 30
+    assert sum(clicks[::2]) == 0, "by id, the recorded actions are played as they are"
+    spoiled = _recording(tmp_path / "spoiled", _spoil_order)
+    assert len(list(replay_as_agent(spoiled, catalogue, clicks.append))) == 2
 
 
 def _recording(folder, spoil):
@@ -79,7 +91,8 @@ def test_check_counts_differences(tmp_path, capsys):
     assert check(spoiled, FOLDER) == 1
     shown = capsys.readouterr().out
     assert "human_text_rich 0, step 2, 'click[b09mw563kn]': observation" in shown
-    assert shown.splitlines()[-1].startswith("1 differences")
+    # In the shop, and in the environment by id and by name.
+    assert shown.splitlines()[-1].startswith("3 differences")
 
 
 def test_check_names_a_missing_folder(tmp_path):

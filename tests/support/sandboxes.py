@@ -56,6 +56,15 @@ def becomes(condition: Callable[[], bool]) -> bool:
     return True
 
 
+def sandbox_settings(environment: str) -> list[str]:
+    """Return the settings with which an environment uses bubblewrap; skip the test where that is impossible."""
+    places = {"intercode_bash": "env", "joint": "env.intercode_bash"}
+    if environment not in places:
+        return []
+    skip_without_sandboxes()
+    return [f"{places[environment]}.sandbox=bubblewrap"]
+
+
 def skip_without_sandboxes() -> None:
     """Skip the test if no bubblewrap sandbox can be opened; LEAP_DATA must be set."""
     if not shutil.which("bwrap"):

@@ -46,13 +46,14 @@ class Run:
         scores = []
         for entry in self.rounds:
             by_task: dict[str, list[float]] = {}
-            for trajectory in self._evaluation(entry["round"]):
+            for trajectory in self.evaluation(entry["round"]):
                 if trajectory.score is not None:
                     by_task.setdefault(trajectory.task.id, []).append(float(trajectory.succeeded))
             scores.append({task: fmean(values) for task, values in by_task.items()})
         return scores
 
-    def _evaluation(self, index: int) -> Sequence[Trajectory]:
+    def evaluation(self, index: int) -> Sequence[Trajectory]:
+        """Return the trajectories on the panel in round ``index``."""
         return read_records(self.folder / round_name(index) / "evaluation.jsonl").of(Trajectory)
 
     @cached_property

@@ -49,11 +49,14 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
 
 
 def leakage(
-    env: Annotated[list[str] | None, typer.Option(help="An environment; repeat for several. Default: all.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(help="An environment; repeat for several. Default: all but joint ones.")
+    ] = None,
     tasks: Annotated[int, typer.Option(help="Training tasks of each environment.")] = 60,
 ) -> None:
     """Measure how often the oracle's corrections disclose what is hidden, by level of disclosure."""
-    shares = {name: _leaking_shares(name, tasks) for name in env or settings_classes("env")}
+    single = [name for name, kind in settings_classes("env").items() if isinstance(kind().step_limits.train, int)]
+    shares = {name: _leaking_shares(name, tasks) for name in env or single}
     print(json.dumps({"benchmark": "leakage", "tasks": tasks, **shares}))
 
 
@@ -72,7 +75,7 @@ def _leaking_shares(name: str, count: int) -> dict[str, dict[str, float]]:
             policy,
             tasks,
             seed=0,
-            max_steps=settings.max_steps_train,
+            max_steps=settings.step_limits.train,
             batch=_EPISODES_AT_ONCE,
             on_progress=lambda *_: None,
         )

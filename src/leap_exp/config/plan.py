@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import LeapError
+from leap_exp.core.types import StepLimit
 from leap_exp.llm import Endpoint
 from leap_exp.stages.aggregate import Aggregation
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, VllmStudentConfig
@@ -71,11 +73,11 @@ def plan_stages(config: RunConfig, speed: Speed | None, pace: RunPace | None = N
     if rounds:
         demonstrations = f"{config.demonstrations.count:,} episodes of the expert"
         stages.append(PlannedStage(name="demonstrate", work=demonstrations))
-        stages.append(_acting(config, "rollout", rollouts, config.env.max_steps_train, speed, pace))
+        stages.append(_acting(config, "rollout", rollouts, _steps(config.env.step_limits.train), speed, pace))
         stages.append(_correcting(config, rollouts, speed))
         stages.append(_training(config, speed, pace))
         stages.append(_probing(config, speed, pace))
-    stages.append(_acting(config, "evaluate", evaluations, config.env.max_steps_eval, speed, pace))
+    stages.append(_acting(config, "evaluate", evaluations, _steps(config.env.step_limits.evaluate), speed, pace))
     return stages
 
 
@@ -150,7 +152,7 @@ def _acting(
 
 def _correcting(config: RunConfig, trajectories: int, speed: Speed | None) -> PlannedStage:
     work = f"up to {trajectories:,} trajectories"
-    steps = config.env.max_steps_train
+    steps = _steps(config.env.step_limits.train)
     teacher = config.teacher
     teacher = getattr(teacher, "inner", teacher)
     if isinstance(teacher, LlmTeacherConfig):
@@ -199,14 +201,19 @@ def _probing(config: RunConfig, speed: Speed | None, pace: RunPace | None) -> Pl
 
 
 def _trajectory_tokens(config: RunConfig, pace: RunPace | None) -> float:
-    return pace.trajectory_tokens if pace else _episode(config, config.env.max_steps_train).all
+    return pace.trajectory_tokens if pace else _episode(config, _steps(config.env.step_limits.train)).all
+
+
+def _steps(limit: StepLimit) -> int:
+    """Return the most steps of an episode: of joined environments, their mean."""
+    return limit if isinstance(limit, int) else round(fmean(limit.values()))
 
 
 def _panel_size(config: RunConfig) -> int:
     """Return the number of tasks in the panel; 0 if that is the whole split and its data are not installed."""
-    evaluation = config.evaluation
+    evaluation, limit = config.evaluation, config.env.step_limits.evaluate
     if evaluation.tasks is not None:
-        return evaluation.tasks
+        return evaluation.tasks * (1 if isinstance(limit, int) else len(limit))
     try:
         return len(config.env.build().tasks(evaluation.split))
     except LeapError:

@@ -13,12 +13,21 @@ from typing import Any, ClassVar
 
 from leap_exp.core.protocols import Environment, Policy, Teacher, Tracker, Trainer
 from leap_exp.core.settings import Settings, setting
+from leap_exp.core.types import StepLimit
 
 
 def load(name: str) -> Any:  # noqa: ANN401 - whatever has that name
     """Import and return what ``module:name`` names. Heavy libraries are so imported only when they are used."""
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLimits:
+    """The maximum steps of episodes: a number or, if several environments are joined, one for each by its name."""
+
+    train: StepLimit
+    evaluate: StepLimit
 
 
 @dataclass
@@ -39,6 +48,11 @@ class EnvironmentConfig(Settings):
     train_split: str = setting("train", "Split for demonstrations and rollouts.")
     max_steps_train: int = setting(20, "Maximum steps of a training episode.", minimum=1)
     max_steps_eval: int = setting(30, "Maximum steps of an evaluation episode.", minimum=1)
+
+    @property
+    def step_limits(self) -> StepLimits:
+        """The maximum steps of episodes in training and in evaluation."""
+        return StepLimits(train=self.max_steps_train, evaluate=self.max_steps_eval)
 
     def build(self) -> Environment:
         """Return the environment."""

@@ -110,6 +110,17 @@ class Environment(Protocol):
         """Return advice on how to get more tasks in ``split``, such as a setting; empty if there is none."""
         return ""
 
+    def shares(self, split: str) -> Mapping[str, float]:
+        """Return each environment's share of the tasks that are drawn from ``split``, if several are joined.
+
+        Shares add up to 1. Empty for a single environment, whose tasks are drawn uniformly.
+        """
+        return {}
+
+    def max_repeats_of(self, task: Task) -> int:
+        """Return ``max_repeats`` of the environment that ``task`` belongs to, which differ if several are joined."""
+        return self.max_repeats
+
     @abstractmethod
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``. Leaving the context frees all its resources."""

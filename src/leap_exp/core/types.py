@@ -1,6 +1,6 @@
 """The records of the framework: immutable, and checked when they are made."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -20,6 +20,15 @@ OMITTED_IF_DEFAULT: Mapping[str, bool] = {"omitted_if_default": True}
 """Metadata of a field that older record files do not have: it is only written if it differs from its default."""
 
 
+StepLimit = int | Mapping[str, int]
+"""The maximum number of steps of an episode: one number or, if several environments are joined, one for each."""
+
+
+def step_limit(limit: StepLimit, task: "Task") -> int:
+    """Return the maximum number of steps of an episode of ``task``."""
+    return limit if isinstance(limit, int) else limit[task.environment]
+
+
 class StopReason(StrEnum):
     """Why an episode ended."""
 
@@ -32,12 +41,21 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One game, goal or query. ``id`` is stable everywhere; ``kind`` groups tasks in results."""
+    """One game, goal or query. ``id`` is stable everywhere; ``kind`` groups tasks in results.
+
+    ``environment`` names the one that the task belongs to among several that are joined; it is empty for a single one.
+    """
 
     id: str
     split: str
     instruction: str
     kind: str
+    environment: str = field(default="", metadata=OMITTED_IF_DEFAULT)
+
+    @property
+    def full_kind(self) -> str:
+        """The kind, below the environment if several are joined."""
+        return f"{self.environment}/{self.kind}" if self.environment else self.kind
 
     def __post_init__(self) -> None:
         """Check that id and instruction are not empty."""
@@ -80,11 +98,23 @@ class EnvironmentPrompts:
         teacher: Jinja template that sets ``description``, ``actions``, ``hidden``, ``search``, ``discreet`` and
             ``outright`` for teachers that are language models; empty for a general description.
         condense: Returns an observation's text without what only repeats the action before it.
+        members: The prompts of each of several environments that are joined, by name; empty for a single one.
     """
 
     student: str
     teacher: str = ""
     condense: Callable[[Observation], str] = field(default=lambda observation: observation.text.strip())
+    members: Mapping[str, "EnvironmentPrompts"] = field(default_factory=dict)
+
+    def of(self, task: Task) -> "EnvironmentPrompts":
+        """Return the prompts of the environment that ``task`` belongs to.
+
+        Raises:
+            DataError: It is none of those that are joined.
+        """
+        if self.members and task.environment not in self.members:
+            raise foreign_task(task, self.members)
+        return self.members.get(task.environment, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +377,14 @@ def _fills(action: str, slot: str) -> bool:
     before, found, after = slot.partition(QUERY_SLOT)
     length = len(action) - len(before) - len(after)
     return bool(found) and length > 0 and action.startswith(before) and action.endswith(after) and "\n" not in action
+
+
+def foreign_task(task: Task, environments: Iterable[str]) -> DataError:
+    """Return the error that ``task`` belongs to none of the ``environments`` that are joined."""
+    return DataError(
+        f"The task {task.id!r} belongs to {task.environment or 'a run of one environment'}, not to one of those that "
+        f"are joined: {', '.join(environments)}."
+    )
 
 
 def views(trajectory: Trajectory) -> Sequence[View]:

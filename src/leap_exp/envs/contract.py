@@ -40,7 +40,7 @@ def contract_violations(
 def _listing_violations(environment: Environment, split: str, listed: Sequence[Task]) -> Iterator[str]:
     if not environment.name:
         yield "the environment has no name"
-    if not environment.prompts.student:
+    if any(not environment.prompts.of(task).student for task in listed):
         yield "the environment has no instructions for students"
     if not listed:
         yield f"the split {split!r} has no tasks"

@@ -1,6 +1,6 @@
 """An environment whose privileged facts come from a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -34,6 +34,14 @@ class EnvironmentWithFacts(Environment):
     def more_tasks(self, split: str) -> str:
         """Return advice on how to get more tasks in ``split``."""
         return self._environment.more_tasks(split)
+
+    def shares(self, split: str) -> Mapping[str, float]:
+        """Return each environment's share of the tasks that are drawn."""
+        return self._environment.shares(split)
+
+    def max_repeats_of(self, task: Task) -> int:
+        """Return ``max_repeats`` of the environment that ``task`` belongs to."""
+        return self._environment.max_repeats_of(task)
 
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``."""

@@ -45,8 +45,9 @@ def write_run_page(run: Run, path: Path) -> None:
         "comparison": run.comparison,
         "success_chart": success_chart(run),
         "passes": passes_table(run),
+        "environments": environments_table(run),
         "kinds": sorted({kind for entry in run.rounds for kind in entry["per_task_type"]}),
-        "corrections": metric_table(run, CORRECTION_METRICS),
+        "corrections": metric_table(run, _for_each_environment(run, CORRECTION_METRICS)),
         "realizability_chart": realizability_chart(run),
         "realizability": metric_table(run, _headings(run, "realizability/")),
         "loss_chart": loss_chart(run),
@@ -90,7 +91,37 @@ def success_chart(run: Run) -> Markup | None:
         for place, (label, entry) in enumerate(zip(run.round_labels, run.rounds, strict=True))
     )
     series = [Series(name="success", colour=0, points=points)]
+    for colour, name in enumerate(environments(run), start=1):
+        series.append(_series(run, f"evaluate/success_rate/{name}", name=name, colour=colour))
     return _chart(run, series, "success on the panel", percent_axis=True, summary="Success on the panel by round")
+
+
+def environments(run: Run) -> list[str]:
+    """Return the names of the environments, if several are joined."""
+    return list(run.rounds[-1].get("per_environment", ()))
+
+
+def environments_table(run: Run) -> Table | None:
+    """Return the table of results on the panel of each environment, and their means; None for a single one."""
+    if not environments(run):
+        return None
+    rows = []
+    for name in [*environments(run), "mean"]:
+        results = [
+            entry["environment_means"] if name == "mean" else entry["per_environment"][name] for entry in run.rounds
+        ]
+        rows.append((f"{name}: success", [percent(each["success_rate"]) for each in results]))
+        rows.append((f"{name}: mean score", [f"{each['score_mean']:.3f}" for each in results]))
+        rows.append((f"{name}: mean steps", [f"{each['steps_mean']:.1f}" for each in results]))
+    return Table(columns=run.round_labels, rows=rows)
+
+
+def _for_each_environment(run: Run, headings: Mapping[str, str]) -> dict[str, str]:
+    """Return ``headings`` with those of the same metrics of each environment, if several are joined."""
+    found = dict(headings)
+    for name in environments(run):
+        found |= {f"{metric}/{name}": f"{heading}: {name}" for metric, heading in headings.items()}
+    return found
 
 
 def passes_table(run: Run) -> Table | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from leap_exp.analysis.arms import arm_results, arms_markdown, read_arms
+from leap_exp.analysis.environments import compare_environments, environments_markdown, environments_results
 from leap_exp.analysis.sweep import Group, RoundSummary, Sweep, results, table
 from leap_exp.report.charts import Point, Series, fit_axis, line_chart, standalone
 from leap_exp.report.page import Table, numbers, percent, write_page
@@ -27,7 +28,8 @@ TRADE_OFF = {
 def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     """Write report.html, results.json, summary.csv and the figures of ``sweep`` into ``folder``.
 
-    If it has arms beside a control, also arms.md, a table of them.
+    If it has arms beside a control, also arms.md, a table of them; if it has a student of several environments beside
+    students of one each, environments.md.
 
     Returns:
         The path of report.html.
@@ -35,8 +37,14 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     figures = {"success.svg": success_figure(sweep), **ladder_figures(sweep)}
     for name, svg in figures.items():
         write_whole(folder / name, [standalone(svg)])
-    arms = read_arms(sweep)
-    write_document(folder / "results.json", {**results(sweep), **({"arms": arm_results(arms)} if arms else {})})
+    arms, environments = read_arms(sweep), compare_environments(sweep)
+    figures_of = {
+        **({"arms": arm_results(arms)} if arms else {}),
+        **({"environments": environments_results(environments)} if environments else {}),
+    }
+    write_document(folder / "results.json", {**results(sweep), **figures_of})
+    if environments:
+        write_whole(folder / "environments.md", environments_markdown(environments))
     if arms:
         write_whole(folder / "arms.md", arms_markdown(arms))
     text = io.StringIO()
@@ -49,6 +57,7 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
         "success": Markup(success),  # noqa: S704 - charts escape the names they show
         "ladders": [Markup(svg) for svg in ladders],  # noqa: S704
         "arms": arms,
+        "environments": environments,
         "rounds": rounds_table(sweep),
         "trade_off": trade_off_table(sweep),
         "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in sweep.runs},

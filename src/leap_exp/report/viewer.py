@@ -72,7 +72,7 @@ def _item(trajectory: Trajectory, result: Correction | CorrectionFailure | None,
                 entry["teacher"] = teacher
     return {
         "id": trajectory.name,
-        "kind": trajectory.task.kind,
+        "kind": trajectory.task.full_kind,
         "instruction": trajectory.task.instruction,
         "score": trajectory.score,
         "success": trajectory.succeeded,

@@ -1,6 +1,7 @@
 """Aggregate: select the corrections that a round trains on (DAgger's D_i)."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -45,8 +46,14 @@ def select(rounds: Sequence[Sequence[Correction]], examples: Sequence[Example]) 
 
 
 def aggregation_metrics(dataset: Sequence[Correction]) -> dict[str, float]:
-    """Return the size of a training set in corrections and in steps."""
+    """Return the size of a training set in corrections and in steps, in all and of each joined environment."""
+    corrections, steps = Counter[str](), Counter[str]()
+    for correction in dataset:
+        name, count = correction.trajectory.task.environment, len(correction.learnt_steps)
+        for suffix in {"", f"/{name}" if name else ""}:
+            corrections[suffix] += 1
+            steps[suffix] += count
     return {
-        "aggregate/corrections_count": len(dataset),
-        "aggregate/steps_count": sum(len(correction.learnt_steps) for correction in dataset),
+        **{f"aggregate/corrections_count{suffix}": corrections[suffix] for suffix in sorted({"", *corrections})},
+        **{f"aggregate/steps_count{suffix}": steps[suffix] for suffix in sorted({"", *steps})},
     }

@@ -2,8 +2,9 @@
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -320,24 +321,50 @@ def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dic
     """Return the number of corrections and failures, and the share of changed steps.
 
     Where not every step was judged, also the number of labels (the teacher's decisions on the student's steps) and of
-    those saved; where the teacher went on after corrections, the number of these recoveries.
+    those saved; where the teacher went on after corrections, the number of these recoveries. If environments are
+    joined, each metric also stands for every environment (``correct/changed_share/NAME``).
     """
-    corrections = failures = recoveries = saved = 0
-    changed: list[bool] = []
+    total, by_environment = _Tally(), defaultdict[str, _Tally](_Tally)
     for each in results:
-        if not isinstance(each, Correction):
-            failures += 1
-        elif each.trajectory.resumed_at is not None:
-            recoveries += 1
-        else:
-            corrections += 1
-            changed += [each.changed[index] for index in each.judged_steps]
-            saved += len(each.context_steps)
-    labels = {"correct/labels_count": len(changed), "correct/labels_saved_count": saved}
+        total.add(each)
+        if name := each.trajectory.task.environment:
+            by_environment[name].add(each)
     return {
-        "correct/corrections_count": corrections,
-        "correct/failures_count": failures,
-        "correct/changed_share": fmean(changed) if changed else 0.0,
-        **(labels if saved else {}),
-        **({"correct/recoveries_count": recoveries} if recoveries else {}),
+        **total.metrics(),
+        **{
+            f"{metric}/{name}": value
+            for name, tally in sorted(by_environment.items())
+            for metric, value in tally.metrics().items()
+        },
     }
+
+
+@dataclass
+class _Tally:
+    """Counts of corrections."""
+
+    corrections: int = 0
+    failures: int = 0
+    recoveries: int = 0
+    saved: int = 0
+    changed: list[bool] = field(default_factory=list)
+
+    def add(self, result: Correction | CorrectionFailure) -> None:
+        if not isinstance(result, Correction):
+            self.failures += 1
+        elif result.trajectory.resumed_at is not None:
+            self.recoveries += 1
+        else:
+            self.corrections += 1
+            self.changed += [result.changed[index] for index in result.judged_steps]
+            self.saved += len(result.context_steps)
+
+    def metrics(self) -> dict[str, float]:
+        labels = {"correct/labels_count": len(self.changed), "correct/labels_saved_count": self.saved}
+        return {
+            "correct/corrections_count": self.corrections,
+            "correct/failures_count": self.failures,
+            "correct/changed_share": fmean(self.changed) if self.changed else 0.0,
+            **(labels if self.saved else {}),
+            **({"correct/recoveries_count": self.recoveries} if self.recoveries else {}),
+        }

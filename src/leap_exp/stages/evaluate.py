@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
 from statistics import fmean
 from typing import ClassVar
@@ -14,7 +14,7 @@ from leap_exp.core.errors import DataError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import Task, Trajectory
+from leap_exp.core.types import StepLimit, Task, Trajectory
 from leap_exp.runs import RecordSpool
 from leap_exp.stages.rollout import rollout
 
@@ -26,7 +26,11 @@ class EvaluationConfig(Settings):
     place: ClassVar[str] = "evaluation"
 
     split: str = setting("valid_unseen", "Split that the panel is drawn from.")
-    tasks: int | None = setting(None, "Number of tasks in the panel; null for the whole split.", minimum=1)
+    tasks: int | None = setting(
+        None,
+        "Number of tasks in the panel, or in that of each joined environment; null for the whole split.",
+        minimum=1,
+    )
     panel_seed: int = setting(0, "Seed of the panel; the run's seed does not change it.")
     samples: int | None = setting(
         None, "Episodes per task in which the student samples; null for one in which it does not.", minimum=1
@@ -51,7 +55,8 @@ class Panel:
 def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int, advice: str = "") -> Panel:
     """Return a panel of ``size`` tasks, balanced over task kinds as far as possible; None takes all.
 
-    ``advice`` says in an error message how to get more tasks.
+    If several environments are joined, it has ``size`` tasks of each: the panel that each has alone. ``advice`` says in
+    an error message how to get more tasks.
 
     Raises:
         DataError: There are no tasks, or fewer than ``size``.
@@ -62,19 +67,29 @@ def draw_panel(tasks: Sequence[Task], *, split: str, size: int | None, seed: int
         )
     if size is None:
         return Panel(split=split, seed=seed, tasks=tuple(tasks))
-    if size > len(tasks):
-        raise DataError(
-            f"evaluation.tasks={size}, but split {split!r} has only {len(tasks)} tasks: lower the number"
-            f"{f', or {advice}' if advice else ''}."
-        )
+    by_environment: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_environment.setdefault(task.environment, []).append(task)
+    for name, each in by_environment.items():
+        if size > len(each):
+            of = f" of {name}" if name else ""
+            raise DataError(
+                f"evaluation.tasks={size}, but split {split!r} has only {len(each)} tasks{of}: lower the number"
+                f"{f', or {advice}' if advice else ''}."
+            )
+    drawn = [task for each in by_environment.values() for task in _draw_balanced(each, size, seed)]
+    return Panel(split=split, seed=seed, tasks=tuple(drawn))
+
+
+def _draw_balanced(tasks: Sequence[Task], size: int, seed: int) -> list[Task]:
+    """Return ``size`` of ``tasks``, with as many of each kind as possible."""
     by_kind: dict[str, list[Task]] = {}
     for task in tasks:
         by_kind.setdefault(task.kind, []).append(task)
     for kind, members in by_kind.items():
         random.Random(derive_seed(seed, "panel", kind)).shuffle(members)
     turns = zip_longest(*(by_kind[kind] for kind in sorted(by_kind)))
-    drawn = [task for turn in turns for task in turn if task is not None]
-    return Panel(split=split, seed=seed, tasks=tuple(drawn[:size]))
+    return [task for turn in turns for task in turn if task is not None][:size]
 
 
 def evaluate(
@@ -82,7 +97,7 @@ def evaluate(
     environment: Environment,
     panel: Panel,
     *,
-    max_steps: int,
+    max_steps: StepLimit,
     batch: int,
     on_progress: ProgressCallback,
     samples: int | None = None,
@@ -118,6 +133,10 @@ class KindResult:
     success_ci95: tuple[float, float]
 
 
+_AVERAGED = ("success_rate", "score_mean", "steps_mean", "invalid_action_rate")
+"""Results that are averaged over environments."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Results on a panel. Rates and means are over the ``n`` scored episodes; crashed episodes are ``unscored``.
@@ -125,6 +144,7 @@ class Evaluation:
     ``cut_off_answers`` counts the steps of all episodes whose answer was cut off before its action was complete.
     ``samples`` is the number of episodes per task. If there are several, ``pass_at`` has the probability that at least
     one of k episodes of a task succeeds, and ``pass_all`` that all do, by k: powers of 2, and the number of samples.
+    ``per_environment`` has the results of each environment, if several are joined.
     """
 
     n: int
@@ -139,6 +159,13 @@ class Evaluation:
     samples: int = 1
     pass_at: Mapping[str, float] = field(default_factory=dict)
     pass_all: Mapping[str, float] = field(default_factory=dict)
+    per_environment: Mapping[str, "Evaluation"] = field(default_factory=dict)
+
+    @property
+    def means(self) -> Mapping[str, float]:
+        """The means over the environments, each of the same weight; empty for a single one."""
+        each = list(self.per_environment.values())
+        return {name: fmean(getattr(one, name) for one in each) for name in _AVERAGED} if each else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +174,7 @@ class _Episode:
 
     task_id: str
     sample: int
+    environment: str
     kind: str
     score: float | None
     succeeded: bool
@@ -158,6 +186,7 @@ class _Episode:
         return cls(
             task_id=trajectory.task.id,
             sample=trajectory.sample,
+            environment=trajectory.task.environment,
             kind=trajectory.task.kind,
             score=trajectory.score,
             succeeded=trajectory.succeeded,
@@ -168,7 +197,19 @@ class _Episode:
 
 def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
     """Return the results of ``trajectories``, read once; the invalid-action rate is over all their steps."""
-    episodes = [_Episode.of(trajectory) for trajectory in trajectories]
+    return _assess([_Episode.of(trajectory) for trajectory in trajectories])
+
+
+def _assess(episodes: Sequence[_Episode]) -> Evaluation:
+    environments = dict.fromkeys(episode.environment for episode in episodes if episode.environment)
+    if environments:
+        alone = [replace(episode, environment="") for episode in episodes]
+        named = {
+            name: [one for one, episode in zip(alone, episodes, strict=True) if episode.environment == name]
+            for name in environments
+        }
+        every = _assess([replace(one, kind=f"{name}/{one.kind}") for name, each in named.items() for one in each])
+        return replace(every, per_environment={name: _assess(each) for name, each in named.items()})
     scored = [episode for episode in episodes if episode.score is not None]
     kinds = sorted({episode.kind for episode in scored})
     overall = _success(scored)
@@ -192,6 +233,10 @@ def assess(trajectories: Iterable[Trajectory]) -> Evaluation:
 def summary_entry(evaluation: Evaluation) -> dict[str, object]:
     """Return an evaluation as part of a round's entry in summary.json."""
     entry = asdict(evaluation)
+    del entry["per_environment"]
+    if evaluation.per_environment:
+        members = {name: summary_entry(each) for name, each in evaluation.per_environment.items()}
+        entry |= {"per_environment": members, "environment_means": dict(evaluation.means)}
     if not evaluation.cut_off_answers:
         del entry["cut_off_answers"]
     if evaluation.samples == 1:
@@ -203,7 +248,9 @@ def summary_entry(evaluation: Evaluation) -> dict[str, object]:
 def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
     """Return an evaluation as metrics named ``STAGE/...``.
 
-    There is a count of cut-off answers if there are any, and rates by k if there are several episodes per task.
+    There is a count of cut-off answers if there are any, and rates by k if there are several episodes per task. If
+    environments are joined, each metric also stands for every environment (``STAGE/success_rate/NAME``), and some for
+    their mean (``STAGE/success_rate/mean``).
     """
     low, high = evaluation.success_ci95
     cut_off = {f"{stage}/cut_off_answers_count": evaluation.cut_off_answers} if evaluation.cut_off_answers else {}
@@ -220,6 +267,19 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
         **{f"{stage}/pass_at_{k}_rate": rate for k, rate in evaluation.pass_at.items()},
         **{f"{stage}/pass_all_{k}_rate": rate for k, rate in evaluation.pass_all.items()},
         **{f"{stage}/success_rate/{kind}": result.success_rate for kind, result in evaluation.per_task_type.items()},
+        **_environment_metrics(stage, evaluation),
+    }
+
+
+def _environment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
+    """Return the metrics of each environment and the means; those of task kinds are the whole evaluation's."""
+    return {
+        **{
+            f"{name}/{environment}": value
+            for environment, each in evaluation.per_environment.items()
+            for name, value in assessment_metrics(stage, replace(each, per_task_type={})).items()
+        },
+        **{f"{stage}/{name}/mean": value for name, value in evaluation.means.items()},
     }
 
 

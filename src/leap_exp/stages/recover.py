@@ -7,7 +7,7 @@ from dataclasses import replace
 from leap_exp.core.errors import EnvError
 from leap_exp.core.protocols import Environment, ProgressCallback, Teacher
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Correction, CorrectionFailure, StopReason, Trajectory
+from leap_exp.core.types import Correction, CorrectionFailure, StepLimit, StopReason, Trajectory, step_limit
 from leap_exp.stages.mixture import ask
 from leap_exp.stages.rollout import LiveEpisode
 
@@ -18,7 +18,7 @@ def recover(
     corrections: Sequence[Correction],
     *,
     steps: int,
-    max_steps: int,
+    max_steps: StepLimit,
     batch: int,
     seed: int,
     on_progress: ProgressCallback,
@@ -96,15 +96,16 @@ def _go_on(
     starts: Sequence[tuple[Correction, int]],
     *,
     steps: int,
-    max_steps: int,
+    max_steps: StepLimit,
     seed: int,
 ) -> list[Correction | CorrectionFailure]:
     """Let the teacher go on in all episodes at once, from the steps ``starts``."""
     live: list[LiveEpisode | EnvError] = []
     try:
         for correction, start in starts:
+            most = step_limit(max_steps, correction.trajectory.task)
             try:
-                episode = resume(environment, correction.trajectory, start, limit=min(max_steps, start + 1 + steps))
+                episode = resume(environment, correction.trajectory, start, limit=min(most, start + 1 + steps))
                 episode.step(correction.decisions[start], taken_by=teacher.id)
                 live.append(episode)
             except EnvError as error:

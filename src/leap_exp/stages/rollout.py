@@ -2,17 +2,29 @@
 
 import logging
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import ClassVar
 
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
+from leap_exp.core.types import (
+    Decision,
+    DecisionFailure,
+    Step,
+    StepLimit,
+    StopReason,
+    Task,
+    Trajectory,
+    View,
+    step_limit,
+)
 from leap_exp.runs import RecordSpool
 from leap_exp.stages.episodes import as_ready, in_turns
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps
@@ -48,19 +60,52 @@ class RolloutsConfig(Settings):
     )
 
 
-def sample_tasks(tasks: Sequence[Task], count: int, *, seed: int, advice: str = "") -> list[Task]:
-    """Draw ``count`` different tasks uniformly; see ``require_tasks``."""
-    require_tasks(tasks, count, advice=advice)
-    return random.Random(seed).sample(list(tasks), count)
+NO_SHARES: Mapping[str, float] = MappingProxyType({})
 
 
-def require_tasks(tasks: Sequence[Task], count: int, *, advice: str = "") -> None:
-    """Raise DataError if there are fewer than ``count`` tasks; ``advice`` says how to get more."""
-    if count > len(tasks):
-        raise DataError(
-            f"The run needs {count} tasks, but the split has only {len(tasks)}; lower the number"
-            f"{f', or {advice}' if advice else ''}."
-        )
+def sample_tasks(
+    tasks: Sequence[Task], count: int, *, seed: int, advice: str = "", shares: Mapping[str, float] = NO_SHARES
+) -> list[Task]:
+    """Draw ``count`` different tasks, uniformly or, given its share, of each environment; see ``require_tasks``."""
+    require_tasks(tasks, count, advice=advice, shares=shares)
+    rng = random.Random(seed)
+    if not shares:
+        return rng.sample(list(tasks), count)
+    drawn = [
+        task
+        for name, number in apportion(count, shares).items()
+        for task in rng.sample([task for task in tasks if task.environment == name], number)
+    ]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def require_tasks(
+    tasks: Sequence[Task], count: int, *, advice: str = "", shares: Mapping[str, float] = NO_SHARES
+) -> None:
+    """Raise DataError if there are fewer than ``count`` tasks, or fewer than its share of an environment.
+
+    ``advice`` says how to get more.
+    """
+    needed = apportion(count, shares) if shares else {"": count}
+    present = Counter(task.environment for task in tasks) if shares else {"": len(tasks)}
+    for name, number in needed.items():
+        if number > present.get(name, 0):
+            of = f" of {name}" if name else ""
+            raise DataError(
+                f"The run needs {number} tasks{of}, but the split has only {present.get(name, 0)}; lower the number"
+                f"{f', or {advice}' if advice else ''}."
+            )
+
+
+def apportion(count: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Return how many of ``count`` tasks each environment gets: its share, rounded by the largest remainder."""
+    exact = {name: count * share / sum(shares.values()) for name, share in shares.items()}
+    numbers = {name: int(value) for name, value in exact.items()}
+    # Sorting keeps the order of equal remainders.
+    for name in sorted(exact, key=lambda name: numbers[name] - exact[name])[: count - sum(numbers.values())]:
+        numbers[name] += 1
+    return numbers
 
 
 def rollout(
@@ -69,7 +114,7 @@ def rollout(
     tasks: Sequence[Task],
     *,
     seed: int,
-    max_steps: int,
+    max_steps: StepLimit,
     batch: int,
     on_progress: ProgressCallback,
     stop_when_stuck: bool = False,
@@ -103,7 +148,8 @@ def rollout(
         EnvError: All episodes crashed.
     """
     samples = [(task, sample) for task in tasks for sample in range(per_task)]
-    if estimate := policy.estimate([task for task, _ in samples], max_steps=max_steps):
+    most_steps = max((step_limit(max_steps, task) for task in tasks), default=0)
+    if estimate := policy.estimate([task for task, _ in samples], max_steps=most_steps):
         logger.info("Episodes: %s", estimate)
     results = _Results(len(samples), on_progress, spool)
 
@@ -115,8 +161,8 @@ def rollout(
             policy_id=policy.id,
             sample=sample,
             seed=derive_seed(seed, "episode", task.id, *([sample] if sample else [])),
-            limit=max_steps,
-            max_repeats=environment.max_repeats if stop_when_stuck else None,
+            limit=step_limit(max_steps, task),
+            max_repeats=environment.max_repeats_of(task) if stop_when_stuck else None,
         )
 
     decide = partial(_decide, policy, mixture, seed=seed)

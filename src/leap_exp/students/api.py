@@ -57,10 +57,11 @@ class ApiStudent(Policy):
     def estimate(self, tasks: Sequence[Task], *, max_steps: int) -> str:
         """Describe what acting on ``tasks`` costs if every episode takes ``max_steps`` steps."""
         endpoint = self._client.endpoint
-        opening = len(_rough_tokens(self._renderer.opening))
-        prompts = [min(opening + step * STEP_TOKENS, self._codec.context_length) for step in range(1, max_steps + 1)]
+        openings = [len(_rough_tokens(self._renderer.opening(task))) for task in tasks]
+        steps, longest = range(1, max_steps + 1), self._codec.context_length
+        tokens_in = sum(min(opening + step * STEP_TOKENS, longest) for opening in openings for step in steps)
         requests = len(tasks) * max_steps
-        tokens_in, tokens_out = len(tasks) * sum(prompts), requests * endpoint.max_tokens
+        tokens_out = requests * endpoint.max_tokens
         estimate = CostEstimate(
             requests=requests,
             tokens_in=tokens_in,

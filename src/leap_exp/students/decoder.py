@@ -2,11 +2,11 @@
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from leap_exp.core.errors import EnvError
-from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, View
+from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, Task, View
 from leap_exp.students.config import HfStudentConfig
 from leap_exp.students.thoughts import Thinker
 from leap_exp.tokens.codec import PromptCodec
@@ -21,10 +21,13 @@ class Decoder:
     Args:
         codec: The student's prompts and responses.
         config: The student's settings.
-        max_repeats: How often an action may be repeated on the same observation; None for any number of times.
+        max_repeats: How often an action may be repeated on the same observation of a task; None for any number of
+            times.
     """
 
-    def __init__(self, codec: PromptCodec, config: HfStudentConfig, *, max_repeats: int | None) -> None:
+    def __init__(
+        self, codec: PromptCodec, config: HfStudentConfig, *, max_repeats: Callable[[Task], int] | None
+    ) -> None:
         self._codec = codec
         self._config = config
         self._max_repeats = max_repeats
@@ -171,7 +174,8 @@ class Decoder:
         if self._max_repeats is None:
             return actions
         taken = Counter(step.action for step in view.history if step.observation == view.observation)
-        return [action for action in actions if taken[action] <= self._max_repeats] or actions
+        most = self._max_repeats(view.task)
+        return [action for action in actions if taken[action] <= most] or actions
 
 
 def _query(written: Generation, query_action: str) -> str:

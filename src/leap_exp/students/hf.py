@@ -56,7 +56,7 @@ class HfStudent(TrainableStudent):
         self.tokenizer = load_tokenizer(self.source)
         self.codec = build_codec(config, environment, self.tokenizer, source=self.source)
         self.id = Path(config.model).name
-        max_repeats = environment.max_repeats if config.avoid_repeats else None
+        max_repeats = environment.max_repeats_of if config.avoid_repeats else None
         self._decoder = Decoder(self.codec, config, max_repeats=max_repeats)
         self._adapters: Adapters = ((Path(config.adapter), 1.0),) if config.adapter else ()
         self._local = InProcessEngine(

@@ -15,6 +15,7 @@ from leap_exp.core.types import (
     Decision,
     EnvironmentPrompts,
     Step,
+    Task,
     Trajectory,
     views,
 )
@@ -63,7 +64,8 @@ class LlmTeacher(Teacher):
         self.id = f"{client.endpoint.model}/{mode}"
         self.concurrency = client.concurrency
         self._client = client
-        self._renderer = TeachingRenderer(prompts.teacher)
+        self._prompts = prompts
+        self._renderers: dict[str, TeachingRenderer] = {}
         self._mode = mode
         self._seed = seed
 
@@ -125,17 +127,23 @@ class LlmTeacher(Teacher):
         rest = iter(answers)
         return [list(islice(rest, len(each))) for each in listed]
 
+    def _renderer(self, task: Task) -> TeachingRenderer:
+        """Return the renderer of requests about the environment of ``task``."""
+        if task.environment not in self._renderers:
+            self._renderers[task.environment] = TeachingRenderer(self._prompts.of(task).teacher)
+        return self._renderers[task.environment]
+
     def _questions(
         self, trajectory: Trajectory, briefing: Briefing, asked: Sequence[int]
     ) -> Iterator[Question[Sequence[Decision]]]:
         steps = trajectory.steps
         if self._mode is CorrectionMode.TRAJECTORY:
-            prompt = self._renderer.trajectory(trajectory, briefing)
+            prompt = self._renderer(trajectory.task).trajectory(trajectory, briefing)
             yield Question(prompt=prompt, schema=STEPS_SCHEMA, read=partial(read_decisions, steps=steps))
             return
-        all_views = views(trajectory)
+        all_views, renderer = views(trajectory), self._renderer(trajectory.task)
         for index in asked:
-            prompt = self._renderer.step(all_views[index], steps[index].decision, briefing)
+            prompt = renderer.step(all_views[index], steps[index].decision, briefing)
             read = partial(read_decisions, steps=[steps[index]])
             yield Question(prompt=prompt, schema=STEP_SCHEMA, read=read, conversation=trajectory.task.id)
 
@@ -143,12 +151,13 @@ class LlmTeacher(Teacher):
         self, correction: Correction, candidates: Sequence[Sequence[str]]
     ) -> Iterator[Question[list[list[str]]]]:
         trajectory, briefing = correction.trajectory, correction.briefing
+        renderer = self._renderer(trajectory.task)
         if self._mode is CorrectionMode.TRAJECTORY:
-            prompt = self._renderer.trajectory_ranking(trajectory, candidates, briefing)
+            prompt = renderer.trajectory_ranking(trajectory, candidates, briefing)
             yield Question(prompt=prompt, schema=RANKINGS_SCHEMA, read=partial(read_rankings, candidates=candidates))
             return
         for view, actions in zip(views(trajectory), candidates, strict=True):
-            prompt = self._renderer.step_ranking(view, actions, briefing)
+            prompt = renderer.step_ranking(view, actions, briefing)
             yield Question(prompt=prompt, schema=RANKING_SCHEMA, read=partial(read_rankings, candidates=[actions]))
 
     def _values(

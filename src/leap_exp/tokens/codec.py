@@ -116,7 +116,7 @@ class PromptCodec:
 
     def _turns(self, view: View) -> tuple[list[int], dict[int, int]]:
         """Return the tokens of each turn of ``view`` as it is shown, and ``limits``."""
-        room = self.context_length - len(self._encode(self.renderer.opening))
+        room = self.context_length - len(self._encode(self.renderer.opening(view.task)))
         lengths: list[int] = []
         limits: dict[int, int] = {}
         for index, observation in enumerate([*(step.observation for step in view.history), view.observation]):
@@ -154,7 +154,7 @@ class PromptCodec:
         turns, _ = self._turns(view)
         responses = [self._response_length(step) for step in view.history]
         steps = [turn + response for turn, response in zip(turns, [*responses, 0], strict=True)]
-        opening = len(self._encode(self.renderer.opening))
+        opening = len(self._encode(self.renderer.opening(view.task)))
         first_kept = 1
         for now in range(len(steps)):
             fixed = opening + (steps[0] if now else 0) + turns[now]

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from leap_exp.core.settings import Settings, setting
@@ -37,7 +36,7 @@ class Renderer:
     """Renders instructions, turns and responses.
 
     Attributes:
-        prompts: How the environment describes itself.
+        prompts: How the environment, or each of those that are joined, describes itself.
         markup: The text between the parts.
         config: What prompts contain.
         briefing: Privileged facts and the rule for using them, shown below the instructions; only set for a student
@@ -48,11 +47,17 @@ class Renderer:
     markup: Markup
     config: PromptConfig
     briefing: Briefing | None = None
+    # By environment, each rendered once; a copy with another briefing starts anew.
+    _instructions: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
-    def instructions(self) -> str:
-        """What the student is told about the environment and about the form of its answers."""
-        template = templates(_PACKAGE).from_string(self.prompts.student)
+    def instructions(self, task: Task) -> str:
+        """Return what the student is told about the environment of ``task`` and about the form of its answers."""
+        if task.environment not in self._instructions:
+            self._instructions[task.environment] = self._render_instructions(self.prompts.of(task))
+        return self._instructions[task.environment]
+
+    def _render_instructions(self, prompts: EnvironmentPrompts) -> str:
+        template = templates(_PACKAGE).from_string(prompts.student)
         config = self.config
         instructions = template.render(
             reasons=config.reasons, list_actions=config.list_actions, brief=self._brief
@@ -69,10 +74,9 @@ class Renderer:
         )
         return f"{instructions}\n{facts}"
 
-    @cached_property
-    def opening(self) -> str:
-        """Everything before the first observation."""
-        instructions = self.markup.as_text(self.instructions)
+    def opening(self, task: Task) -> str:
+        """Return everything before the first observation."""
+        instructions = self.markup.as_text(self.instructions(task))
         return f"{self.markup.before_instructions}{instructions}{self.markup.after_instructions}"
 
     def turn(self, task: Task, observation: Observation, *, characters: int | None = None) -> str:
@@ -109,7 +113,7 @@ class Renderer:
             limits: The characters shown of each turn that is too long, by its index.
             thinking: Whether the student may think before the response (``Markup.before_thoughts``).
         """
-        pieces = [self.opening]
+        pieces = [self.opening(view.task)]
         for index, step in enumerate(view.history):
             if 0 < index < first_kept:
                 continue
@@ -122,7 +126,7 @@ class Renderer:
 
     def messages(self, view: View, *, first_kept: int, limits: Mapping[int, int] = NO_LIMITS) -> Messages:
         """Return the prompt for a step as chat messages, for a server that applies its own markup."""
-        messages = [{"role": "system", "content": self.instructions}]
+        messages = [{"role": "system", "content": self.instructions(view.task)}]
         for index, step in enumerate(view.history):
             if 0 < index < first_kept:
                 continue
@@ -133,7 +137,7 @@ class Renderer:
         return [*messages, {"role": "user", "content": last}]
 
     def _shown(self, task: Task, observation: Observation, characters: int | None) -> str:
-        text = self.prompts.condense(observation) if self.config.condense else observation.text.strip()
+        text = self.prompts.of(task).condense(observation) if self.config.condense else observation.text.strip()
         if self.config.list_actions and observation.admissible_actions is not None:
             listed = "\n".join(f"- {action}" for action in observation.admissible_actions)
             text = f"{text}\nAdmissible actions:\n{listed}"

@@ -311,7 +311,7 @@ def sample_records(counts: Sequence[int], limit: int, *, seed: int) -> list[int]
 def _trajectory_rows(trajectory: Trajectory) -> Rows:
     return [
         [
-            *(trajectory.name, trajectory.task.kind, trajectory.score),
+            *(trajectory.name, trajectory.task.full_kind, trajectory.score),
             *(number, step.observation.text, step.decision.reason, step.decision.action),
             *(step.is_valid, step.reward),
         ]
@@ -323,7 +323,7 @@ def _correction_rows(correction: Correction) -> Rows:
     steps = zip(correction.trajectory.steps, correction.decisions, correction.changed, strict=True)
     return [
         [
-            *(correction.trajectory.name, correction.trajectory.task.kind, number),
+            *(correction.trajectory.name, correction.trajectory.task.full_kind, number),
             *(step.observation.text, step.decision.action, decision.action, decision.reason, changed),
         ]
         for number, (step, decision, changed) in enumerate(steps)

@@ -40,7 +40,7 @@ def test_a_chat_prompt_alternates_and_ends_where_the_response_begins():
 
 
 def test_instructions_say_what_is_asked_for_and_no_more():
-    both, neither = renderer(reasons=True, list_actions=True).opening, renderer().opening
+    both, neither = (each.opening(task()) for each in (renderer(reasons=True, list_actions=True), renderer()))
     assert "REASON:" in both
     assert "ACTION:" in both
     assert "possible now" in both

@@ -9,6 +9,7 @@ from leap_exp.core.settings import setting, settings
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from leap_exp.envs.alfworld.human_goals import ORIGINAL_SEED
 
 
 @dataclass
@@ -27,11 +28,25 @@ class AlfworldConfig(EnvironmentConfig):
     household: str = setting("small", "Size of built-in households.", choices=HOUSEHOLDS)
     builtin_seed: int = setting(0, "Seed of the built-in games.")
     builtin_counts: dict[str, int] | None = setting(None, "Built-in games per split; null for the default numbers.")
+    human_goals: float = setting(
+        0.0,
+        "Probability that a game's task is a sentence that a person wrote (goal_desc_human_anns_prob), from "
+        "traj_data.json beside the game.",
+        minimum=0,
+        maximum=1,
+    )
+    human_goals_seed: int = setting(ORIGINAL_SEED, "Seed of these draws; the default is that of alfworld-generate.")
     task_types: list[str] = settings(list, "Task types to keep; empty for all.")
     select: str = setting("", "Games to keep: an index range such as 0:50, or ids separated by commas; empty for all.")
 
     def check_together(self) -> None:
-        """Check the names of task types and splits."""
+        """Check the names of task types and splits, and that there can be sentences that people wrote."""
+        if self.human_goals and self.games == "builtin":
+            name = self.setting_name("human_goals")
+            raise ConfigError(
+                f"{name}={self.human_goals} needs ALFRED's annotations, which built-in games do not have; set "
+                f"{self.setting_name('games')}."
+            )
         for field, names, choices in (
             ("task_types", self.task_types, TASK_TYPES),
             ("builtin_counts", self.builtin_counts or {}, SPLIT_ROOMS),

@@ -16,7 +16,7 @@ from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
 from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
-from leap_exp.envs.alfworld.teaching.subtask import is_readable
+from leap_exp.envs.alfworld.teaching.subtask import is_readable, read_subtask
 from leap_exp.envs.selection import index_range
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,11 @@ class AlfworldEnvironment(Environment):
         return privileged_facts(task.id, self._game(task.id))
 
     def oracle(self, task: Task) -> Oracle:
-        """Return the scripted expert for ``task``."""
+        """Return the scripted expert for ``task``.
+
+        Raises:
+            EnvError: It declines the game, because it cannot read its task sentence or because it has to be sliced.
+        """
         return self._oracle(task.id)
 
     def _start(self, task: Task) -> Play:
@@ -89,7 +93,14 @@ class AlfworldEnvironment(Environment):
         return read_game(self._text(task_id), game_id=task_id)
 
     def _make_oracle(self, task_id: str) -> Oracle:
-        return AlfworldOracle(self._game(task_id))
+        game = self._game(task_id)
+        if game.goal.sliced:
+            raise EnvError(f"The scripted expert declines {task_id}: it cannot slice things, as its task asks for.")
+        try:
+            read_subtask(game.instruction)
+        except EnvError as error:
+            raise EnvError(f"The scripted expert declines {task_id}. {error}") from error
+        return AlfworldOracle(game)
 
     def _read_tasks(self, split: str) -> Sequence[Task]:
         ids = [_ID_PREFIX + game_id for game_id in self._library.ids(split)]

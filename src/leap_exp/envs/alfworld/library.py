@@ -8,6 +8,7 @@ from typing import Protocol
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.config import AlfworldConfig
+from leap_exp.envs.alfworld.human_goals import human_goals, with_human_goal
 from leap_exp.envs.alfworld.official import GAME_FILE, GAMES_FOLDER, OFFICIAL_COUNTS, game_files, official_folder
 
 DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
@@ -96,10 +97,27 @@ class FolderLibrary(Library):
         return f"Unknown split {split!r}: choose one of {some or 'none'} (the folders in env.games={self._root})."
 
 
+class AnnotatedLibrary(FolderLibrary):
+    """Games in a folder, some or all of them with task sentences that people wrote."""
+
+    def __init__(self, root: Path, *, probability: float, seed: int) -> None:
+        super().__init__(root)
+        self._sentences = human_goals(root.resolve(), probability, seed)
+
+    def text(self, game_id: str) -> str:
+        """Return the text of the game's file, with a person's sentence if one was drawn for it."""
+        text = super().text(game_id)
+        sentence = self._sentences.get(game_id)
+        return text if sentence is None else with_human_goal(text, sentence)
+
+
 def open_library(config: AlfworldConfig) -> Library:
     """Return the games that ``config.games`` names: "builtin", "official" or the path of a folder."""
     if config.games == "builtin":
         return BuiltinLibrary(config.household, config.builtin_seed, config.builtin_counts)
     folder = official_folder() if config.games == "official" else Path(config.games)
     # The release unpacks to such a folder, so its parent is what many people name.
-    return FolderLibrary(folder / GAMES_FOLDER if (folder / GAMES_FOLDER).is_dir() else folder)
+    root = folder / GAMES_FOLDER if (folder / GAMES_FOLDER).is_dir() else folder
+    if not config.human_goals:
+        return FolderLibrary(root)
+    return AnnotatedLibrary(root, probability=config.human_goals, seed=config.human_goals_seed)

@@ -10,19 +10,27 @@ from typing import Annotated
 
 import typer
 
-from leap_exp.core.errors import ConfigError, DataError
+from leap_exp.core.errors import ConfigError, DataError, EnvError
+from leap_exp.core.types import SUCCESS_SCORE
 from leap_exp.envs.datasets import Dataset
+from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
 from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.bases import RootfsData
 from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.engine.differences import REASONS
-from leap_exp.envs.intercode_bash.engine.install import IntercodeData
-from leap_exp.envs.intercode_bash.engine.queries import read_official
+from leap_exp.envs.intercode_bash.engine.episode import SUBMIT
+from leap_exp.envs.intercode_bash.engine.install import AlfaData, IntercodeData
+from leap_exp.envs.intercode_bash.engine.queries import SPLITS, read_official
 from leap_exp.envs.intercode_bash.engine.replay import UNEXPLAINED, ReplayedAction, SkippedAction, replay
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxKind
 from leap_exp.envs.intercode_bash.engine.stress import MakeEngine, find_orphans, measure
+from leap_exp.envs.intercode_bash.environment import InterCodeBashEnvironment
 
-DATASETS: Mapping[str, Dataset] = {"intercode": IntercodeData(), "intercode_rootfs": RootfsData()}
+DATASETS: Mapping[str, Dataset] = {
+    "intercode": IntercodeData(),
+    "intercode_alfa": AlfaData(),
+    "intercode_rootfs": RootfsData(),
+}
 
 _REPORT_EVERY = 50
 
@@ -32,6 +40,9 @@ def check(
     orphans: Annotated[
         int | None,
         typer.Option(help="Open N sandboxes in processes that are killed, and list what is left.", metavar="N"),
+    ] = None,
+    golds: Annotated[
+        str | None, typer.Option(help="Run the gold commands of these tasks (as in env.tasks) as an agent's.")
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Folder of queries and file systems. Default: the parent of --runs.")
@@ -43,9 +54,11 @@ def check(
     seed: Annotated[int, typer.Option(help="Seed of the moments at which processes are killed.")] = 0,
     pace: Annotated[float, typer.Option(help="Seconds to wait before each logged action, as for a model.")] = 0.0,
 ) -> int:
-    """Compare shell and reward with logged runs of the original, or look for orphans of killed processes."""
-    if (runs is None) == (orphans is None):
-        raise ConfigError("Give either --runs or --orphans.")
+    """Compare shell and reward with logged runs of the original, run gold commands, or look for orphans."""
+    if sum(option is not None for option in (runs, orphans, golds)) != 1:
+        raise ConfigError("Give one of --runs, --orphans and --golds.")
+    if golds is not None:
+        return _check_golds(golds, base)
     if runs is not None:
         return _check_runs(runs, source or runs.resolve().parent, base, pace)
     make_engine = partial(open_engine, sandbox, base=base, limits=Limits())
@@ -90,6 +103,30 @@ def _check_runs(runs: Path, source: Path, base: BaseKind, pace: float) -> int:
         sep=", ",
     )
     return int(bool(differing))
+
+
+def _check_golds(tasks: str, base: BaseKind) -> int:
+    """Run every gold command and submit; print the ids of those that do not score 1, and counts."""
+    config = InterCodeBashConfig(tasks=tasks, sandbox=SandboxKind.BUBBLEWRAP, base=base)
+    environment = InterCodeBashEnvironment(config)
+    counts: Counter[str] = Counter()
+    for split in SPLITS:
+        for task in environment.tasks(split):
+            for number, gold in enumerate(environment.golds(task), start=1):
+                counts["gold commands"] += 1
+                try:
+                    with environment.open(task, seed=0) as episode:
+                        episode.step(gold)
+                        episode.step(SUBMIT)
+                except EnvError as error:
+                    counts["not run"] += 1
+                    print(f"{task.id}: gold {number} cannot be run: {error}", flush=True)
+                    continue
+                counts["scored 1"] += episode.score() >= SUCCESS_SCORE
+                if episode.score() < SUCCESS_SCORE:
+                    print(f"{task.id}: gold {number} scores {episode.score():.2f}: {gold}", flush=True)
+    print(json.dumps({"tasks": tasks, **counts}))
+    return int(counts["scored 1"] < counts["gold commands"])
 
 
 def _check_orphans(make_engine: MakeEngine, episodes: int, sandbox: SandboxKind, seed: int) -> int:

@@ -20,7 +20,11 @@ class InterCodeBashConfig(EnvironmentConfig):
 
     max_steps_train: int = setting(10, "Maximum steps of a training episode.", minimum=1)
     max_steps_eval: int = setting(10, "Maximum steps of an evaluation episode.", minimum=1)
-    tasks: str = setting("builtin", "builtin (generated), official (leap data install intercode) or a folder.")
+    tasks: str = setting(
+        "builtin",
+        "builtin (generated), official (leap data install intercode), alfa (the corrected requests; leap data install "
+        "intercode_alfa) or a folder.",
+    )
     sandbox: str = setting(
         "auto", "docker, bubblewrap, or auto: Docker if it is running, else bubblewrap.", choices=tuple(SandboxKind)
     )

@@ -15,7 +15,14 @@ from leap_exp.envs.intercode_bash.builtin import generate
 from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
 from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.episode import BashEpisode
-from leap_exp.envs.intercode_bash.engine.queries import SPLITS, Collection, Query, official_folder, read_official
+from leap_exp.envs.intercode_bash.engine.queries import (
+    SPLITS,
+    Collection,
+    Query,
+    alfa_folder,
+    official_folder,
+    read_official,
+)
 from leap_exp.envs.intercode_bash.engine.reward import GoldResult, run_gold
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxEngine, SandboxKind
 from leap_exp.envs.intercode_bash.engine.shell import Quoting
@@ -23,7 +30,7 @@ from leap_exp.envs.intercode_bash.prompts import PROMPTS
 from leap_exp.envs.intercode_bash.teaching.oracle import BashOracle, privileged_facts
 from leap_exp.envs.selection import index_range
 
-BUILTIN, OFFICIAL = "builtin", "official"
+BUILTIN, OFFICIAL, ALFA = "builtin", "official", "alfa"
 _ID = re.compile(r"intercode_bash/(\S+)-([0-9a-f]{8})")
 
 
@@ -38,7 +45,7 @@ class InterCodeBashEnvironment(Environment):
     def __init__(self, config: InterCodeBashConfig) -> None:
         self._config = config
         self._quoting = Quoting(config.quoting)
-        self._gold_results: dict[str, GoldResult] = {}
+        self._gold_results: dict[tuple[str, str], GoldResult] = {}
 
     @cached_property
     def engine(self) -> SandboxEngine:
@@ -62,7 +69,7 @@ class InterCodeBashEnvironment(Environment):
         source = self._config.tasks
         if source == BUILTIN:
             return generate(self._config.builtin_seed)
-        return read_official(official_folder() if source == OFFICIAL else Path(source))
+        return read_official({OFFICIAL: official_folder(), ALFA: alfa_folder()}.get(source) or Path(source))
 
     @cached_property
     def _queries(self) -> dict[str, Query]:
@@ -84,6 +91,10 @@ class InterCodeBashEnvironment(Environment):
             )
         return [self._task(query) for query in selected]
 
+    def golds(self, task: Task) -> Sequence[str]:
+        """Return the commands that do what ``task`` asks for."""
+        return self._query(task).golds
+
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[BashEpisode]:  # noqa: ARG002 - nothing is random
         """Start an episode in a new sandbox."""
@@ -92,7 +103,7 @@ class InterCodeBashEnvironment(Environment):
             yield BashEpisode(
                 sandbox,
                 query.text,
-                lambda: self._gold_result(query),
+                lambda: [self._gold_result(query, gold) for gold in query.golds],
                 quoting=self._quoting,
                 shown_characters=self._config.shown_characters,
             )
@@ -100,29 +111,30 @@ class InterCodeBashEnvironment(Environment):
     def privileged(self, task: Task) -> PrivilegedFacts:
         """Return the gold command and its output."""
         query = self._query(task)
-        return privileged_facts(task.id, query, self._gold_result(query).output or "")
+        return privileged_facts(task.id, query, self._gold_result(query, query.gold).output or "")
 
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert for ``task``."""
         query = self._query(task)
-        return BashOracle(query, self._gold_result(query).output or "")
+        return BashOracle(query, self._gold_result(query, query.gold).output or "")
 
-    def _gold_result(self, query: Query) -> GoldResult:
-        """Run the gold command, once per query.
+    def _gold_result(self, query: Query, gold: str) -> GoldResult:
+        """Run one of the query's gold commands, once.
 
         Raises:
             EnvError: It was killed at a limit, so that nothing can be compared with it.
         """
-        if query.id not in self._gold_results:
+        key = query.id, gold
+        if key not in self._gold_results:
             with self.engine.open(self._collection.trees[query.tree]) as sandbox:
-                result = run_gold(sandbox, query.gold, self._quoting)
+                result = run_gold(sandbox, gold, self._quoting)
             if result.killed_for:
                 raise EnvError(
                     f"The gold command of {query.id} was killed because it used too much {result.killed_for}, so the "
-                    f"query cannot be scored: {query.gold}"
+                    f"query cannot be scored: {gold}"
                 )
-            self._gold_results[query.id] = result
-        return self._gold_results[query.id]
+            self._gold_results[key] = result
+        return self._gold_results[key]
 
     def _task(self, query: Query) -> Task:
         """Return the task; its id ends with a digest of everything that the reward depends on."""
@@ -134,7 +146,7 @@ class InterCodeBashEnvironment(Environment):
         )
 
     def _digest(self, query: Query) -> str:
-        contents = [query.text, query.gold, self._collection.trees[query.tree].digest]
+        contents = [query.text, *query.golds, self._collection.trees[query.tree].digest]
         return hashlib.sha256(repr(contents).encode()).hexdigest()[:8]
 
     def _query(self, task: Task) -> Query:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.datasets import Dataset
+from leap_exp.envs.webshop.agent_replay import replay_as_agent
 from leap_exp.envs.webshop.config import WebShopConfig
 from leap_exp.envs.webshop.engine.authors_files import build_catalogue, find_files
 from leap_exp.envs.webshop.engine.benchmark import REFERENCE_STEPS_PER_SECOND, measure_build, measure_use, multiply
@@ -45,14 +47,19 @@ def check(
     """Compare the shop with recorded episodes of the original; return 1 if anything differs."""
     files = find_files(source or golden.resolve().parent, "1000")
     steps: list[int] = []
+    clicks: list[int] = []
     count = 0
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "catalogue"
         # The recordings count every alphabetic word as a noun, even if spaCy is installed here.
         build_catalogue(folder, files, tagger=WordTagger())
-        for difference in replay(golden, Catalogue(folder), steps.append):
+        catalogue = Catalogue(folder)
+        for difference in chain(
+            replay(golden, catalogue, steps.append), replay_as_agent(golden, catalogue, clicks.append)
+        ):
             count += 1
             print(difference, flush=True)
+    print(f"Played by an agent too: {len(clicks)} episodes, with {sum(clicks)} results clicked by name")
     print(f"{count} differences in {len(steps)} episodes, {sum(steps)} steps, and in the goals and prices")
     return int(count > 0)
 

@@ -181,6 +181,10 @@ class WebShopEpisode(Episode):
         by_name = next((by_name for by_name, by_id in self._by_name.items() if by_id == click), click)
         return next((form for form in (written, by_name) if self._observation.admits(form)), action)
 
+    def by_id(self, action: str) -> str:
+        """Return a listed action with the id of a result in place of its name."""
+        return self._by_name.get(action, action)
+
     def step(self, action: str) -> Transition:
         """Take ``action``; an impossible action shows the page again.
 
@@ -188,7 +192,7 @@ class WebShopEpisode(Episode):
             EnvError: The session is over.
         """
         listed = self.as_listed(action)
-        reward = self._session.step(self._by_name.get(listed, listed))
+        reward = self._session.step(self.by_id(listed))
         self._observation = self._observe()
         return Transition(
             observation=self._observation,

@@ -30,6 +30,12 @@ _DRIVE_IDS: Mapping[str, str] = {
 
 _READS_PER_REPORT = 1000
 
+_PUBLISHED: Mapping[str, Mapping[str, int]] = {
+    "all": {"products": 1_181_436, "human goals": 12_087},
+    "1000": {"products": 1_000, "synthetic goals": 6_910, "human goals": 13},
+}
+"""Numbers of Yao et al. 2022 for all products; for the first 1,000, what the original counts."""
+
 
 def open_catalogue(source: str, *, builtin_seed: int) -> Catalogue:
     """Open a catalogue.
@@ -130,8 +136,13 @@ def _read_all(folder: Path, on_progress: OnProgress) -> Sequence[str]:
         if count := len(catalogue.goal_table(kind)):
             GoalList(catalogue, kind=kind).goal(count - 1)
         counts[f"{kind} goals"] = count
+
+    def published(name: str) -> str:
+        number = _PUBLISHED.get(folder.name, {}).get(name)
+        return "" if number is None else f"   published {number:,}"
+
     return [
         f"{catalogue.origin}, at {folder}",
-        *(f"{name:16}{count:10,}" for name, count in counts.items()),
+        *(f"{name:16}{count:10,}{published(name)}" for name, count in counts.items()),
         f"nouns of product names by {catalogue.tagger}",
     ]

@@ -21,7 +21,7 @@ def play(engine):
             known = run_gold(fresh, gold, Quoting.ORIGINAL)
         with engine.open(TREE) as sandbox:
             episode = BashEpisode(
-                sandbox, "Do it.", lambda: known, quoting=Quoting.ORIGINAL, shown_characters=shown_characters
+                sandbox, "Do it.", lambda: [known], quoting=Quoting.ORIGINAL, shown_characters=shown_characters
             )
             transitions = [episode.step(command) for command in commands]
             return episode, transitions

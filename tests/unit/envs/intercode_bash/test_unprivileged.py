@@ -83,7 +83,7 @@ def test_an_episode_runs_and_gets_a_reward(as_nobody):
         with engine.open(TREE) as fresh:
             gold = run_gold(fresh, command, Quoting.EXACT)
         with engine.open(TREE) as sandbox:
-            episode = BashEpisode(sandbox, "Tidy up.", lambda: gold, quoting=Quoting.EXACT, shown_characters=1000)
+            episode = BashEpisode(sandbox, "Tidy up.", lambda: [gold], quoting=Quoting.EXACT, shown_characters=1000)
             shown = [episode.step(action).observation.text for action in (command, "git status --short")]
             episode.step(command)
             return gold.output, shown, sorted(episode.reward().missing | episode.reward().extra)

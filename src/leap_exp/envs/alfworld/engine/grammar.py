@@ -68,6 +68,14 @@ def read_grammar(text: str) -> tuple[Grammar, str]:
     return _compile(text[: task.start(1)] + text[task.end(1) :]), sentence
 
 
+def with_task(text: str, sentence: str) -> str:
+    """Return a grammar text with another task sentence; raises DataError if it has none."""
+    task = _TASK.search(text)
+    if task is None:
+        raise DataError(f'The grammar of the game has no rule that starts with "{TASK_PREFIX}".')
+    return text[: task.start(1)] + json.dumps(TASK_PREFIX + sentence)[1:-1] + text[task.end(1) :]
+
+
 @lru_cache(maxsize=16)
 def _compile(text: str) -> Grammar:
     rules: dict[str, list[_Rule]] = {}

@@ -18,7 +18,7 @@ def privileged_facts(task_id: str, game: Game) -> PrivilegedFacts:
         essential_objects: Names of the objects in the plan.
         locations: All target objects and lamps, with the receptacle of each.
         hidden_names: Names that the opening text does not show: all objects.
-        plan: A shortest sequence of commands.
+        plan: A shortest sequence of commands; empty for a game in which things must be sliced.
     """
     world = World(game)
     plan = shortest_plan(world) or ()
@@ -27,10 +27,10 @@ def privileged_facts(task_id: str, game: Game) -> PrivilegedFacts:
     locations = _locations(world)
     lines = [
         f"Task: {game.instruction}",
-        f"Essential objects: {', '.join(essential)}",
+        *([f"Essential objects: {', '.join(essential)}"] if essential else []),
         "Where they are:",
         *(_whereabouts(world, name, place) for name, place in locations.items()),
-        "Optimal actions:",
+        *(["Optimal actions:"] if commands else []),
         *(f"{number}. {command}" for number, command in enumerate(commands, start=1)),
     ]
     return PrivilegedFacts(

@@ -31,12 +31,14 @@ class _Stop:
 def shortest_plan(world: World) -> tuple[Action, ...] | None:
     """Return the fewest actions that win the game from the state of ``world``; empty if it is won.
 
-    None if it can no longer be won: in a few official games no receptacle accepts an object that was taken. Of several
-    shortest plans the one with the lowest numbers of objects and receptacles is returned, so equal states give equal
-    plans.
+    None if it can no longer be won: in a few official games no receptacle accepts an object that was taken. Or
+    things must be sliced, which is not planned here. Of several shortest plans the one with the lowest numbers of
+    objects and receptacles is returned, so equal states give equal plans.
     """
     if world.won:
         return ()
+    if world.game.goal.sliced:
+        return None
     planner = _Planner(world)
     best = min(planner.itineraries(), key=planner.cost, default=None)
     return None if best is None else planner.actions(best)

@@ -1,6 +1,6 @@
 """An episode: shell commands, and a reward at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from leap_exp.core.errors import EnvError
 from leap_exp.core.protocols import Episode
@@ -19,16 +19,22 @@ class BashEpisode(Episode):
     Args:
         sandbox: A new sandbox with the query's file tree.
         query: The query's text.
-        gold: Returns what the gold command does; called when a reward is computed.
+        golds: Returns what each gold command does; called when a reward is computed.
         quoting: How commands reach the shell.
         shown_characters: Maximum characters of output shown. The reward is computed from all of it.
     """
 
     def __init__(
-        self, sandbox: Sandbox, query: str, gold: Callable[[], GoldResult], *, quoting: Quoting, shown_characters: int
+        self,
+        sandbox: Sandbox,
+        query: str,
+        golds: Callable[[], Sequence[GoldResult]],
+        *,
+        quoting: Quoting,
+        shown_characters: int,
     ) -> None:
         self._sandbox = sandbox
-        self._gold = gold
+        self._golds = golds
         self._shell = Shell(sandbox, quoting)
         self._shown_characters = shown_characters
         self._output = query
@@ -62,8 +68,9 @@ class BashEpisode(Episode):
         return Transition(observation=self._observation, reward=self._score, done=self._done)
 
     def reward(self) -> Reward:
-        """Return the reward for submitting now."""
-        return compute_reward(self._sandbox, self._output, self._gold())
+        """Return the reward for submitting now: that of the gold command that is closest, if there are several."""
+        rewards = [compute_reward(self._sandbox, self._output, gold) for gold in self._golds()]
+        return max(rewards, key=lambda reward: reward.total)
 
     def score(self) -> float:
         """Return the reward of the submission; 0.0 before it."""

@@ -10,7 +10,8 @@ import shutil
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from leap_exp.core.errors import DataError
 from leap_exp.envs.datasets import Dataset, OnProgress, data_folder, download, replace_folder
 from leap_exp.envs.intercode_bash.engine.bubblewrap import BubblewrapEngine
 from leap_exp.envs.intercode_bash.engine.queries import (
+    ALFA_SETS,
     SETS,
+    alfa_folder,
     official_folder,
     queries_file,
     read_official,
@@ -33,7 +36,6 @@ from leap_exp.runs import process_name
 COMMIT = "c3e46d827cfc9d4c704ec078f7abf9f41e3191d8"
 _URL = f"https://raw.githubusercontent.com/princeton-nlp/intercode/{COMMIT}/"
 _LICENCE = "LICENSE.md"
-_QUERIES_FOLDER, _SCRIPTS_FOLDER = "data/nl2bash/", "docker/bash_scripts/"
 _SHA256 = {
     _LICENCE: "837bf0fc3fe75298e6bcca9dbb66028b449bc456e16621d7a0f65292fa037274",
     "data/nl2bash/nl2bash_fs_1.json": "60f88e1aacc7ebba535093f9890c5c33203f4e5f32958e0e94fbe90ec4f01c82",
@@ -48,11 +50,47 @@ _SHA256 = {
 """The files that are needed from the authors' repository."""
 
 _OFFICIAL_COUNTS = {1: 60, 2: 53, 3: 60, 4: 27}
+_ALFA_COUNTS = {1: 153, 2: 49, 3: 57, 4: 23, 5: 18}
 _SCRIPT_SECONDS = 60.0
 _OUTPUT_BYTES = 1 << 27
 """The files that a script makes are read as the output of a command, too."""
 _QUOTED_CHARACTERS = 300
 """How much output of a failed program an error message quotes."""
+
+
+class AlfaData(Dataset):
+    """The 300 corrected queries of NL2SH-ALFA, with two gold commands each, and their five file systems."""
+
+    description = "InterCode-Bash's queries as corrected in NL2SH-ALFA, with their file systems (MIT)"
+    source = "a checkout of the repository InterCode-ALFA, or the wheel of its package icalfa (pip download icalfa)"
+    sizes: Sequence[str] = ()
+
+    def folder(self, size: str | None) -> Path:  # noqa: ARG002 - there is one size
+        """Return the folder of the installed data, which may not exist."""
+        return alfa_folder()
+
+    def install(self, source: Path | None, size: str | None, on_progress: OnProgress) -> Sequence[str]:
+        """Make the file systems, install them with the queries, and return a description.
+
+        Raises:
+            DataError: No source is given, or a file is missing or broken. A previous installation is kept.
+            EnvError: bubblewrap does not work on this machine.
+        """
+        if source is None:
+            raise DataError(
+                "The corrected queries are not downloaded: run pip download --no-deps icalfa, and use --from."
+            )
+        return _install_fresh(
+            self.folder(size), lambda fresh: _build(_read_alfa(source), fresh, on_progress), _count_sets
+        )
+
+    def verify(self, size: str | None, on_progress: OnProgress) -> Sequence[str]:  # noqa: ARG002 - it is quick
+        """Read all queries and file systems, and return a description.
+
+        Raises:
+            DataError: A file is missing or cannot be read.
+        """
+        return _count_sets(self.folder(size))
 
 
 class IntercodeData(Dataset):
@@ -73,23 +111,17 @@ class IntercodeData(Dataset):
             DataError: A file is missing or broken, or a file system cannot be made. A previous installation is kept.
             EnvError: bubblewrap does not work on this machine.
         """
-        folder = self.folder(size)
         arriving = data_folder() / "intercode.download"
-        fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
-        with _os_errors_named(folder):
-            shutil.rmtree(fresh, ignore_errors=True)
-            try:
-                fresh.mkdir(parents=True)
-                if source is not None and (source / queries_file(SETS[0])).is_file():
-                    _copy(source, fresh)
-                else:
-                    files = _download(arriving, on_progress) if source is None else _read_repository(source)
-                    _build(files, fresh, on_progress)
-                description = _describe(fresh)
-                replace_folder(folder, fresh)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(arriving, ignore_errors=True)
+
+        def fill(fresh: Path) -> None:
+            if source is not None and (source / queries_file(SETS[0])).is_file():
+                _copy(source, fresh)
+            else:
+                files = _download(arriving, on_progress) if source is None else _read_repository(source)
+                _build(files, fresh, on_progress)
+
+        description = _install_fresh(self.folder(size), fill, _describe)
+        shutil.rmtree(arriving, ignore_errors=True)
         return description
 
     def verify(self, size: str | None, on_progress: OnProgress) -> Sequence[str]:  # noqa: ARG002 - it is quick
@@ -99,6 +131,52 @@ class IntercodeData(Dataset):
             DataError: A file is missing or cannot be read.
         """
         return _describe(self.folder(size))
+
+
+def _install_fresh(
+    folder: Path, fill: Callable[[Path], None], describe: Callable[[Path], Sequence[str]]
+) -> Sequence[str]:
+    """Replace ``folder`` by a new one that ``fill`` has filled, and return its description."""
+    fresh = folder.with_name(f"{folder.name}.{process_name()}.part")
+    with _os_errors_named(folder):
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            fresh.mkdir(parents=True)
+            fill(fresh)
+            description = describe(fresh)
+            replace_folder(folder, fresh)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return description
+
+
+def _read_alfa(source: Path) -> Mapping[str, bytes]:
+    """Return the queries and set-up scripts of NL2SH-ALFA in a folder or a .whl, by their names."""
+    names = [*map(queries_file, ALFA_SETS), *map(setup_script, ALFA_SETS)]
+    files: dict[str, bytes] = {}
+    try:
+        if source.is_dir():
+            files = {path.name: path.read_bytes() for path in sorted(source.rglob("*nl2b*")) if path.name in names}
+        else:
+            with zipfile.ZipFile(source) as archive:
+                found = {name.rpartition("/")[2]: name for name in archive.namelist()}
+                files = {name: archive.read(found[name]) for name in names if name in found}
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise DataError(f"{source} is not a folder or wheel with the corrected queries ({error}).") from error
+    if missing := [name for name in names if name not in files]:
+        raise DataError(f"{source} has no {missing[0]}: give {AlfaData.source}.")
+    return files
+
+
+def _count_sets(folder: Path) -> Sequence[str]:
+    """Read the corrected queries and return the counts beside the published ones."""
+    collection = read_official(folder)
+    counts = Counter(query.tree for query in collection.queries)
+    return [
+        f"{name}  {counts[name]:3} queries   published {_ALFA_COUNTS[number]:3}   "
+        f"{len(tree.entries):3} files and folders"
+        for number, (name, tree) in enumerate(collection.trees.items(), start=1)
+    ]
 
 
 @contextmanager
@@ -111,13 +189,13 @@ def _os_errors_named(folder: Path) -> Iterator[None]:
 
 
 def _download(arriving: Path, on_progress: OnProgress) -> Mapping[str, bytes]:
-    """Return the files of ``_SHA256`` by their paths in the repository."""
+    """Return the files of ``_SHA256`` by their names."""
     files = {}
     for name, expected in _SHA256.items():
         arrived = arriving / Path(name).name
         download(_URL + name, arrived, on_progress)
-        files[name] = arrived.read_bytes()
-        if hashlib.sha256(files[name]).hexdigest() != expected:
+        files[arrived.name] = arrived.read_bytes()
+        if hashlib.sha256(files[arrived.name]).hexdigest() != expected:
             arrived.unlink()
             raise DataError(f"{_URL}{name} differs from the published file: run the command again, or use --from.")
     return files
@@ -126,10 +204,10 @@ def _download(arriving: Path, on_progress: OnProgress) -> Mapping[str, bytes]:
 def _read_repository(source: Path) -> Mapping[str, bytes]:
     """Return the same files from a checkout, or from a .zip with one top folder, as GitHub makes it."""
     if source.is_dir():
-        return {name: _read_file(source, name) for name in _SHA256}
+        return {Path(name).name: _read_file(source, name) for name in _SHA256}
     try:
         with zipfile.ZipFile(source) as archive:
-            return {name: _read_member(archive, name) for name in _SHA256}
+            return {Path(name).name: _read_member(archive, name) for name in _SHA256}
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise DataError(f"{source} is not a folder or .zip of the authors' repository ({error}).") from error
 
@@ -155,13 +233,15 @@ def _build(files: Mapping[str, bytes], folder: Path, on_progress: OnProgress) ->
     """Write the queries, and the file systems that the set-up scripts make, to ``folder``."""
     limits = Limits(seconds=_SCRIPT_SECONDS, output_bytes=_OUTPUT_BYTES)
     engine = BubblewrapEngine(base=BaseKind.HOST, limits=limits)
-    for number in SETS:
-        on_progress("building file systems", number - 1, len(SETS))
+    sets = [number for number in ALFA_SETS if queries_file(number) in files]
+    for number in sets:
+        on_progress("building file systems", number - 1, len(sets))
         script = setup_script(number)
-        tree = _run_setup(engine, f"fs_{number}", script, files[_SCRIPTS_FOLDER + script])
+        tree = _run_setup(engine, f"fs_{number}", script, files[script])
         (folder / tree_file(number)).write_text(tree_to_json(tree), encoding="utf-8")
-        (folder / queries_file(number)).write_bytes(files[_QUERIES_FOLDER + queries_file(number)])
-    (folder / _LICENCE).write_bytes(files[_LICENCE])
+        (folder / queries_file(number)).write_bytes(files[queries_file(number)])
+    if _LICENCE in files:
+        (folder / _LICENCE).write_bytes(files[_LICENCE])
 
 
 def _copy(source: Path, folder: Path) -> None:

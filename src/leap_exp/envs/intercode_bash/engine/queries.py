@@ -16,8 +16,12 @@ SPLITS = ("train", "test")
 
 SETS = (1, 2, 3, 4)
 """Numbers of the authors' sets of queries. Each set has a file system of its own."""
+ALFA_SETS = (*SETS, 5)
+"""Numbers of the sets of the corrected queries, NL2SH-ALFA; a folder with the last of them holds these."""
+_ALFA_VARIABLES = {1: (("FILES", "/testbed/hello.c /testbed/FooBar.html"),)}
+"""Environment variables that an image of the corrected queries sets."""
 _TRAINING_SETS = (1, 2)
-"""File systems 1 and 2 are for training, 3 and 4 for testing, as in Choudhury & Sodhi 2025."""
+"""File systems 1 and 2 are for training, the others for testing, as in Choudhury & Sodhi 2025."""
 _AGES = {1: 10.0}
 """Age in days of a set's image when its runs were logged; the other images were built within the hour.
 
@@ -36,6 +40,7 @@ class Query:
         text: What to do, in words.
         gold: A command that does it.
         tree: Name of the file tree that the query is about.
+        other_gold: Another command that does it, in another way; empty if none is known.
     """
 
     id: str
@@ -44,6 +49,12 @@ class Query:
     text: str
     gold: str
     tree: str
+    other_gold: str = ""
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """The different commands that do it."""
+        return tuple(dict.fromkeys(gold for gold in (self.gold, self.other_gold) if gold))
 
     def __post_init__(self) -> None:
         """Check the texts and the split; raises DataError."""
@@ -66,6 +77,11 @@ def official_folder() -> Path:
     return data_folder() / "intercode" / "tasks"
 
 
+def alfa_folder() -> Path:
+    """Return the folder for the corrected queries and their file trees, which may not exist."""
+    return data_folder() / "intercode" / "alfa"
+
+
 def queries_file(number: int) -> str:
     """Return the name of the file with a set's queries."""
     return f"nl2bash_fs_{number}.json"
@@ -82,7 +98,7 @@ def setup_script(number: int) -> str:
 
 
 def read_official(folder: Path) -> Collection:
-    """Read the authors' 200 queries and their file trees.
+    """Read the authors' 200 queries or the 300 corrected ones, and their file trees.
 
     Raises:
         DataError: A file is missing or cannot be read.
@@ -92,8 +108,10 @@ def read_official(folder: Path) -> Collection:
             f"There are no InterCode-Bash queries in {folder} ({queries_file(SETS[0])} and so on): run leap data "
             "install intercode, or give another folder."
         )
-    trees = {number: _read_tree(folder, number) for number in SETS}
-    queries = [query for number in SETS for query in _read(folder / queries_file(number), number, trees[number])]
+    is_alfa = (folder / queries_file(ALFA_SETS[-1])).is_file()
+    sets = ALFA_SETS if is_alfa else SETS
+    trees = {number: (_read_alfa_tree if is_alfa else _read_tree)(folder, number) for number in sets}
+    queries = [query for number in sets for query in _read(folder / queries_file(number), number, trees[number])]
     return Collection(queries, {tree.name: tree for tree in trees.values()})
 
 
@@ -109,6 +127,13 @@ def _read_tree(folder: Path, number: int) -> FileTree:
         entries = (*entries, Entry(path=f"/{script}", mode=0o755, content=b"#!/bin/bash\n", changed=RECORDED))
     variables = (("file_system_version", str(number)), ("script", script))
     return FileTree(name=f"fs_{number}", entries=entries, made=RECORDED, variables=variables)
+
+
+def _read_alfa_tree(folder: Path, number: int) -> FileTree:
+    """Read a set's tree as its image has it: new, with the script among its files."""
+    path = folder / tree_file(number)
+    entries = read_tree(path).entries if path.is_file() else ()
+    return FileTree(name=f"alfa_{number}", entries=entries, made=RECORDED, variables=_ALFA_VARIABLES.get(number, ()))
 
 
 def _read(path: Path, number: int, tree: FileTree) -> Iterator[Query]:
@@ -135,7 +160,14 @@ def _read(path: Path, number: int, tree: FileTree) -> Iterator[Query]:
             text=text,
             gold=gold,
             tree=tree.name,
+            other_gold=_other_gold(listed[index]),
         )
+
+
+def _other_gold(entry: Mapping[str, object]) -> str:
+    """Return the second gold command of an entry, which only the corrected queries have."""
+    gold = entry.get("gold2", "")
+    return gold if isinstance(gold, str) and gold.strip() else ""
 
 
 def _pair(entry: object) -> tuple[str, str] | None:

@@ -174,7 +174,7 @@ def _replay_episode(
     episode = BashEpisode(
         container,
         query.text,
-        lambda: _gold_result(evaluation, query),
+        lambda: [_gold_result(evaluation, query)],
         quoting=Quoting.ORIGINAL,
         shown_characters=_SHOWN_CHARACTERS,
     )

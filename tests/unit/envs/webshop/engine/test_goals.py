@@ -84,6 +84,9 @@ def test_splits():
     assert split_range(6910, "test") == range(500)
     assert split_range(6910, "validation") == range(500, 1500)
     assert split_range(6910, "train") == range(1500, 6910)
+    # All instructions by people: as many as the paper gives for training.
+    assert split_range(12_087, "test") == range(500)
+    assert len(split_range(12_087, "train")) == 10_587
     assert [split_range(13, name) for name in ("test", "validation", "train")] == [range(2), range(2, 4), range(4, 13)]
     assert [split_range(3, name) for name in ("test", "validation", "train")] == [range(1), range(1, 2), range(2, 3)]
     with pytest.raises(ConfigError, match="train, validation, test"):
