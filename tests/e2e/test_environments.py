@@ -14,6 +14,7 @@ def test_a_round_on_every_environment(name, leap, tmp_path):  # noqa: F811 - the
     code, out, _ = leap(f"env={name}", *sandbox_settings(name), "debug=default", "tracker=jsonl", "run_dir=here")
     assert code == 0
     assert "0 (cloning)" in out
+    assert ("  webshop " in out) == (name == "joint")
     rounds = json.loads((tmp_path / "here" / "summary.json").read_text())["rounds"]
     panel = 6 if name == "joint" else 2
     assert [entry["n"] for entry in rounds] == [panel, panel]

@@ -85,7 +85,10 @@ class ConsoleProgress(Progress):
 
 
 def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table:
-    """Return a table of results by round, from the entries of summary.json; round 0 of a training run is cloning."""
+    """Return a table of results by round, from the entries of summary.json; round 0 of a training run is cloning.
+
+    Below each round of several joined environments are those of each.
+    """
     first = rounds[0]
     title = f"{first['split']}, {first['n'] + first['unscored']} tasks, panel {first['panel_hash'][:12]}"
     table = Table(title=title, title_justify="left", box=SIMPLE)
@@ -97,18 +100,24 @@ def result_table(rounds: Sequence[Mapping[str, Any]], *, trained: bool) -> Table
     for column in ("success", "95 % interval", "score", "steps", "invalid", "unscored"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in rounds:
-        low, high = entry["success_ci95"]
         cloned = " (cloning)" if trained and entry["round"] == 0 else ""
-        table.add_row(
-            f"{entry['round']}{cloned}",
-            f"{entry['success_rate']:.1%}",
-            f"{low:.1%} to {high:.1%}",
-            f"{entry['score_mean']:.3f}",
-            f"{entry['steps_mean']:.1f}",
-            f"{entry['invalid_action_rate']:.1%}",
-            str(entry["unscored"]),
-        )
+        table.add_row(f"{entry['round']}{cloned}", *_results(entry))
+        for name, each in entry.get("per_environment", {}).items():
+            table.add_row(f"  {name}", *_results(each))
     return table
+
+
+def _results(entry: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a row of results."""
+    low, high = entry["success_ci95"]
+    return [
+        f"{entry['success_rate']:.1%}",
+        f"{low:.1%} to {high:.1%}",
+        f"{entry['score_mean']:.3f}",
+        f"{entry['steps_mean']:.1f}",
+        f"{entry['invalid_action_rate']:.1%}",
+        str(entry["unscored"]),
+    ]
 
 
 def usage_table(metrics: Mapping[int, Mapping[str, float]], timings: Sequence[Mapping[str, Any]]) -> Table | None:
