@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
     text = (
-        "Measure the speed of an environment, of acting, of training or of large runs, memory, or imports; the last line "
-        "of the output is one JSON object."
+        "Measure the speed of an environment, of acting, of training or of large runs, memory, or imports; the last "
+        "line of the output is one JSON object."
     )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
