@@ -22,13 +22,13 @@ _WITH_GYMNASIUM = ("leap_exp.interfaces.gymnasium", "leap_exp.interfaces.gymnasi
 
 _PROGRAM = rf"""
 import json, re, sys, time
-start = time.perf_counter()
+start, cpu_start = time.perf_counter(), time.process_time()
 __import__(sys.argv[1])
-seconds = time.perf_counter() - start
+seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
 # The peak of this program alone; getrusage would start from that of the program that started it.
 megabytes = int(re.search(r"VmHWM:\s*(\d+) kB", open("/proc/self/status").read())[1]) * 1024 / 1e6
 training = [name for name in {TRAINING_PACKAGES!r} if name in sys.modules]
-print(json.dumps(dict(seconds=seconds, megabytes=megabytes, training=training)))
+print(json.dumps(dict(seconds=seconds, cpu_seconds=cpu_seconds, megabytes=megabytes, training=training)))
 """
 
 Result = Mapping[str, object]
@@ -40,7 +40,10 @@ def imports(
     """Measure the seconds and the peak memory of importing each environment and the interface for Gymnasium."""
     results = {name: measure_import(name, repeats=repeats) for name in importable_modules()}
     for name, result in results.items():
-        print(f"{name}: {result['seconds']:.2f} s, {result['megabytes']:.0f} MB", file=sys.stderr)
+        print(
+            f"{name}: {result['seconds']:.2f} s, {result['cpu_seconds']:.2f} s of a processor, {result['megabytes']:.0f} MB",
+            file=sys.stderr,
+        )
     print(json.dumps({"benchmark": "imports", "repeats": repeats, "modules": results}))
 
 
@@ -53,7 +56,7 @@ def measure_import(module: str, *, repeats: int) -> Result:
     """Import ``module`` in fresh interpreters.
 
     Returns:
-        The median ``seconds`` and peak ``megabytes`` (1e6 bytes, the interpreter's own included), and the packages for
+        The median ``seconds``, ``cpu_seconds`` (which other work on the machine hardly changes) and peak ``megabytes`` (1e6 bytes, the interpreter's own included), and the packages for
         ``training`` that were imported with it.
 
     Raises:
@@ -66,7 +69,7 @@ def measure_import(module: str, *, repeats: int) -> Result:
             raise EnvError(f"{module} cannot be imported: {done.stderr.strip().splitlines()[-1]}")
         found.append(json.loads(done.stdout))
     return {
-        "seconds": round(median(each["seconds"] for each in found), 3),
+        **{name: round(median(each[name] for each in found), 3) for name in ("seconds", "cpu_seconds")},
         "megabytes": round(median(each["megabytes"] for each in found), 1),
         "training": found[0]["training"],
     }

@@ -7,8 +7,8 @@ from leap_exp.core.errors import EnvError
 
 MEGABYTES = 80
 SECONDS = 0.5
-BUSY = 6
-"""How much longer it may take on a machine with other work; ``leap bench imports`` has the figure of a quiet one."""
+BUSY = 2
+"""How much more of a processor's time it may take beside other work."""
 
 
 @pytest.mark.parametrize("module", importable_modules())
@@ -16,7 +16,7 @@ def test_an_import_is_light(module):
     result = measure_import(module, repeats=3)
     assert result["training"] == []
     assert result["megabytes"] < MEGABYTES
-    assert result["seconds"] < SECONDS * BUSY
+    assert result["cpu_seconds"] < SECONDS * BUSY
 
 
 def test_the_measure_sees_training_packages():

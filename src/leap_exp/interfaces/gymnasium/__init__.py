@@ -1,4 +1,4 @@
-"""The environments for Gymnasium: ``gymnasium.make("leap/ALFWorld-v0")`` and so on; see docs/environments.md.
+"""The environments for Gymnasium: ``gymnasium.make("leap/ALFWorld-v0")`` and so on; see docs/environments_for_everyone.md.
 
 Importing this package registers them. Gymnasium imports it by itself for the id
 ``leap_exp.interfaces.gymnasium:leap/ALFWorld-v0``; it has had no entry points for environments since its version 1.0.
