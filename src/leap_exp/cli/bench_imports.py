@@ -40,10 +40,8 @@ def imports(
     """Measure the seconds and the peak memory of importing each environment and the interface for Gymnasium."""
     results = {name: measure_import(name, repeats=repeats) for name in importable_modules()}
     for name, result in results.items():
-        print(
-            f"{name}: {result['seconds']:.2f} s, {result['cpu_seconds']:.2f} s of a processor, {result['megabytes']:.0f} MB",
-            file=sys.stderr,
-        )
+        seconds = f"{result['seconds']:.2f} s, {result['cpu_seconds']:.2f} s of a processor"
+        print(f"{name}: {seconds}, {result['megabytes']:.0f} MB", file=sys.stderr)
     print(json.dumps({"benchmark": "imports", "repeats": repeats, "modules": results}))
 
 
@@ -56,8 +54,9 @@ def measure_import(module: str, *, repeats: int) -> Result:
     """Import ``module`` in fresh interpreters.
 
     Returns:
-        The median ``seconds``, ``cpu_seconds`` (which other work on the machine hardly changes) and peak ``megabytes`` (1e6 bytes, the interpreter's own included), and the packages for
-        ``training`` that were imported with it.
+        The medians of ``seconds``, of ``cpu_seconds``, which other work on the machine hardly changes, and of the peak
+        in ``megabytes`` (1e6 bytes, the interpreter's own included); and the packages for ``training`` that were
+        imported with it.
 
     Raises:
         EnvError: It cannot be imported.

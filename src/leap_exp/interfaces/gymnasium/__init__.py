@@ -1,7 +1,8 @@
-"""The environments for Gymnasium: ``gymnasium.make("leap/ALFWorld-v0")`` and so on; see docs/environments_for_everyone.md.
+"""The environments for Gymnasium: ``gymnasium.make("leap/ALFWorld-v0")`` and so on.
 
-Importing this package registers them. Gymnasium imports it by itself for the id
-``leap_exp.interfaces.gymnasium:leap/ALFWorld-v0``; it has had no entry points for environments since its version 1.0.
+docs/environments_for_everyone.md shows how to use them. Importing this package registers them; for the id
+``leap_exp.interfaces.gymnasium:leap/ALFWorld-v0`` Gymnasium imports it. (Gymnasium has had no entry points for
+environments since its version 1.0.)
 """
 
 from collections.abc import Mapping
