@@ -250,3 +250,13 @@ def test_observations_and_actions_are_within_the_spaces(name):
         if ended:
             text, _ = env.reset()
     env.close()
+
+
+@pytest.mark.parametrize("quoting", ["original", "exact"])
+def test_commands_that_no_shell_takes_are_answered(quoting):
+    env = make("leap/InterCodeBash-v0", quoting=quoting).unwrapped
+    env.reset(seed=0)
+    for action in ("echo \0", "echo " + "x" * 200_000):
+        assert env.step(action)[0] == "Malformed command"
+    assert env.step("echo still here")[0].strip() == "still here"
+    env.close()

@@ -19,8 +19,8 @@ Steps = tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_], NDArray[n
 class GymnasiumVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     """Episodes that share one environment; what ``gymnasium.make_vec`` makes.
 
-    It returns the same as Gymnasium's ``SyncVectorEnv``, with less work per step. Where episodes wait for other
-    programs, as in InterCode-Bash, they step in threads. An episode that has ended is reset by the next step.
+    It returns the same as Gymnasium's ``SyncVectorEnv``. Where episodes wait for other programs, as in InterCode-Bash,
+    they step in threads. An episode that has ended is reset by the next step.
 
     Args:
         config: ``module:name`` of the settings class of the environment.
@@ -86,7 +86,7 @@ class GymnasiumVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]
         )
         self._lengths[:] = 0
         self._ended[:] = False
-        return tuple(text for text, _ in results), self._merged([info for _, info in results])
+        return tuple(text for text, _ in results), _merged([info for _, info in results])
 
     def step(self, actions: Sequence[str]) -> Steps:
         """Take an action in each episode; those that have ended start anew instead, with reward 0."""
@@ -105,7 +105,7 @@ class GymnasiumVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]
         if self._horizon is not None:
             truncated = self._lengths >= self._horizon
         self._ended = terminated | truncated
-        return texts, np.array(rewards), terminated, truncated, self._merged(infos)
+        return texts, np.array(rewards), terminated, truncated, _merged(infos)
 
     def render(self) -> tuple[str | None, ...]:  # type: ignore[override]
         """Return the last observations if ``render_mode`` is "ansi"."""
@@ -138,11 +138,15 @@ class GymnasiumVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]
             raise ConfigError(f"{name}={values!r} is not valid: it must have one value for each of {self.num_envs}.")
         return values
 
-    def _merged(self, infos: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
-        for index, info in enumerate(infos):
-            merged = self._add_info(merged, info, index)
-        return merged
+
+def _merged(infos: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the infos of all episodes as Gymnasium merges them: an array per key, and a mask, here always true."""
+    merged: dict[str, Any] = {}
+    for key, first in infos[0].items():
+        kind = type(first) if isinstance(first, bool | float) else object
+        merged[key] = np.fromiter((info[key] for info in infos), dtype=kind, count=len(infos))
+        merged[f"_{key}"] = np.ones(len(infos), dtype=np.bool_)
+    return merged
 
 
 def _never(error: BaseException) -> None:
