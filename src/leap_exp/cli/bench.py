@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from leap_exp.analysis.leakage import leaking_share
+from leap_exp.cli.bench_imports import imports
 from leap_exp.cli.commands import environment_app, invoke
 from leap_exp.config.registry import settings_classes
 from leap_exp.core.components import load
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.extras import training_is_installed
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Policy
 from leap_exp.core.types import Correction, Trajectory
@@ -37,13 +39,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
     text = (
-        "Measure the speed of an environment, of acting, of training or of large runs, or memory; the last line of the "
-        "output is one JSON object."
+        "Measure the speed of an environment, of acting, of training or of large runs, memory, or imports; the last "
+        "line of the output is one JSON object."
     )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)
+    app.command("imports")(imports)
+    lists_all = (not arguments or arguments[0].startswith("-")) and training_is_installed()
     for name, function in _SLOW_TO_IMPORT.items():
-        if arguments[:1] == [name] or not arguments or arguments[0].startswith("-"):
+        if arguments[:1] == [name] or lists_all:
             app.command(name)(load(function))
     return app
 

@@ -11,6 +11,7 @@ import typer
 
 from leap_exp.config.registry import settings_classes
 from leap_exp.core.errors import ConfigError, LeapError
+from leap_exp.core.extras import training_extra_named
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -23,7 +24,8 @@ def print_error(error: LeapError) -> None:
 def invoke(make_app: Callable[[], typer.Typer], arguments: Sequence[str], *, name: str) -> int:
     """Make an app, run it as ``leap NAME``, and return its exit status. A LeapError is printed and gives 1."""
     try:
-        typer.main.get_command(make_app()).main(args=arguments, prog_name=f"leap {name}")
+        with training_extra_named():
+            typer.main.get_command(make_app()).main(args=arguments, prog_name=f"leap {name}")
     except LeapError as error:
         print_error(error)
         return EXIT_FAILED

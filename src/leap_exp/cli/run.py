@@ -33,6 +33,7 @@ from leap_exp.config.run import RunConfig
 from leap_exp.config.sweep import JobError, SweepError
 from leap_exp.config.trials import report_round
 from leap_exp.core.errors import ConfigError, LeapError, StoreError
+from leap_exp.core.extras import training_extra_named
 from leap_exp.report import write_report
 from leap_exp.runs import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
 from leap_exp.runs.jobs import PrunedError, error_line, final_value, job_noted
@@ -140,7 +141,8 @@ def _job(cfg: DictConfig) -> float:
 def _dry_job(cfg: DictConfig) -> None:
     """Print the plan of one run."""
     try:
-        print_plan(run_config(cfg), Console())
+        with training_extra_named():
+            print_plan(run_config(cfg), Console())
     except LeapError as error:
         # As in ``_job``.
         raise SystemExit(_status(error)) from error
@@ -183,6 +185,7 @@ def _opened(run_dir: Path) -> Iterator[None]:
         yield
 
 
+@training_extra_named()
 def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep: str | None) -> float:
     """Do one run in ``run_dir`` and return its objective."""
     console = Console()

@@ -1,12 +1,12 @@
 """The shell, as the original offers it: a new shell for every command, and a working directory that persists."""
 
 import codecs
+import errno
 import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 
 from leap_exp.envs.intercode_bash.engine.sandbox import CommandResult, Resource, Sandbox
 
@@ -90,7 +90,10 @@ class Shell:
         arguments = self._quoting.arguments(command)
         if _MAY_MOVE.search(command):
             arguments = [*arguments[:-1], _REPORT_FOLDER + arguments[-1]]
-        result = self._sandbox.run(arguments, workdir=self._workdir)
+        try:
+            result = self._start(arguments, self._workdir)
+        except ValueError:
+            return ShellOutput(MALFORMED, succeeded=False)
         if result.exit_code == _NOT_STARTED and b"chdir to cwd" in result.output:
             # The folder was removed, so there is no shell that could leave it.
             self._workdir = "/"
@@ -99,8 +102,16 @@ class Shell:
         return read_output(lambda: result, self._quoting)
 
     def _execute(self, command: str, workdir: str) -> ShellOutput:
-        run = partial(self._sandbox.run, workdir=workdir)
-        return read_output(lambda: run(self._quoting.arguments(command)), self._quoting)
+        return read_output(lambda: self._start(self._quoting.arguments(command), workdir), self._quoting)
+
+    def _start(self, arguments: Sequence[str], workdir: str) -> CommandResult:
+        """Run a program; raises ValueError if an argument has a null character or is too long."""
+        try:
+            return self._sandbox.run(arguments, workdir=workdir)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise ValueError("an argument is too long") from error
 
 
 def _reported_folder(result: CommandResult) -> tuple[CommandResult, str]:
