@@ -51,6 +51,10 @@ class Action(NamedTuple):
     tool: int = -1
 
 
+Command = tuple[str, Action]
+"""A command and its action."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Game(Scene):
     """The static part of a game with its goal and texts.
@@ -60,14 +64,16 @@ class Game(Scene):
         grammar: The texts.
         walkthrough: Commands that win, from the game file.
         commands: The commands rendered so far. All threads write the same values, so they can share it.
-        commands_anywhere: By location, the commands that depend on nothing but the location; shared likewise.
+        commands_of_game: The commands for looking and for going to every receptacle, sorted; shared likewise.
+        commands_of_location: The same without going where the agent is, by location; shared likewise.
     """
 
     goal: GoalCondition
     grammar: Grammar
     walkthrough: tuple[str, ...]
-    commands: dict[Action, tuple[str, Action]] = field(default_factory=dict, repr=False)
-    commands_anywhere: dict[int, list[tuple[str, Action]]] = field(default_factory=dict, repr=False)
+    commands: dict[tuple[str, int, int, int], Command] = field(default_factory=dict, repr=False)
+    commands_of_game: list[Command] = field(default_factory=list, repr=False)
+    commands_of_location: dict[int, list[Command]] = field(default_factory=dict, repr=False)
 
     @property
     def instruction(self) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import DataError
+from leap_exp.envs.alfworld.engine.domain import CHANGES
 from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, typed_names
-from leap_exp.envs.alfworld.engine.query import Atom, Query, Relation, relation
+from leap_exp.envs.alfworld.engine.query import Atom, Query, Relation, Row, Solutions, relation
 from leap_exp.envs.alfworld.engine.state import State
 
 TASK_TYPES = (
@@ -38,7 +39,8 @@ class GoalCondition:
         needs: The property that the objects must have: "clean", "hot", "cool" or "".
         count: How many target objects are needed.
         sliced: Whether they must be sliced.
-        parts: Queries that must all hold.
+        deciding_actions: Names of the actions that can change whether the goal is reached.
+        parts: Conditions that must all hold.
     """
 
     task_type: str
@@ -48,7 +50,8 @@ class GoalCondition:
     needs: str
     count: int
     sliced: bool
-    parts: tuple[Query, ...]
+    deciding_actions: frozenset[str]
+    parts: tuple[Solutions, ...]
 
     @property
     def object_kind(self) -> str:
@@ -67,7 +70,7 @@ class GoalCondition:
 
     def satisfied(self, state: State) -> bool:
         """Return whether ``state`` is a winning state."""
-        return all(part.holds(state, {}) for part in self.parts)
+        return all(part(state, ()) for part in self.parts)
 
 
 @dataclass
@@ -129,7 +132,7 @@ def _components(formula: _Formula) -> list[list[str]]:
     return [sorted(group) for group in groups]
 
 
-def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Query:
+def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Solutions:
     atoms = []
     for predicate, arguments in formula.facts:
         if arguments[0] not in component:
@@ -139,13 +142,14 @@ def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[s
         else:
             atoms.append(Atom(relation(predicate, [formula.types.get(name, name) for name in arguments]), arguments))
     different = tuple(pair for pair in formula.different if pair[0] in component)
-    return Query(tuple(_ordered(atoms)), formula.types, distinct=False, different=different)
+    solutions, _ = Query(tuple(_ordered(atoms)), formula.types, distinct=False, different=different).compiled(())
+    return solutions
 
 
 def _type_atom(variable: str, types: Mapping[str, str], allowed: frozenset[int]) -> Atom:
     ascending = [(index,) for index in sorted(allowed)]
 
-    def facts(_state: State, x: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(_state: State, x: int | None) -> Iterable[Row]:
         if x is None:
             return ascending
         return ((x,),) if x in allowed else ()
@@ -165,7 +169,7 @@ def _ordered(atoms: Sequence[Atom]) -> list[Atom]:
     return ordered
 
 
-def _summary(formula: _Formula, parts: tuple[Query, ...]) -> GoalCondition:
+def _summary(formula: _Formula, parts: tuple[Solutions, ...]) -> GoalCondition:
     """Summarize the goal; raises DataError if it belongs to none of the six task types."""
     facts = formula.facts
     otypes = {arguments[0]: arguments[1] for predicate, arguments in facts if predicate == "objecttype"}
@@ -191,5 +195,8 @@ def _summary(formula: _Formula, parts: tuple[Query, ...]) -> GoalCondition:
         needs=needs,
         count=len(wanted),
         sliced=any(predicate == "issliced" for predicate, _ in facts),
+        deciding_actions=frozenset(
+            name for name, changed in CHANGES.items() if any(predicate in changed for predicate, _ in facts)
+        ),
         parts=parts,
     )

@@ -13,18 +13,21 @@ import ast
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypedDict
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.alfworld.engine.domain import PARAMETERS
-from leap_exp.envs.alfworld.engine.query import Atom, Bindings, Query, relation
+from leap_exp.envs.alfworld.engine.domain import PARAMETERS, SCOPES
+from leap_exp.envs.alfworld.engine.query import Atom, Query, Row, Scope, Solutions, relation
 from leap_exp.envs.alfworld.engine.state import State
 
-Text = Callable[[State, Bindings], str]
+Text = Callable[[State, Row], str]
 """Renders a text for a state and the values of its variables."""
+
+_Piece = str | Text
+"""Part of a text: fixed, or to be rendered."""
 
 TASK_PREFIX = "Your task is to: "
 
@@ -80,95 +83,106 @@ def _compile(text: str) -> Grammar:
     if missing:
         raise DataError(f"The grammar of the game does not define the actions {', '.join(missing)}.")
     return Grammar(
-        commands={name: compiler.text(actions[name][0]) for name in PARAMETERS},
-        feedback={name: compiler.text(actions[name][1]) for name in PARAMETERS},
-        intro=compiler.text("#intro#"),
+        commands={name: compiler.text(actions[name][0], SCOPES[name]) for name in PARAMETERS},
+        feedback={name: compiler.text(actions[name][1], SCOPES[name]) for name in PARAMETERS},
+        intro=compiler.text("#intro#", ()),
     )
 
 
 class _Compiler:
-    """Turns rules into functions that render text."""
+    """Turns rules into functions that render text.
+
+    What a text consists of depends only on its rules and on which variables have values, so all of that is settled
+    here: fixed parts are joined, and each variable becomes a place in a row.
+    """
 
     def __init__(self, rules: Mapping[str, list[_Rule]]) -> None:
         self._rules = rules
-        self._symbols: dict[str, Text | None] = {"task": lambda state, _bindings: state.game.task_text}
+        self._symbols: dict[tuple[str, Scope], _Piece] = {}
+        self._open: list[str] = []
         self._types = {name: kind for parameters in PARAMETERS.values() for name, kind in parameters.items()}
 
-    def text(self, source: str) -> Text:
-        """Compile one text of the grammar."""
-        # As TextWorld does, ignore white space at the start of a text.
-        pieces = list(self._pieces(source.lstrip()))
-        if len(pieces) == 1:
-            return pieces[0]
-        return lambda state, bindings: "".join([piece(state, bindings) for piece in pieces])
+    def text(self, source: str, scope: Scope) -> Text:
+        """Compile one text of the grammar for rows of ``scope``."""
+        return _text(self._compile(source, scope))
 
-    def _pieces(self, source: str) -> Iterator[Text]:
+    def _compile(self, source: str, scope: Scope) -> _Piece:
+        # As TextWorld does, ignore white space at the start of a text.
+        return _joined(self._pieces(source.lstrip(), scope))
+
+    def _pieces(self, source: str, scope: Scope) -> Iterator[_Piece]:
         position = 0
         while position < len(source):
             match = _PIECE.match(source, position)
             if match is None:
                 raise DataError(f"The grammar of the game has a syntax error at {source[position : position + 40]!r}.")
             position = match.end()
-            yield self._piece(match)
+            yield self._piece(match, scope)
 
-    def _piece(self, match: re.Match[str]) -> Text:
+    def _piece(self, match: re.Match[str], scope: Scope) -> _Piece:
         if match["literal"]:
-            literal = match["literal"].replace("\\n", "\n")
-            return lambda _state, _bindings: literal
+            return match["literal"].replace("\\n", "\n")
         if match["symbol"]:
-            return self._symbol(match["symbol"])
+            return self._symbol(match["symbol"], scope)
         # The query comes first: it may declare variables that the expression uses.
-        query = self._query(match["query"]) if match["query"] else None
+        solutions, inner_scope = self._query(match["query"], scope) if match["query"] else (None, scope)
         inner = match["expression"]
-        item = self._symbol(inner[1:-1]) if inner.startswith("#") else self._expression(inner)
-        if query is None:
+        item = self._symbol(inner[1:-1], inner_scope) if inner.startswith("#") else self._expression(inner, inner_scope)
+        if solutions is None:
             return item
+        render = _text(item)
         if match["list"]:
-            return self._list(item, query)
-        return lambda state, bindings: "".join([item(state, found) for found in query.solutions(state, bindings)])
+            return self._list(render, solutions, scope)
+        return lambda state, row: "".join([render(state, found) for found in solutions(state, row)])
 
-    def _list(self, item: Text, query: Query) -> Text:
-        empty, comma, last = (self._symbol(f"list_{name}") for name in ("empty", "separator", "last_separator"))
+    def _list(self, item: Text, solutions: Solutions, scope: Scope) -> Text:
+        empty, comma, last = (
+            _text(self._symbol(f"list_{name}", scope)) for name in ("empty", "separator", "last_separator")
+        )
 
-        def render(state: State, bindings: Bindings) -> str:
-            items = [item(state, found) for found in query.solutions(state, bindings)]
+        def render(state: State, row: Row) -> str:
+            items = [item(state, found) for found in solutions(state, row)]
             if not items:
-                return empty(state, bindings)
+                return empty(state, row)
             if len(items) == 1:
                 return items[0]
-            return comma(state, bindings).join(items[:-1]) + last(state, bindings) + items[-1]
+            return comma(state, row).join(items[:-1]) + last(state, row) + items[-1]
 
         return render
 
-    def _symbol(self, name: str) -> Text:
-        if name not in self._symbols:
-            if name not in self._rules:
-                raise DataError(f"The grammar of the game uses the symbol #{name}# without defining it.")
-            self._symbols[name] = None
-            self._symbols[name] = self._alternatives(name)
-        text = self._symbols[name]
-        if text is None:
+    def _symbol(self, name: str, scope: Scope) -> _Piece:
+        if name == "task":
+            return lambda state, _row: state.game.task_text
+        if name not in self._rules:
+            raise DataError(f"The grammar of the game uses the symbol #{name}# without defining it.")
+        if name in self._open:
             raise DataError(f"The grammar of the game defines the symbol #{name}# in terms of itself.")
-        return text
+        if (name, scope) not in self._symbols:
+            self._open.append(name)
+            self._symbols[name, scope] = self._alternatives(name, scope)
+            self._open.pop()
+        return self._symbols[name, scope]
 
-    def _alternatives(self, name: str) -> Text:
+    def _alternatives(self, name: str, scope: Scope) -> _Piece:
         """Compile a symbol: the text of the first rule whose condition holds."""
         rules = [
-            (self._query(rule["condition"]) if rule.get("condition") else None, self.text(rule["rhs"]))
+            (self._query(rule["condition"], scope)[0] if rule.get("condition") else None, rule["rhs"])
             for rule in self._rules[name]
         ]
-        if len(rules) == 1 and rules[0][0] is None:
-            return rules[0][1]
+        texts = [(condition, self._compile(source, scope)) for condition, source in rules]
+        if len(texts) == 1 and texts[0][0] is None:
+            return texts[0][1]
+        choices = [(condition, _text(text)) for condition, text in texts]
 
-        def render(state: State, bindings: Bindings) -> str:
-            for condition, text in rules:
-                if condition is None or condition.holds(state, bindings):
-                    return text(state, bindings)
+        def render(state: State, row: Row) -> str:
+            for condition, text in choices:
+                if condition is None or condition(state, row):
+                    return text(state, row)
             raise DataError(f"No rule of the grammar's symbol #{name}# applies.")
 
         return render
 
-    def _query(self, source: str) -> Query:
+    def _query(self, source: str, scope: Scope) -> tuple[Solutions, Scope]:
         atoms, position = [], 0
         while position < len(source):
             match = _QUERY_ATOM.match(source, position)
@@ -183,35 +197,55 @@ class _Compiler:
                 names.append(name)
                 kinds.append(kind)
             atoms.append(Atom(relation(match[1], kinds), tuple(names)))
-        return Query(tuple(atoms), self._types, distinct=True)
+        return Query(tuple(atoms), self._types, distinct=True).compiled(scope)
 
-    def _expression(self, source: str) -> Text:
+    def _expression(self, source: str, scope: Scope) -> _Piece:
         try:
-            return self._node(ast.parse(source.strip(), mode="eval").body)
+            return self._node(ast.parse(source.strip(), mode="eval").body, scope)
         except SyntaxError:
             raise DataError(f"The grammar has a syntax error in the expression {source!r}.") from None
 
-    def _node(self, node: ast.expr) -> Text:
+    def _node(self, node: ast.expr, scope: Scope) -> _Piece:
         match node:
             case ast.Constant(value=str(literal)):
-                return lambda _state, _bindings: literal
+                return literal
             case ast.Name(id=variable) | ast.Attribute(value=ast.Name(id=variable), attr="name"):
-                return self._name(variable)
+                return self._name(variable, scope)
             case ast.Attribute(value=ast.Name(), attr="definite" | "indefinite" as attribute):
-                article = "the" if attribute == "definite" else "a"
-                return lambda _state, _bindings: article
-            case ast.BinOp(op=ast.Add(), left=left_node, right=right_node):
-                left, right = self._node(left_node), self._node(right_node)
-                return lambda state, bindings: left(state, bindings) + right(state, bindings)
+                return "the" if attribute == "definite" else "a"
+            case ast.BinOp(op=ast.Add(), left=left, right=right):
+                return _joined((self._node(left, scope), self._node(right, scope)))
             case ast.BoolOp(op=ast.Or(), values=[first, *_]):
                 # "r.name or r.id": everything has a name, so the rest is never used.
-                return self._node(first)
+                return self._node(first, scope)
         raise DataError(f"The grammar has an expression that the fast engine does not support: {ast.unparse(node)!r}.")
 
-    def _name(self, variable: str) -> Text:
+    def _name(self, variable: str, scope: Scope) -> Text:
         kind = self._types.get(variable)
+        if kind not in ("object", "receptacle"):
+            raise DataError(f"The grammar uses the name of {variable!r}, which is neither an object nor a receptacle.")
+        if variable not in scope:
+            raise DataError(f"The grammar uses the name of {variable!r} where it has no value.")
+        place = scope.index(variable)
         if kind == "object":
-            return lambda state, bindings: state.game.objects[bindings[variable]].name
-        if kind == "receptacle":
-            return lambda state, bindings: state.game.receptacles[bindings[variable]].name
-        raise DataError(f"The grammar uses the name of {variable!r}, which is neither an object nor a receptacle.")
+            return lambda state, row: state.game.objects[row[place]].name
+        return lambda state, row: state.game.receptacles[row[place]].name
+
+
+def _joined(pieces: Iterable[_Piece]) -> _Piece:
+    """Return the pieces as one. Neighbouring fixed pieces are joined now, the others whenever the text is rendered."""
+    merged: list[_Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    if len(merged) < 2:
+        return merged[0] if merged else ""
+    texts = [_text(piece) for piece in merged]
+    return lambda state, row: "".join([text(state, row) for text in texts])
+
+
+def _text(piece: _Piece) -> Text:
+    """Return a piece as a function, also if it is fixed."""
+    return (lambda _state, _row: piece) if isinstance(piece, str) else piece

@@ -1,21 +1,30 @@
 """Conjunctive queries over a state: which receptacles, objects and locations satisfy all of these conditions?"""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.state import State
 
-Bindings = dict[str, int]
-"""The index of the receptacle, object or location that each variable is bound to."""
+Scope = tuple[str, ...]
+"""The variables that have values at some point of a text or goal; an empty name is a place without a variable."""
 
-Facts = Callable[..., Iterable[tuple[int, ...]]]
+Row = tuple[int, ...]
+"""The values of the variables of a scope, in its order: indices of receptacles, objects and locations."""
+
+Facts = Callable[..., Iterable[Row]]
 """``facts(state, *pattern)`` returns the tuples that hold and match the pattern, ascending. None matches anything."""
+
+Solutions = Callable[[State, Row], Sequence[Row]]
+"""Returns every extension of a row that satisfies a query, in order; the leftmost atom varies slowest."""
+
+_Step = Callable[[State, Sequence[Row]], Sequence[Row]]
+"""Returns the extensions of some rows that satisfy one atom."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A predicate that texts and goals can use: the types of its arguments and its facts."""
+    """A predicate that texts and goals can use: the types of its arguments (one or two) and its facts."""
 
     types: tuple[str, ...]
     facts: Facts
@@ -46,43 +55,75 @@ class Query:
     distinct: bool
     different: tuple[tuple[str, str], ...] = ()
 
-    def solutions(self, state: State, bindings: Bindings) -> Iterator[Bindings]:
-        """Yield every extension of ``bindings`` that satisfies all atoms; the leftmost atom varies slowest."""
-        return self._extend(state, bindings, 0)
+    def compiled(self, scope: Scope) -> tuple[Solutions, Scope]:
+        """Return the query for rows of ``scope``, and the scope of its solutions.
 
-    def holds(self, state: State, bindings: Bindings) -> bool:
-        """Return whether there is a solution."""
-        return next(self._extend(state, bindings, 0), None) is not None
+        Which variables have values is known before anything is played, so rows need no names.
 
-    def _extend(self, state: State, bound: Bindings, depth: int) -> Iterator[Bindings]:
-        if depth == len(self.atoms):
-            yield bound
-            return
-        atom = self.atoms[depth]
-        pattern = [bound.get(name) for name in atom.variables]
-        is_check = None not in pattern
-        for values in atom.relation.facts(state, *pattern):
-            extended = bound if is_check else self._bind(atom.variables, values, bound)
-            if extended is not None:
-                yield from self._extend(state, extended, depth + 1)
+        Raises:
+            DataError: An atom has the same unknown variable twice.
+        """
+        steps: list[_Step] = []
+        for atom in self.atoms:
+            step, scope = self._step(atom, scope)
+            steps.append(step)
 
-    def _bind(self, names: Sequence[str], values: Sequence[int], bound: Bindings) -> Bindings | None:
-        """Return ``bound`` with ``names`` bound to ``values``, or None if a rule forbids it."""
+        def solutions(state: State, row: Row) -> Sequence[Row]:
+            rows: Sequence[Row] = (row,)
+            for step in steps:
+                rows = step(state, rows)
+            return rows
+
+        return solutions, scope
+
+    def _step(self, atom: Atom, scope: Scope) -> tuple[_Step, Scope]:
+        """Compile one atom for rows of ``scope``; return it with the scope of its results."""
+        facts, places = atom.relation.facts, [_place(name, scope) for name in atom.variables]
+        new = [index for index, place in enumerate(places) if place is None]
+        if not new:
+            return _check(facts, [place for place in places if place is not None]), scope
+        names = [atom.variables[index] for index in new]
+        if len(set(names)) < len(names):
+            raise DataError(f"The game uses a condition on {names[0]!r} twice, which only engine=textworld supports.")
+        extended = (*scope, *names)
+        unequal = self._unequal(extended, len(scope))
+
+        def extend(state: State, rows: Sequence[Row]) -> Sequence[Row]:
+            found = []
+            for row in rows:
+                pattern = [None if place is None else row[place] for place in places]
+                for values in facts(state, *pattern):
+                    longer = row + (values if len(new) == len(values) else (values[new[0]],))
+                    if not unequal or all(longer[first] != longer[second] for first, second in unequal):
+                        found.append(longer)
+            return found
+
+        return extend, extended
+
+    def _unequal(self, scope: Scope, known: int) -> list[tuple[int, int]]:
+        """Return the pairs of places that must differ and of which the second is not among the first ``known``."""
         types = self.types
-        extended = dict(bound)
-        for name, value in zip(names, values, strict=True):
-            if name in extended:
-                if extended[name] != value:
-                    return None
-                continue
-            if self.distinct and any(
-                taken == value and types[other] == types[name] for other, taken in extended.items()
-            ):
-                return None
-            extended[name] = value
-        if any(first in extended and extended[first] == extended.get(second) for first, second in self.different):
-            return None
-        return extended
+        return [
+            (first, second)
+            for second in range(known, len(scope))
+            for first in range(second)
+            if (scope[first], scope[second]) in self.different
+            or (scope[second], scope[first]) in self.different
+            or (self.distinct and scope[first] and types[scope[first]] == types[scope[second]])
+        ]
+
+
+def _place(name: str, scope: Scope) -> int | None:
+    return scope.index(name) if name in scope else None
+
+
+def _check(facts: Facts, places: Sequence[int]) -> _Step:
+    """Return a step that keeps the rows for which a fact holds whose arguments all have values."""
+    if len(places) == 1:
+        only = places[0]
+        return lambda state, rows: [row for row in rows if facts(state, row[only])]
+    first, second = places
+    return lambda state, rows: [row for row in rows if facts(state, row[first], row[second])]
 
 
 def relation(predicate: str, types: Sequence[str]) -> Relation:
@@ -103,7 +144,7 @@ def relation(predicate: str, types: Sequence[str]) -> Relation:
 def _flags(bits_of: Callable[[State], int]) -> Facts:
     """A property stored as a bit mask."""
 
-    def facts(state: State, x: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, x: int | None) -> Iterable[Row]:
         bits = bits_of(state)
         if x is None:
             return [(index,) for index in range(bits.bit_length()) if bits >> index & 1]
@@ -115,11 +156,12 @@ def _flags(bits_of: Callable[[State], int]) -> Facts:
 def _columns(columns_of: Callable[[State], Sequence[Sequence[int]]]) -> Facts:
     """A binary relation stored as the ascending first elements of each second element."""
 
-    def facts(state: State, x: int | None, y: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, x: int | None, y: int | None) -> Iterable[Row]:
         columns = columns_of(state)
         if y is None:
-            pairs = [(first, second) for second, column in enumerate(columns) for first in column]
-            return sorted(pair for pair in pairs if x is None or pair[0] == x)
+            if x is None:
+                return sorted((first, second) for second, column in enumerate(columns) for first in column)
+            return [(x, second) for second, column in enumerate(columns) if x in column]
         if x is None:
             return [(first, y) for first in columns[y]]
         return ((x, y),) if x in columns[y] else ()
@@ -130,14 +172,14 @@ def _columns(columns_of: Callable[[State], Sequence[Sequence[int]]]) -> Facts:
 def _of_agent(value_of: Callable[[State], int]) -> Facts:
     """A relation between the agent, whose index is 0, and at most one thing (-1: none)."""
 
-    def facts(state: State, _agent: int | None, y: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, _agent: int | None, y: int | None) -> Iterable[Row]:
         value = value_of(state)
         return ((0, value),) if value >= 0 and y in (None, value) else ()
 
     return facts
 
 
-def _never(_state: State, *_pattern: int | None) -> Iterable[tuple[int, ...]]:
+def _never(_state: State, *_pattern: int | None) -> Iterable[Row]:
     return ()
 
 
