@@ -158,11 +158,12 @@ class AlfworldEpisode(Episode):
 
     def __init__(self, play: Play) -> None:
         self._play = play
+        self._observation = self._observe()
 
     @property
     def observation(self) -> Observation:
         """The game's answer to the last command, and the admissible commands."""
-        return Observation(text=self._play.text, admissible_actions=self._play.admissible)
+        return self._observation
 
     def step(self, action: str) -> Transition:
         """Execute ``action``; the answer to an inadmissible action is "Nothing happens.".
@@ -170,14 +171,17 @@ class AlfworldEpisode(Episode):
         Raises:
             EnvError: The game is over.
         """
-        if self._play.done:
+        play = self._play
+        if play.done:
             raise EnvError(f"Cannot execute {action!r}: the game is over.")
         command = action.strip()
-        listed_as = command if command != action and self.observation.admits(command) else ""
-        self._play.step(action)
-        return Transition(
-            observation=self.observation, reward=self._play.reward, done=self._play.done, listed_as=listed_as
-        )
+        listed_as = command if command != action and self._observation.admits(command) else ""
+        play.step(action)
+        self._observation = self._observe()
+        return Transition(observation=self._observation, reward=play.reward, done=play.done, listed_as=listed_as)
+
+    def _observe(self) -> Observation:
+        return Observation(text=self._play.text, admissible_actions=self._play.admissible)
 
     def score(self) -> float:
         """Return 1.0 if the game is won, 0.0 otherwise."""

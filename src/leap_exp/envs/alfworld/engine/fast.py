@@ -67,11 +67,13 @@ class World(State):
 
     def _of_location(self) -> list[Command]:
         """Return the commands, sorted, that depend on nothing but the location: looking, and going elsewhere."""
-        known = self.game.commands_of_location
-        if self.location not in known:
-            here = self.game.receptacles_at[self.location]
-            known[self.location] = [command for command in self._of_game() if command[1].receptacle not in here]
-        return known[self.location]
+        known = self.game.commands_of_location.get(self.location)
+        if known is None:
+            known = self._of_game().copy()
+            for receptacle in self.game.receptacles_at[self.location]:
+                known.remove(self._command("gotolocation", receptacle=receptacle))
+            self.game.commands_of_location[self.location] = known
+        return known
 
     def _of_game(self) -> list[Command]:
         """Return the commands, sorted, for looking and for going to every receptacle."""
@@ -85,12 +87,11 @@ class World(State):
     def _of_state(self) -> list[Command]:
         """Return the other commands, which depend on what is here, open or held."""
         game, held = self.game, self.held
+        here, contents, toggleable = game.receptacles_at[self.location], self.contents, game.flags["toggleable"]
         found: list[Command] = []
-        lamps: set[int] = set()
-        toggleable = game.flags["toggleable"]
-        for receptacle in game.receptacles_at[self.location]:
+        for receptacle in here:
             self._add_handling(receptacle, found)
-            lamps.update(thing for thing in self.contents[receptacle] if toggleable >> thing & 1)
+        lamps = {thing for receptacle in here for thing in contents[receptacle] if toggleable >> thing & 1}
         found += [self._command("toggleobject", lamp) for lamp in lamps]
         if held >= 0:
             found.append(self._command("examineobject", held))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.domain import CHANGES
 from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, typed_names
-from leap_exp.envs.alfworld.engine.query import Atom, Query, Relation, Row, Solutions, relation
+from leap_exp.envs.alfworld.engine.query import Atom, Condition, Query, Relation, Row, relation
 from leap_exp.envs.alfworld.engine.state import State
 
 TASK_TYPES = (
@@ -51,7 +51,7 @@ class GoalCondition:
     count: int
     sliced: bool
     deciding_actions: frozenset[str]
-    parts: tuple[Solutions, ...]
+    parts: tuple[Condition, ...]
 
     @property
     def object_kind(self) -> str:
@@ -132,18 +132,18 @@ def _components(formula: _Formula) -> list[list[str]]:
     return [sorted(group) for group in groups]
 
 
-def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Solutions:
-    atoms = []
+def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Condition:
+    # Types come first, because few things have the same.
+    types, atoms = [], []
     for predicate, arguments in formula.facts:
         if arguments[0] not in component:
             continue
         if predicate in ("objecttype", "receptacletype"):
-            atoms.append(_type_atom(arguments[0], formula.types, members.get((predicate, arguments[1]), frozenset())))
+            types.append(_type_atom(arguments[0], formula.types, members.get((predicate, arguments[1]), frozenset())))
         else:
             atoms.append(Atom(relation(predicate, [formula.types.get(name, name) for name in arguments]), arguments))
     different = tuple(pair for pair in formula.different if pair[0] in component)
-    solutions, _ = Query(tuple(_ordered(atoms)), formula.types, distinct=False, different=different).compiled(())
-    return solutions
+    return Query(tuple(_ordered([*types, *atoms])), formula.types, distinct=False, different=different).condition(())
 
 
 def _type_atom(variable: str, types: Mapping[str, str], allowed: frozenset[int]) -> Atom:
@@ -169,7 +169,7 @@ def _ordered(atoms: Sequence[Atom]) -> list[Atom]:
     return ordered
 
 
-def _summary(formula: _Formula, parts: tuple[Solutions, ...]) -> GoalCondition:
+def _summary(formula: _Formula, parts: tuple[Condition, ...]) -> GoalCondition:
     """Summarize the goal; raises DataError if it belongs to none of the six task types."""
     facts = formula.facts
     otypes = {arguments[0]: arguments[1] for predicate, arguments in facts if predicate == "objecttype"}

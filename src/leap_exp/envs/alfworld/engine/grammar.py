@@ -125,7 +125,8 @@ class _Compiler:
         if match["symbol"]:
             return self._symbol(match["symbol"], scope)
         # The query comes first: it may declare variables that the expression uses.
-        solutions, inner_scope = self._query(match["query"], scope) if match["query"] else (None, scope)
+        query = self._query(match["query"]) if match["query"] else None
+        solutions, inner_scope = query.solutions(scope) if query else (None, scope)
         inner = match["expression"]
         item = self._symbol(inner[1:-1], inner_scope) if inner.startswith("#") else self._expression(inner, inner_scope)
         if solutions is None:
@@ -166,7 +167,7 @@ class _Compiler:
     def _alternatives(self, name: str, scope: Scope) -> _Piece:
         """Compile a symbol: the text of the first rule whose condition holds."""
         rules = [
-            (self._query(rule["condition"], scope)[0] if rule.get("condition") else None, rule["rhs"])
+            (self._query(rule["condition"]).condition(scope) if rule.get("condition") else None, rule["rhs"])
             for rule in self._rules[name]
         ]
         texts = [(condition, self._compile(source, scope)) for condition, source in rules]
@@ -182,7 +183,7 @@ class _Compiler:
 
         return render
 
-    def _query(self, source: str, scope: Scope) -> tuple[Solutions, Scope]:
+    def _query(self, source: str) -> Query:
         atoms, position = [], 0
         while position < len(source):
             match = _QUERY_ATOM.match(source, position)
@@ -197,7 +198,7 @@ class _Compiler:
                 names.append(name)
                 kinds.append(kind)
             atoms.append(Atom(relation(match[1], kinds), tuple(names)))
-        return Query(tuple(atoms), self._types, distinct=True).compiled(scope)
+        return Query(tuple(atoms), self._types, distinct=True)
 
     def _expression(self, source: str, scope: Scope) -> _Piece:
         try:
@@ -242,8 +243,12 @@ def _joined(pieces: Iterable[_Piece]) -> _Piece:
             merged.append(piece)
     if len(merged) < 2:
         return merged[0] if merged else ""
-    texts = [_text(piece) for piece in merged]
-    return lambda state, row: "".join([text(state, row) for text in texts])
+    texts = [piece for piece in merged if not isinstance(piece, str)]
+    template = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in merged)
+    if len(texts) == 1:
+        (text,) = texts
+        return lambda state, row: template % text(state, row)
+    return lambda state, row: template % tuple([text(state, row) for text in texts])
 
 
 def _text(piece: _Piece) -> Text:

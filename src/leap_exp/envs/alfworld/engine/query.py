@@ -15,8 +15,14 @@ Row = tuple[int, ...]
 Facts = Callable[..., Iterable[Row]]
 """``facts(state, *pattern)`` returns the tuples that hold and match the pattern, ascending. None matches anything."""
 
+Columns = Callable[[State], Sequence[Sequence[int]]]
+"""Returns the ascending first elements of each second element of a binary relation."""
+
 Solutions = Callable[[State, Row], Sequence[Row]]
 """Returns every extension of a row that satisfies a query, in order; the leftmost atom varies slowest."""
+
+Condition = Callable[[State, Row], object]
+"""Returns something true, in Python's sense, if a query has a solution."""
 
 _Step = Callable[[State, Sequence[Row]], Sequence[Row]]
 """Returns the extensions of some rows that satisfy one atom."""
@@ -24,10 +30,17 @@ _Step = Callable[[State, Sequence[Row]], Sequence[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A predicate that texts and goals can use: the types of its arguments (one or two) and its facts."""
+    """A predicate that texts and goals can use.
+
+    Attributes:
+        types: The types of its arguments, one or two.
+        facts: Its facts.
+        columns: The ascending first elements of each second element, if it is stored like this; else None.
+    """
 
     types: tuple[str, ...]
     facts: Facts
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +68,8 @@ class Query:
     distinct: bool
     different: tuple[tuple[str, str], ...] = ()
 
-    def compiled(self, scope: Scope) -> tuple[Solutions, Scope]:
-        """Return the query for rows of ``scope``, and the scope of its solutions.
+    def solutions(self, scope: Scope) -> tuple[Solutions, Scope]:
+        """Return a function that finds the solutions for a row of ``scope``, and the scope of its results.
 
         Which variables have values is known before anything is played, so rows need no names.
 
@@ -65,28 +78,51 @@ class Query:
         """
         steps: list[_Step] = []
         for atom in self.atoms:
-            step, scope = self._step(atom, scope)
-            steps.append(step)
+            if all(name in scope for name in atom.variables):
+                steps.append(_selecting(_check(atom, scope)))
+            else:
+                step, scope = self._extending(atom, scope)
+                steps.append(step)
 
         def solutions(state: State, row: Row) -> Sequence[Row]:
             rows: Sequence[Row] = (row,)
             for step in steps:
                 rows = step(state, rows)
+                if not rows:
+                    break
             return rows
 
         return solutions, scope
 
-    def _step(self, atom: Atom, scope: Scope) -> tuple[_Step, Scope]:
-        """Compile one atom for rows of ``scope``; return it with the scope of its results."""
-        facts, places = atom.relation.facts, [_place(name, scope) for name in atom.variables]
+    def condition(self, scope: Scope) -> Condition:
+        """Return a condition that tells whether there is a solution for a row of ``scope``."""
+        if any(name not in scope for atom in self.atoms for name in atom.variables):
+            solutions, _ = self.solutions(scope)
+            return solutions
+        checks = [_check(atom, scope) for atom in self.atoms]
+        if len(checks) == 1:
+            return checks[0]
+
+        def holds(state: State, row: Row) -> bool:
+            for check in checks:
+                if not check(state, row):
+                    return False
+            return True
+
+        return holds
+
+    def _extending(self, atom: Atom, scope: Scope) -> tuple[_Step, Scope]:
+        """Return a step that finds values for the unknown variables of ``atom``, and the scope of its results."""
+        places = [scope.index(name) if name in scope else None for name in atom.variables]
         new = [index for index, place in enumerate(places) if place is None]
-        if not new:
-            return _check(facts, [place for place in places if place is not None]), scope
         names = [atom.variables[index] for index in new]
         if len(set(names)) < len(names):
             raise DataError(f"The game uses a condition on {names[0]!r} twice, which only engine=textworld supports.")
         extended = (*scope, *names)
         unequal = self._unequal(extended, len(scope))
+        facts, columns = atom.relation.facts, atom.relation.columns
+        if columns and places[0] is None and places[1] is not None and not unequal:
+            return _appending(columns, places[1]), extended
 
         def extend(state: State, rows: Sequence[Row]) -> Sequence[Row]:
             found = []
@@ -113,17 +149,22 @@ class Query:
         ]
 
 
-def _place(name: str, scope: Scope) -> int | None:
-    return scope.index(name) if name in scope else None
+def _check(atom: Atom, scope: Scope) -> Condition:
+    """Return the condition that ``atom``, of which all variables are known, holds."""
+    facts, (first, *others) = atom.relation.facts, [scope.index(name) for name in atom.variables]
+    if not others:
+        return lambda state, row: facts(state, row[first])
+    (second,) = others
+    return lambda state, row: facts(state, row[first], row[second])
 
 
-def _check(facts: Facts, places: Sequence[int]) -> _Step:
-    """Return a step that keeps the rows for which a fact holds whose arguments all have values."""
-    if len(places) == 1:
-        only = places[0]
-        return lambda state, rows: [row for row in rows if facts(state, row[only])]
-    first, second = places
-    return lambda state, rows: [row for row in rows if facts(state, row[first], row[second])]
+def _appending(columns: Columns, place: int) -> _Step:
+    """Return a step that appends each first element of a relation whose second element is at ``place``."""
+    return lambda state, rows: [(*row, first) for row in rows for first in columns(state)[row[place]]]
+
+
+def _selecting(check: Condition) -> _Step:
+    return lambda state, rows: [row for row in rows if check(state, row)]
 
 
 def relation(predicate: str, types: Sequence[str]) -> Relation:
@@ -153,20 +194,18 @@ def _flags(bits_of: Callable[[State], int]) -> Facts:
     return facts
 
 
-def _columns(columns_of: Callable[[State], Sequence[Sequence[int]]]) -> Facts:
-    """A binary relation stored as the ascending first elements of each second element."""
+def _stored_by_second(first: str, second: str, columns_of: Columns) -> Relation:
+    """A binary relation that is stored as the first elements of each second element."""
 
     def facts(state: State, x: int | None, y: int | None) -> Iterable[Row]:
         columns = columns_of(state)
-        if y is None:
-            if x is None:
-                return sorted((first, second) for second, column in enumerate(columns) for first in column)
-            return [(x, second) for second, column in enumerate(columns) if x in column]
-        if x is None:
-            return [(first, y) for first in columns[y]]
-        return ((x, y),) if x in columns[y] else ()
+        if y is not None:
+            return [(each, y) for each in columns[y] if x in (None, each)]
+        if x is not None:
+            return [(x, index) for index, column in enumerate(columns) if x in column]
+        return sorted((each, index) for index, column in enumerate(columns) for each in column)
 
-    return facts
+    return Relation((first, second), facts, columns_of)
 
 
 def _of_agent(value_of: Callable[[State], int]) -> Facts:
@@ -207,10 +246,10 @@ RELATIONS: Mapping[str, Relation] = {
     "holdsany": Relation((_AGENT,), _flags(lambda state: int(state.held >= 0))),
     "holds": Relation((_AGENT, _OBJECT), _of_agent(lambda state: state.held)),
     "atlocation": Relation((_AGENT, _LOCATION), _of_agent(lambda state: state.location)),
-    "receptacleatlocation": Relation((_RECEPTACLE, _LOCATION), _columns(lambda state: state.game.receptacles_at)),
-    "objectatlocation": Relation((_OBJECT, _LOCATION), _columns(lambda state: state.objects_at)),
-    "inreceptacle": Relation((_OBJECT, _RECEPTACLE), _columns(lambda state: state.contents)),
-    "not_inreceptacle": Relation((_OBJECT, _RECEPTACLE), _columns(lambda state: state.taken)),
-    "inreceptacleobject": Relation((_OBJECT, _OBJECT), _columns(lambda state: state.game.inside)),
+    "receptacleatlocation": _stored_by_second(_RECEPTACLE, _LOCATION, lambda state: state.game.receptacles_at),
+    "objectatlocation": _stored_by_second(_OBJECT, _LOCATION, lambda state: state.objects_at),
+    "inreceptacle": _stored_by_second(_OBJECT, _RECEPTACLE, lambda state: state.contents),
+    "not_inreceptacle": _stored_by_second(_OBJECT, _RECEPTACLE, lambda state: state.taken),
+    "inreceptacleobject": _stored_by_second(_OBJECT, _OBJECT, lambda state: state.game.inside),
 }
 """Every predicate that the fast engine supports. As in TextWorld, ``not_p`` holds where an action has undone ``p``."""
