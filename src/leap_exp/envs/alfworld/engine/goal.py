@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.domain import CHANGES
-from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, typed_names
+from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, parse_expression, typed_names
 from leap_exp.envs.alfworld.engine.query import Atom, Condition, Query, Relation, Row, relation
 from leap_exp.envs.alfworld.engine.state import State
 
@@ -82,17 +83,16 @@ class _Formula:
     different: list[tuple[str, str]]
 
 
-def read_goal(expression: Expression, members: Mapping[tuple[str, str], frozenset[int]]) -> GoalCondition:
-    """Compile a goal formula of conjunctions, "exists", facts and inequalities.
-
-    ``members`` holds the objects of each ("objecttype", otype) and the receptacles of each ("receptacletype", rtype).
+@lru_cache(maxsize=1024)
+def read_goal(text: str) -> GoalCondition:
+    """Compile a goal formula of conjunctions, "exists", facts and inequalities. Games with equal goals share it.
 
     Raises:
         DataError: The formula has other parts, or belongs to none of the six task types.
     """
     formula = _Formula({}, [], [])
-    _flatten(expression, formula, {})
-    parts = tuple(_query(component, formula, members) for component in _components(formula))
+    _flatten(parse_expression(text), formula, {})
+    parts = tuple(_query(component, formula) for component in _components(formula))
     return _summary(formula, parts)
 
 
@@ -132,27 +132,26 @@ def _components(formula: _Formula) -> list[list[str]]:
     return [sorted(group) for group in groups]
 
 
-def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Condition:
+def _query(component: Sequence[str], formula: _Formula) -> Condition:
     # Types come first, because few things have the same.
     types, atoms = [], []
     for predicate, arguments in formula.facts:
         if arguments[0] not in component:
             continue
         if predicate in ("objecttype", "receptacletype"):
-            types.append(_type_atom(arguments[0], formula.types, members.get((predicate, arguments[1]), frozenset())))
+            types.append(_type_atom(arguments[0], formula.types, (predicate, arguments[1])))
         else:
             atoms.append(Atom(relation(predicate, [formula.types.get(name, name) for name in arguments]), arguments))
     different = tuple(pair for pair in formula.different if pair[0] in component)
     return Query(tuple(_ordered([*types, *atoms])), formula.types, distinct=False, different=different).condition(())
 
 
-def _type_atom(variable: str, types: Mapping[str, str], allowed: frozenset[int]) -> Atom:
-    ascending = [(index,) for index in sorted(allowed)]
-
-    def facts(_state: State, x: int | None) -> Iterable[Row]:
+def _type_atom(variable: str, types: Mapping[str, str], wanted: tuple[str, str]) -> Atom:
+    def facts(state: State, x: int | None) -> Iterable[Row]:
+        members = state.game.members.get(wanted, ())
         if x is None:
-            return ascending
-        return ((x,),) if x in allowed else ()
+            return [(index,) for index in members]
+        return ((x,),) if x in members else ()
 
     return Atom(Relation((types[variable],), facts), (variable,))
 

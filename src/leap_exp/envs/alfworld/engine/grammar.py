@@ -56,23 +56,27 @@ class Grammar:
     intro: Text
 
 
-def read_grammar(text: str) -> tuple[Grammar, str]:
-    """Return the compiled grammar and the task sentence, with its prefix, of a grammar text.
+def split_grammar(text: str) -> tuple[str, str]:
+    """Return a grammar text without its task sentence, and this sentence with its prefix.
 
-    Games usually differ only in their task sentence, so they share one compiled grammar.
+    Games usually differ only in their task sentence.
 
     Raises:
-        DataError: The grammar is broken or uses something that the fast engine does not support.
+        DataError: There is no task sentence.
     """
     task = _TASK.search(text)
     if task is None:
         raise DataError(f'The grammar of the game has no rule that starts with "{TASK_PREFIX}".')
-    sentence = json.loads(f'"{task[1]}"')
-    return _compile(text[: task.start(1)] + text[task.end(1) :]), sentence
+    return text[: task.start(1)] + text[task.end(1) :], json.loads(f'"{task[1]}"')
 
 
 @lru_cache(maxsize=16)
-def _compile(text: str) -> Grammar:
+def compile_grammar(text: str) -> Grammar:
+    """Compile a grammar text without a task sentence. Games with equal grammars share it.
+
+    Raises:
+        DataError: The grammar is broken or uses something that the fast engine does not support.
+    """
     rules: dict[str, list[_Rule]] = {}
     for block in _RULES.findall(text):
         lines = textwrap.dedent(block).split("\n")

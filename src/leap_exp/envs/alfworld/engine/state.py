@@ -1,6 +1,6 @@
 """What a game consists of: the scene, which never changes, and the state, which does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -65,6 +65,7 @@ class Scene:
         receptacles: All receptacles.
         objects: All objects.
         locations: Ids of the locations.
+        members: The objects of each ("objecttype", otype) and the receptacles of each ("receptacletype", rtype).
         can_contain: Which (rtype, otype) pairs go together.
         receptacles_at: The receptacles at each location.
         inside: The objects inside each movable container. No action changes them.
@@ -77,6 +78,7 @@ class Scene:
     receptacles: tuple[Receptacle, ...]
     objects: tuple[Object, ...]
     locations: tuple[str, ...]
+    members: Mapping[tuple[str, str], Sequence[int]]
     can_contain: frozenset[tuple[str, str]]
     receptacles_at: tuple[tuple[int, ...], ...]
     inside: tuple[tuple[int, ...], ...]
