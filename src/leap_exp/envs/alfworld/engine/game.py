@@ -139,7 +139,12 @@ def read_summary(game_text: str, *, game_id: str) -> tuple[str, str]:
         data = json.loads(game_text)
         _, task_text = split_grammar(data["grammar"])
         _, goal = sections(without_comments(data["pddl_problem"]))
-        return task_text.removeprefix(TASK_PREFIX), read_goal(goal).task_type
+        return summarize(task_text, goal)
+
+
+def summarize(task_text: str, goal: str) -> tuple[str, str]:
+    """Return the task sentence without its prefix, and the task type, of a task text and a goal formula."""
+    return task_text.removeprefix(TASK_PREFIX), read_goal(goal).task_type
 
 
 @contextmanager
