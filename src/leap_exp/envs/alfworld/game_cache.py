@@ -8,7 +8,6 @@ the same, so they can share the cache.
 import hashlib
 import json
 import logging
-import os
 import threading
 from dataclasses import fields
 from functools import lru_cache
@@ -61,7 +60,7 @@ def read_cached_summary(text: str, *, game_id: str) -> tuple[str, str]:
 
 
 def _path(text: str) -> Path:
-    return cache_folder() / "alfworld_games" / f"format_{_FORMAT}" / f"{_digest(text)}.json"
+    return Path(f"{cache_folder()}/alfworld_games/format_{_FORMAT}/{_digest(text)}.json")
 
 
 def _digest(text: str) -> str:
@@ -125,4 +124,4 @@ def _store(path: Path, source: Source) -> None:
 def _write(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.{process_name()}.{threading.get_ident()}.part")
     part.write_text(_digest(text) + text, encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)

@@ -65,14 +65,16 @@ class FolderLibrary(Library):
     @cached_property
     def splits(self) -> Sequence[str]:
         """The subfolders that contain games, official splits first."""
-        names = {path.relative_to(self._root).parts[0] for path in game_files(self._root)} - {GAME_FILE}
+        depth = len(self._root.parts)
+        names = {path.parts[depth] for path in game_files(self._root)} - {GAME_FILE}
         return [*(split for split in OFFICIAL_COUNTS if split in names), *sorted(names - OFFICIAL_COUNTS.keys())]
 
     def ids(self, split: str) -> Sequence[str]:
         """Return the folders of the split's game files."""
         if split not in self.splits:
             raise ConfigError(self._unknown_split(split))
-        return [path.parent.relative_to(self._root).as_posix() for path in game_files(self._root / split)]
+        depth = len(self._root.parts)
+        return ["/".join(path.parts[depth:-1]) for path in game_files(self._root / split)]
 
     def text(self, game_id: str) -> str:
         """Return the text of the game's file."""

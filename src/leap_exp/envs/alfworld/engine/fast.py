@@ -113,9 +113,11 @@ class World(State):
         if held < 0:
             if reachable:
                 pickupable = game.flags["pickupable"]
-                for thing in self.contents[receptacle]:
-                    if pickupable >> thing & 1:
-                        found.append(self._command("pickupobject", thing, receptacle))
+                found += [
+                    self._command("pickupobject", thing, receptacle)
+                    for thing in self.contents[receptacle]
+                    if pickupable >> thing & 1
+                ]
             return
         if reachable and (place.rtype, game.objects[held].otype) in game.can_contain:
             found.append(self._command("putobject", held, receptacle))
@@ -233,7 +235,7 @@ _EFFECTS: Mapping[str, Callable[[World, Action], None]] = {
 """How each action changes the state. Actions that are not listed change nothing."""
 
 _CHANGING_COMMANDS = frozenset({"gotolocation", "openobject", "closeobject", "pickupobject", "putobject"})
-"""The actions after which other commands are admissible: what is clean, hot, on or sliced admits and forbids nothing."""
+"""The actions after which other commands are admissible. No command depends on what is clean, hot, on or sliced."""
 
 
 class FastPlay(Play):

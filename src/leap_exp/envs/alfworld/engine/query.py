@@ -99,17 +99,10 @@ class Query:
         if any(name not in scope for atom in self.atoms for name in atom.variables):
             solutions, _ = self.solutions(scope)
             return solutions
-        checks = [_check(atom, scope) for atom in self.atoms]
-        if len(checks) == 1:
-            return checks[0]
-
-        def holds(state: State, row: Row) -> bool:
-            for check in checks:
-                if not check(state, row):
-                    return False
-            return True
-
-        return holds
+        condition, *others = [_check(atom, scope) for atom in self.atoms]
+        for other in others:
+            condition = _both(condition, other)
+        return condition
 
     def _extending(self, atom: Atom, scope: Scope) -> tuple[_Step, Scope]:
         """Return a step that finds values for the unknown variables of ``atom``, and the scope of its results."""
@@ -156,6 +149,10 @@ def _check(atom: Atom, scope: Scope) -> Condition:
         return lambda state, row: facts(state, row[first])
     (second,) = others
     return lambda state, row: facts(state, row[first], row[second])
+
+
+def _both(first: Condition, second: Condition) -> Condition:
+    return lambda state, row: first(state, row) and second(state, row)
 
 
 def _appending(columns: Columns, place: int) -> _Step:
