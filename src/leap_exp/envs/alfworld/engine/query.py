@@ -96,7 +96,7 @@ class Query:
 
     def condition(self, scope: Scope) -> Condition:
         """Return a condition that tells whether there is a solution for a row of ``scope``."""
-        if any(name not in scope for atom in self.atoms for name in atom.variables):
+        if not self.atoms or any(name not in scope for atom in self.atoms for name in atom.variables):
             solutions, _ = self.solutions(scope)
             return solutions
         condition, *others = [_check(atom, scope) for atom in self.atoms]
