@@ -13,7 +13,6 @@ class Receptacle:
         index: Its index among the receptacles.
         id: Its name in the game file.
         name: The name that players see, such as "cabinet 1".
-        kind: The first word of the name.
         rtype: Its type in the game file, such as "cabinettype".
         location: Index of the location from which it is used.
         openable: Whether it can be opened and closed.
@@ -23,11 +22,15 @@ class Receptacle:
     index: int
     id: str
     name: str
-    kind: str
     rtype: str
     location: int
     openable: bool
     opened_at_start: bool
+
+    @property
+    def kind(self) -> str:
+        """The first word of the name."""
+        return self.name.rpartition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,15 @@ class Object:
     index: int
     id: str
     name: str
-    kind: str
     otype: str
     pickupable: bool
     toggleable: bool
     sliceable: bool
+
+    @property
+    def kind(self) -> str:
+        """The first word of the name."""
+        return self.name.rpartition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
