@@ -176,8 +176,9 @@ class _Table:
 
 
 def _core_seconds() -> float:
+    """Return the processor time of this process and of the programs that it ran."""
     spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    return time.process_time() + spent.children_user + spent.children_system
 
 
 @dataclass(slots=True)
