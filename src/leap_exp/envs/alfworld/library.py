@@ -8,7 +8,14 @@ from typing import Protocol
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.config import AlfworldConfig
-from leap_exp.envs.alfworld.official import GAME_FILE, GAMES_FOLDER, OFFICIAL_COUNTS, game_files, official_folder
+from leap_exp.envs.alfworld.official import (
+    GAME_FILE,
+    GAMES_FOLDER,
+    OFFICIAL_COUNTS,
+    game_files,
+    has_games,
+    official_folder,
+)
 
 DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
 """Default number of built-in games in each split."""
@@ -65,8 +72,10 @@ class FolderLibrary(Library):
     @cached_property
     def splits(self) -> Sequence[str]:
         """The subfolders that contain games, official splits first."""
-        depth = len(self._root.parts)
-        names = {path.parts[depth] for path in game_files(self._root)} - {GAME_FILE}
+        folders = self._root.iterdir() if self._root.is_dir() else ()
+        names = {folder.name for folder in folders if has_games(folder)}
+        if not names:
+            game_files(self._root)  # Says what is missing.
         return [*(split for split in OFFICIAL_COUNTS if split in names), *sorted(names - OFFICIAL_COUNTS.keys())]
 
     def ids(self, split: str) -> Sequence[str]:
@@ -78,7 +87,7 @@ class FolderLibrary(Library):
 
     def text(self, game_id: str) -> str:
         """Return the text of the game's file."""
-        path = self._root / game_id / GAME_FILE
+        path = self._root.joinpath(game_id, GAME_FILE)
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

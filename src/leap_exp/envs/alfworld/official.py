@@ -42,6 +42,11 @@ def game_files(folder: Path) -> list[Path]:
     return found
 
 
+def has_games(folder: Path) -> bool:
+    """Return whether there is a game file under ``folder``."""
+    return any(GAME_FILE in names for _, _, names in os.walk(folder))
+
+
 def _parts(path: Path) -> tuple[str, ...]:
     return path.parts
 

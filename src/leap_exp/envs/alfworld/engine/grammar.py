@@ -136,6 +136,10 @@ class _Compiler:
         if solutions is None:
             return item
         render = _text(item)
+        if match["list"] and query and inner_scope == scope:
+            # Nothing is sought, so there is one item at most.
+            condition, empty = query.condition(scope), _text(self._symbol("list_empty", scope))
+            return lambda state, row: (render if condition(state, row) else empty)(state, row)
         if match["list"]:
             return self._list(render, solutions, scope)
         return lambda state, row: "".join([render(state, found) for found in solutions(state, row)])
