@@ -1,7 +1,7 @@
 """A cache of game files as they were read, so that opening a game again is faster.
 
-Entries are JSON files, named by the digest of the game file's text. They start with their own digest. If anything is
-wrong with an entry, the game file is read again and the entry is replaced. Writing is atomic, and all processes write
+Entries are files named by the digest of the game file's text. Each has its own digest, a line of JSON with what a list
+of tasks needs, and one with the rest. If anything is wrong with an entry, the game file is read again and the entry is replaced. Writing is atomic, and all processes write
 the same, so they can share the cache.
 """
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 """To be raised whenever ``Source`` or ``Problem`` change, or what is read from a file."""
 
+_MISSING_OR_BROKEN = (OSError, ValueError, KeyError, TypeError)
+"""Errors of reading an entry."""
+
 _DIGEST = 64
 """Hexadecimal digits of a digest."""
 
@@ -55,8 +58,11 @@ def read_cached_summary(text: str, *, game_id: str) -> tuple[str, str]:
     Raises:
         DataError: The text is not a game.
     """
-    source = _load(_path(text))
-    return read_summary(text, game_id=game_id) if source is None else summarize(source.task_text, source.problem.goal)
+    try:
+        summary = json.loads(_checked(_path(text)).partition("\n")[0])
+        return summarize(summary["task_text"], summary["goal"])
+    except _MISSING_OR_BROKEN:
+        return read_summary(text, game_id=game_id)
 
 
 def _path(text: str) -> Path:
@@ -70,14 +76,14 @@ def _digest(text: str) -> str:
 def _load(path: Path) -> Source | None:
     """Return the game at ``path``, or None if it is missing or broken."""
     try:
-        data = json.loads(_checked(path))
+        summary, data = map(json.loads, _checked(path).split("\n"))
         return Source(
             grammar=_grammar(path.parent, data["grammar"]),
-            task_text=data["task_text"],
+            task_text=summary["task_text"],
             walkthrough=tuple(data["walkthrough"]),
-            problem=Problem(**data["problem"]),
+            problem=Problem(goal=summary["goal"], **data["problem"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except _MISSING_OR_BROKEN:
         return None
 
 
@@ -90,7 +96,7 @@ def _grammar(folder: Path, digest: str) -> str:
 def _has_grammar(folder: Path, digest: str) -> bool:
     try:
         return bool(_grammar(folder, digest))
-    except (OSError, ValueError):
+    except _MISSING_OR_BROKEN:
         return False
 
 
@@ -105,18 +111,18 @@ def _checked(path: Path) -> str:
 
 def _store(path: Path, source: Source) -> None:
     """Write a game to ``path`` and its grammar beside it. A cache that cannot be written is done without."""
-    grammar = _digest(source.grammar)
+    grammar, problem = _digest(source.grammar), source.problem
+    summary = {"task_text": source.task_text, "goal": problem.goal}
+    rest = {
+        "grammar": grammar,
+        "walkthrough": source.walkthrough,
+        "problem": {field.name: getattr(problem, field.name) for field in fields(Problem) if field.name != "goal"},
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not _has_grammar(path.parent, grammar):
             _write(path.parent / f"{grammar}.twl2", source.grammar)
-        data = {
-            "grammar": grammar,
-            "task_text": source.task_text,
-            "walkthrough": source.walkthrough,
-            "problem": {field.name: getattr(source.problem, field.name) for field in fields(Problem)},
-        }
-        _write(path, json.dumps(data, separators=(",", ":")))
+        _write(path, f"{json.dumps(summary)}\n{json.dumps(rest, separators=(',', ':'))}")
     except OSError as error:
         logger.info("The game is not kept in the cache, because %s cannot be written: %s", path, error)
 
