@@ -1,8 +1,8 @@
 """A cache of game files as they were read, so that opening a game again is faster.
 
 Entries are files named by the digest of the game file's text. Each has its own digest, a line of JSON with what a list
-of tasks needs, and one with the rest. If anything is wrong with an entry, the game file is read again and the entry is replaced. Writing is atomic, and all processes write
-the same, so they can share the cache.
+of tasks needs, and one with the rest. If anything is wrong with an entry, the game file is read again and the entry is
+replaced. Writing is atomic, and all processes write the same, so they can share the cache.
 """
 
 import hashlib
