@@ -23,15 +23,15 @@ Figures = dict[str, object]
 def environments(
     env: Annotated[list[str] | None, typer.Option(help="An environment; repeat for several. Default: all.")] = None,
     at_a_time: Annotated[
-        list[int] | None, typer.Option(help="Episodes at a time; repeat for several. Default: 1, 64 and 1024.")
+        list[int] | None, typer.Option(min=1, help="Episodes at a time; repeat for several. Default: 1, 64 and 1024.")
     ] = None,
     way: Annotated[list[Way] | None, typer.Option(help="How episodes run; repeat for several. Default: all.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="ENV.NAME=TEXT", help="A setting, such as alfworld.games=official; repeat."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes, or threads. Default: one for each core.")] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds of steps in each measurement.")] = 5.0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, or threads. Default: one per core.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Seconds of steps in each measurement.")] = 5.0,
 ) -> None:
     """Measure steps with many episodes at a time, and memory, beside the original environments.
 

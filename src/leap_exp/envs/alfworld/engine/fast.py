@@ -18,6 +18,8 @@ NOTHING_HAPPENS = "Nothing happens."
 """The answer to an inadmissible command."""
 
 Commands = tuple[Command, ...]
+_text = itemgetter(0)
+"""Returns the text of a command."""
 
 _APPLIANCES = {
     "sinkbasintype": ("cleanable", "cleanobject"),
@@ -25,7 +27,6 @@ _APPLIANCES = {
     "fridgetype": ("coolable", "coolobject"),
 }
 """The receptacle types that change a held object: the property that it must have, and the action."""
-_text = itemgetter(0)
 _KNIVES = frozenset({"knifetype", "butterknifetype"})
 
 

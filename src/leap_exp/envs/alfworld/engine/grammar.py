@@ -175,13 +175,15 @@ class _Compiler:
     def _alternatives(self, name: str, scope: Scope) -> _Piece:
         """Compile a symbol: the text of the first rule whose condition holds."""
         rules = [
-            (self._query(rule["condition"]).condition(scope) if rule.get("condition") else None, rule["rhs"])
+            (
+                self._query(rule["condition"]).condition(scope) if rule.get("condition") else None,
+                self._compile(rule["rhs"], scope),
+            )
             for rule in self._rules[name]
         ]
-        texts = [(condition, self._compile(source, scope)) for condition, source in rules]
-        if len(texts) == 1 and texts[0][0] is None:
-            return texts[0][1]
-        choices = [(condition, _text(text)) for condition, text in texts]
+        if len(rules) == 1 and rules[0][0] is None:
+            return rules[0][1]
+        choices = [(condition, _text(text)) for condition, text in rules]
 
         def render(state: State, row: Row) -> str:
             for condition, text in choices:
