@@ -25,11 +25,12 @@ from leap_exp.teachers.oracle import OracleTeacher
 _EPISODES_AT_ONCE = 32
 _SLOW_TO_IMPORT = {
     "engine": "leap_exp.cli.bench_engine:engine",
+    "environments": "leap_exp.cli.bench_environments:environments",
     "memory": "leap_exp.cli.bench_memory:memory",
     "scale": "leap_exp.cli.scale.command:scale",
     "train": "leap_exp.cli.bench_train:train",
 }
-"""Benchmarks of models and of large runs, by the functions that run them, which are only imported if they are used."""
+"""Benchmarks of models, large runs and all environments, by the functions that run them, imported only when used."""
 
 
 def main(arguments: Sequence[str]) -> int:

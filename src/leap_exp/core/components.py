@@ -37,8 +37,9 @@ class EnvironmentConfig(Settings):
     Class attributes:
         builds: ``module:name`` of the environment's class; it is called with these settings.
         commands: Name of a module with the environment's commands, imported when one is used. It may define
-            ``check``, ``bench`` and ``play`` (functions that become ``leap check NAME`` and so on) and ``DATASETS``
-            (what ``leap data`` installs). Empty if there are none.
+            ``check``, ``bench`` and ``play`` (functions that become ``leap check NAME`` and so on), ``DATASETS`` (what
+            ``leap data`` installs), and for ``leap bench environments`` either ``ORIGINAL_SETTINGS`` (settings that run
+            the original) or ``ORIGINAL_STEPS_PER_SECOND`` (its recorded speed). Empty if there are none.
     """
 
     place: ClassVar[str] = "env"

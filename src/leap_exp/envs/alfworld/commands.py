@@ -17,6 +17,7 @@ import typer
 
 from leap_exp.core.errors import DataError
 from leap_exp.core.seeding import derive_seed
+from leap_exp.envs.alfworld.benchmark import measure_opening
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.config import AlfworldConfig
@@ -33,6 +34,9 @@ from leap_exp.envs.terminal import choose_task, play_task
 
 DATASETS: Mapping[str, Dataset] = {"alfworld": AlfworldData()}
 """What ``leap data`` installs."""
+
+ORIGINAL_SETTINGS = {"engine": "textworld"}
+"""The settings with which the environment runs the original engine."""
 
 # TextWorld leaks memory, so each worker process is replaced after some games.
 _GAMES_PER_PROCESS = 100
@@ -83,7 +87,7 @@ def bench(
     games: Annotated[Path | None, typer.Option(help="Folder of game files (default: built-in games).")] = None,
     seconds: Annotated[float, typer.Option(help="Approximate duration of the measurement.")] = 60,
 ) -> dict[str, object]:
-    """Measure the fast engine and stock TextWorld in turns on the same games."""
+    """Measure the fast engine and stock TextWorld in turns on the same games, and opening a folder of games."""
     texts = _bench_texts(games)
     fast, reference = _Timing("fast", open_fast), _Timing("textworld", TextWorldPlay)
     for timing in (fast, reference):
@@ -111,6 +115,7 @@ def bench(
         "open_milliseconds": round(1e3 * fast.open_seconds, 3),
         "reference_open_milliseconds": round(1e3 * reference.open_seconds, 1),
         "open_ratio": round(reference.open_seconds / fast.open_seconds, 1),
+        **({} if games is None else measure_opening(games)),
         "kib_per_open_game": round(_memory_per_game(texts, open_fast) / 1024, 1),
         "reference_kib_per_open_game": round(_memory_per_game(texts[:3], TextWorldPlay) / 1024, 1),
     }

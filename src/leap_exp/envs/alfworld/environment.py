@@ -12,6 +12,7 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine import Play
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import Game, read_game, read_summary
+from leap_exp.envs.alfworld.game_cache import read_cached_game, read_cached_summary
 from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
@@ -90,7 +91,9 @@ class AlfworldEnvironment(Environment):
         return self._library.text(task_id.removeprefix(_ID_PREFIX))
 
     def _read_game(self, task_id: str) -> Game:
-        return read_game(self._text(task_id), game_id=task_id)
+        # Generated games change with the generator, and are made rather than opened.
+        read = read_game if self._config.games == "builtin" else read_cached_game
+        return read(self._text(task_id), game_id=task_id)
 
     def _make_oracle(self, task_id: str) -> Oracle:
         game = self._game(task_id)
@@ -144,7 +147,8 @@ class AlfworldEnvironment(Environment):
         return tasks
 
     def _task(self, task_id: str, split: str) -> Task:
-        instruction, task_type = read_summary(self._text(task_id), game_id=task_id)
+        read = read_summary if self._config.games == "builtin" else read_cached_summary
+        instruction, task_type = read(self._text(task_id), game_id=task_id)
         return Task(id=task_id, split=split, instruction=instruction, kind=task_type)
 
     def _selected(self, ids: Sequence[str]) -> Sequence[str]:
@@ -169,11 +173,12 @@ class AlfworldEpisode(Episode):
 
     def __init__(self, play: Play) -> None:
         self._play = play
+        self._observation = self._observe()
 
     @property
     def observation(self) -> Observation:
         """The game's answer to the last command, and the admissible commands."""
-        return Observation(text=self._play.text, admissible_actions=self._play.admissible)
+        return self._observation
 
     def step(self, action: str) -> Transition:
         """Execute ``action``; the answer to an inadmissible action is "Nothing happens.".
@@ -181,14 +186,17 @@ class AlfworldEpisode(Episode):
         Raises:
             EnvError: The game is over.
         """
-        if self._play.done:
+        play = self._play
+        if play.done:
             raise EnvError(f"Cannot execute {action!r}: the game is over.")
         command = action.strip()
-        listed_as = command if command != action and self.observation.admits(command) else ""
-        self._play.step(action)
-        return Transition(
-            observation=self.observation, reward=self._play.reward, done=self._play.done, listed_as=listed_as
-        )
+        listed_as = command if command != action and self._observation.admits(command) else ""
+        play.step(action)
+        self._observation = self._observe()
+        return Transition(observation=self._observation, reward=play.reward, done=play.done, listed_as=listed_as)
+
+    def _observe(self) -> Observation:
+        return Observation(text=self._play.text, admissible_actions=self._play.admissible)
 
     def score(self) -> float:
         """Return 1.0 if the game is won, 0.0 otherwise."""

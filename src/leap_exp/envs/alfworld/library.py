@@ -9,7 +9,14 @@ from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS, generate_game
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.human_goals import human_goals, with_human_goal
-from leap_exp.envs.alfworld.official import GAME_FILE, GAMES_FOLDER, OFFICIAL_COUNTS, game_files, official_folder
+from leap_exp.envs.alfworld.official import (
+    GAME_FILE,
+    GAMES_FOLDER,
+    OFFICIAL_COUNTS,
+    game_files,
+    has_games,
+    official_folder,
+)
 
 DEFAULT_COUNTS = {"train": 1200, "valid_seen": 120, "valid_unseen": 120}
 """Default number of built-in games in each split."""
@@ -66,18 +73,22 @@ class FolderLibrary(Library):
     @cached_property
     def splits(self) -> Sequence[str]:
         """The subfolders that contain games, official splits first."""
-        names = {path.relative_to(self._root).parts[0] for path in game_files(self._root)} - {GAME_FILE}
+        folders = self._root.iterdir() if self._root.is_dir() else ()
+        names = {folder.name for folder in folders if has_games(folder)}
+        if not names:
+            game_files(self._root)  # Says what is missing.
         return [*(split for split in OFFICIAL_COUNTS if split in names), *sorted(names - OFFICIAL_COUNTS.keys())]
 
     def ids(self, split: str) -> Sequence[str]:
         """Return the folders of the split's game files."""
         if split not in self.splits:
             raise ConfigError(self._unknown_split(split))
-        return [path.parent.relative_to(self._root).as_posix() for path in game_files(self._root / split)]
+        depth = len(self._root.parts)
+        return ["/".join(path.parts[depth:-1]) for path in game_files(self._root / split)]
 
     def text(self, game_id: str) -> str:
         """Return the text of the game's file."""
-        path = self._root / game_id / GAME_FILE
+        path = self._root.joinpath(game_id, GAME_FILE)
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

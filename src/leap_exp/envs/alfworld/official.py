@@ -1,5 +1,6 @@
 """ALFWorld's official games: where they are installed, and how they are installed and verified."""
 
+import os
 import shutil
 import zipfile
 from collections import Counter
@@ -34,11 +35,20 @@ def game_files(folder: Path) -> list[Path]:
         raise DataError(
             f"The games folder {folder} does not exist: run leap data install alfworld, or give another folder."
         )
-    # Sorted by path components, so that the order does not depend on the path separator.
-    found = sorted(folder.rglob(GAME_FILE), key=lambda path: path.relative_to(folder).parts)
+    # Path.rglob takes several times as long. Sorted by components, the order does not depend on the path separator.
+    found = sorted([Path(where, GAME_FILE) for where, _, names in os.walk(folder) if GAME_FILE in names], key=_parts)
     if not found:
         raise DataError(f"The folder {folder} contains no {GAME_FILE} file.")
     return found
+
+
+def has_games(folder: Path) -> bool:
+    """Return whether there is a game file under ``folder``."""
+    return any(GAME_FILE in names for _, _, names in os.walk(folder))
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    return path.parts
 
 
 class AlfworldData(Dataset):

@@ -32,6 +32,9 @@ DATASETS: Mapping[str, Dataset] = {
     "intercode_rootfs": RootfsData(),
 }
 
+ORIGINAL_STEPS_PER_SECOND = 15
+"""At most: in the original's container one command takes 60 to 75 ms, however many episodes there are."""
+
 _REPORT_EVERY = 50
 
 

@@ -1,7 +1,7 @@
 """Two engines for ALFWorld games: a fast one in plain Python, and the original TextWorld.
 
-Modules, each using only those before it: ``pddl``, ``domain``, ``state``, ``query``, ``goal``, ``grammar``, ``game``,
-``fast``; apart from these, ``textworld`` and ``compare``.
+Modules, each using only those before it: ``pddl``, ``domain``, ``problem``, ``state``, ``query``, ``goal``,
+``grammar``, ``game``, ``fast``; apart from these, ``textworld`` and ``compare``.
 """
 
 from collections.abc import Callable

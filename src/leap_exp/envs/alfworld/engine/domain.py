@@ -1,5 +1,6 @@
 """The rules that the fast engine implements, and a check that a game's PDDL domain has the same rules."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -27,6 +28,16 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "sliceobject": {**_AT, "co": "object", "ko": "object"},
 }
 """The type of each parameter of each action."""
+
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("look", "inventory", "help"), ("a", "l", "", "", "")),
+    **dict.fromkeys(("examinereceptacle", "openobject", "closeobject"), ("a", "l", "", "r", "")),
+    **dict.fromkeys(("examineobject", "toggleobject"), ("a", "l", "o", "", "")),
+    **dict.fromkeys(("pickupobject", "putobject", "cleanobject", "heatobject", "coolobject"), ("a", "l", "o", "r", "")),
+    "gotolocation": ("a", "lend", "", "r", ""),
+    "sliceobject": ("a", "l", "co", "", "ko"),
+}
+"""The variables that have values in the texts of each action: the agent, a location, object, receptacle and tool."""
 
 _HERE = "(atlocation ?a ?l) (receptacleatlocation ?r ?l)"
 _REACHABLE = "(or (not (openable ?r)) (opened ?r))"
@@ -69,6 +80,11 @@ _RULES: Mapping[str, tuple[str, str]] = {
         "(issliced ?co)",
     ),
 }
+CHANGES: Mapping[str, frozenset[str]] = {
+    name: frozenset(re.findall(r"\((\w+) \?", effect)) for name, (_, effect) in _RULES.items()
+}
+"""The predicates that each action changes."""
+
 _IMPOSSIBLE = "impossible"
 _WAY_OUT = "play it with engine=textworld"
 

@@ -4,18 +4,22 @@ For the same game file it gives the same texts and the same admissible commands,
 ``leap check alfworld`` to compare the two.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Self
 
 from leap_exp.envs.alfworld.engine import Play
-from leap_exp.envs.alfworld.engine.game import Action, Game, read_game
-from leap_exp.envs.alfworld.engine.query import Bindings
+from leap_exp.envs.alfworld.engine.game import Action, Command, Game, read_game
+from leap_exp.envs.alfworld.engine.query import Row
 from leap_exp.envs.alfworld.engine.state import State
 
 NOTHING_HAPPENS = "Nothing happens."
 """The answer to an inadmissible command."""
 
-Commands = tuple[tuple[str, Action], ...]
+Commands = tuple[Command, ...]
+_text = itemgetter(0)
+"""Returns the text of a command."""
 
 _APPLIANCES = {
     "sinkbasintype": ("cleanable", "cleanobject"),
@@ -53,102 +57,109 @@ class World(State):
 
     def intro(self) -> str:
         """Return the opening text."""
-        return self.game.grammar.intro(self, {})
+        return self.game.grammar.intro(self, ())
 
     def admissible(self) -> Commands:
         """Return the admissible commands in alphabetical order, each with its action."""
         if self._commands is None:
-            self._commands = tuple(sorted(self._admissible()))
+            # Most of them are sorted already.
+            self._commands = tuple(sorted(self._of_location() + self._of_state()))
         return self._commands
 
-    def _admissible(self) -> list[tuple[str, Action]]:
-        game = self.game
-        found = list(self._anywhere())
-        lamps: set[int] = set()
-        for receptacle in game.receptacles_at[self.location]:
-            found += self._at(receptacle)
-            lamps.update(thing for thing in self.contents[receptacle] if game.flags["toggleable"] >> thing & 1)
+    def _of_location(self) -> list[Command]:
+        """Return the commands, sorted, that depend on nothing but the location: looking, and going elsewhere."""
+        known = self.game.commands_of_location.get(self.location)
+        if known is None:
+            known = self._of_game().copy()
+            for receptacle in self.game.receptacles_at[self.location]:
+                known.remove(self._command("gotolocation", receptacle=receptacle))
+            self.game.commands_of_location[self.location] = known
+        return known
+
+    def _of_game(self) -> list[Command]:
+        """Return the commands, sorted, for looking and for going to every receptacle."""
+        known = self.game.commands_of_game
+        if not known:
+            found = [self._command(name) for name in ("look", "inventory", "help")]
+            found += [self._command("gotolocation", receptacle=place.index) for place in self.game.receptacles]
+            known[:] = sorted(found)
+        return known
+
+    def _of_state(self) -> list[Command]:
+        """Return the other commands, which depend on what is here, open or held."""
+        game, held = self.game, self.held
+        here, contents, toggleable = game.receptacles_at[self.location], self.contents, game.flags["toggleable"]
+        found: list[Command] = []
+        for receptacle in here:
+            self._add_handling(receptacle, found)
+        lamps = {thing for receptacle in here for thing in contents[receptacle] if toggleable >> thing & 1}
         found += [self._command("toggleobject", lamp) for lamp in lamps]
-        if self.held >= 0:
-            found.append(self._command("examineobject", self.held))
-            if game.objects[self.held].otype in _KNIVES:
+        if held >= 0:
+            found.append(self._command("examineobject", held))
+            if game.objects[held].otype in _KNIVES:
                 found += [
-                    self._command("sliceobject", thing, tool=self.held)
+                    self._command("sliceobject", thing, tool=held)
                     for thing in self.objects_at[self.location]
                     if game.objects[thing].sliceable
                 ]
         return found
 
-    def _anywhere(self) -> Sequence[tuple[str, Action]]:
-        """Return the commands that depend on nothing but the location: looking, and going elsewhere."""
-        known = self.game.commands_anywhere
-        if self.location not in known:
-            elsewhere = [place.index for place in self.game.receptacles if place.location != self.location]
-            known[self.location] = [self._command(name) for name in ("look", "inventory", "help")] + [
-                self._command("gotolocation", receptacle=index) for index in elsewhere
-            ]
-        return known[self.location]
-
-    def _at(self, receptacle: int) -> Iterator[tuple[str, Action]]:
-        """Yield what can be done at a receptacle at the agent's location."""
+    def _add_handling(self, receptacle: int, found: list[Command]) -> None:
+        """Add to ``found`` what can be done with a receptacle at the agent's location and with its contents."""
         game, held = self.game, self.held
         place, reachable = game.receptacles[receptacle], self.accessible(receptacle)
-        yield self._command("examinereceptacle", receptacle=receptacle)
+        found.append(self._command("examinereceptacle", receptacle=receptacle))
         if place.openable:
-            yield self._command("closeobject" if reachable else "openobject", receptacle=receptacle)
+            found.append(self._command("closeobject" if reachable else "openobject", receptacle=receptacle))
         if held < 0:
             if reachable:
                 pickupable = game.flags["pickupable"]
-                for thing in self.contents[receptacle]:
-                    if pickupable >> thing & 1:
-                        yield self._command("pickupobject", thing, receptacle)
+                found += [
+                    self._command("pickupobject", thing, receptacle)
+                    for thing in self.contents[receptacle]
+                    if pickupable >> thing & 1
+                ]
             return
         if reachable and (place.rtype, game.objects[held].otype) in game.can_contain:
-            yield self._command("putobject", held, receptacle)
+            found.append(self._command("putobject", held, receptacle))
         if place.rtype in _APPLIANCES:
             property_name, action = _APPLIANCES[place.rtype]
             if game.flags[property_name] >> held & 1:
-                yield self._command(action, held, receptacle)
+                found.append(self._command(action, held, receptacle))
 
-    def _command(self, name: str, thing: int = -1, receptacle: int = -1, tool: int = -1) -> tuple[str, Action]:
+    def _command(self, name: str, thing: int = -1, receptacle: int = -1, tool: int = -1) -> Command:
         """Return an action with its command, which is rendered once per game."""
-        action = Action(name, thing, receptacle, tool)
-        known = self.game.commands.get(action)
+        known = self.game.commands.get((name, thing, receptacle, tool))
         if known is None:
-            text = self.game.grammar.commands[name](self, self._bindings(action))
+            action = Action(name, thing, receptacle, tool)
+            text = self.game.grammar.commands[name](self, self._row(action))
             known = self.game.commands[action] = (text, action)
         return known
 
-    def _bindings(self, action: Action) -> Bindings:
-        """Return the values of the variables in the action's texts."""
-        bindings = {"a": 0, "l": self.location}
-        if action.name == "sliceobject":
-            return bindings | {"co": action.object, "ko": action.tool}
-        if action.object >= 0:
-            bindings["o"] = action.object
-        if action.receptacle >= 0:
-            bindings["r"] = action.receptacle
-        if action.name == "gotolocation":
-            del bindings["l"]
-            bindings["lend"] = self.game.receptacles[action.receptacle].location
-        return bindings
+    def _row(self, action: Action) -> Row:
+        """Return the values of the variables in the action's texts, in the order of ``SCOPES``."""
+        name, thing, receptacle, tool = action
+        location = self.game.receptacles[receptacle].location if name == "gotolocation" else self.location
+        return (0, location, thing, receptacle, tool)
 
     def apply(self, action: Action) -> str:
         """Execute an admissible action and return the answer."""
-        bindings = self._bindings(action)
-        effect = _EFFECTS.get(action.name)
+        name, row = action.name, self._row(action)
+        effect = _EFFECTS.get(name)
         if effect is not None:
             effect(self, action)
-            self._commands = None
-            self.won = self.game.goal.satisfied(self)
-        return self.game.grammar.feedback[action.name](self, bindings)
+            if name in _CHANGING_COMMANDS:
+                self._commands = None
+            if name in self.game.goal.deciding_actions:
+                self.won = self.game.goal.satisfied(self)
+        return self.game.grammar.feedback[name](self, row)
 
     def step(self, command: str) -> str:
         """Execute a command, ignoring white space around it, and return the answer."""
-        wanted = command.strip()
-        for text, action in self.admissible():
-            if text == wanted:
-                return self.apply(action)
+        wanted, commands = command.strip(), self.admissible()
+        index = bisect_left(commands, wanted, key=_text)
+        if index < len(commands) and commands[index][0] == wanted:
+            return self.apply(commands[index][1])
         return NOTHING_HAPPENS
 
 
@@ -224,12 +235,16 @@ _EFFECTS: Mapping[str, Callable[[World, Action], None]] = {
 }
 """How each action changes the state. Actions that are not listed change nothing."""
 
+_CHANGING_COMMANDS = frozenset({"gotolocation", "openobject", "closeobject", "pickupobject", "putobject"})
+"""The actions after which other commands are admissible. No command depends on what is clean, hot, on or sliced."""
+
 
 class FastPlay(Play):
     """A running game on the fast engine."""
 
     def __init__(self, game: Game) -> None:
         self._world = World(game)
+        self._listed: Commands = ()
         self.reward = 0.0
         self._show(self._world.intro())
 
@@ -243,7 +258,10 @@ class FastPlay(Play):
 
     def _show(self, text: str) -> None:
         self.text = text
-        self.admissible = tuple(command for command, _ in self._world.admissible())
+        commands = self._world.admissible()
+        if commands is not self._listed:
+            self._listed = commands
+            self.admissible = tuple(map(_text, commands))
         self.won = self.done = self._world.won
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, typed_names
-from leap_exp.envs.alfworld.engine.query import Atom, Query, Relation, relation
+from leap_exp.envs.alfworld.engine.domain import CHANGES
+from leap_exp.envs.alfworld.engine.pddl import Expression, flat_list, parse_expression, typed_names
+from leap_exp.envs.alfworld.engine.query import Atom, Condition, Query, Relation, Row, relation
 from leap_exp.envs.alfworld.engine.state import State
 
 TASK_TYPES = (
@@ -38,7 +40,8 @@ class GoalCondition:
         needs: The property that the objects must have: "clean", "hot", "cool" or "".
         count: How many target objects are needed.
         sliced: Whether they must be sliced.
-        parts: Queries that must all hold.
+        deciding_actions: Names of the actions that can change whether the goal is reached.
+        parts: Conditions that must all hold.
     """
 
     task_type: str
@@ -48,7 +51,8 @@ class GoalCondition:
     needs: str
     count: int
     sliced: bool
-    parts: tuple[Query, ...]
+    deciding_actions: frozenset[str]
+    parts: tuple[Condition, ...]
 
     @property
     def object_kind(self) -> str:
@@ -67,7 +71,7 @@ class GoalCondition:
 
     def satisfied(self, state: State) -> bool:
         """Return whether ``state`` is a winning state."""
-        return all(part.holds(state, {}) for part in self.parts)
+        return all(part(state, ()) for part in self.parts)
 
 
 @dataclass
@@ -79,17 +83,16 @@ class _Formula:
     different: list[tuple[str, str]]
 
 
-def read_goal(expression: Expression, members: Mapping[tuple[str, str], frozenset[int]]) -> GoalCondition:
-    """Compile a goal formula of conjunctions, "exists", facts and inequalities.
-
-    ``members`` holds the objects of each ("objecttype", otype) and the receptacles of each ("receptacletype", rtype).
+@lru_cache(maxsize=1024)
+def read_goal(text: str) -> GoalCondition:
+    """Compile a goal formula of conjunctions, "exists", facts and inequalities. Games with equal goals share it.
 
     Raises:
         DataError: The formula has other parts, or belongs to none of the six task types.
     """
     formula = _Formula({}, [], [])
-    _flatten(expression, formula, {})
-    parts = tuple(_query(component, formula, members) for component in _components(formula))
+    _flatten(parse_expression(text), formula, {})
+    parts = tuple(_query(component, formula) for component in _components(formula))
     return _summary(formula, parts)
 
 
@@ -129,26 +132,26 @@ def _components(formula: _Formula) -> list[list[str]]:
     return [sorted(group) for group in groups]
 
 
-def _query(component: Sequence[str], formula: _Formula, members: Mapping[tuple[str, str], frozenset[int]]) -> Query:
-    atoms = []
+def _query(component: Sequence[str], formula: _Formula) -> Condition:
+    # Types come first, because few things have the same.
+    types, atoms = [], []
     for predicate, arguments in formula.facts:
         if arguments[0] not in component:
             continue
         if predicate in ("objecttype", "receptacletype"):
-            atoms.append(_type_atom(arguments[0], formula.types, members.get((predicate, arguments[1]), frozenset())))
+            types.append(_type_atom(arguments[0], formula.types, (predicate, arguments[1])))
         else:
             atoms.append(Atom(relation(predicate, [formula.types.get(name, name) for name in arguments]), arguments))
     different = tuple(pair for pair in formula.different if pair[0] in component)
-    return Query(tuple(_ordered(atoms)), formula.types, distinct=False, different=different)
+    return Query(tuple(_ordered([*types, *atoms])), formula.types, distinct=False, different=different).condition(())
 
 
-def _type_atom(variable: str, types: Mapping[str, str], allowed: frozenset[int]) -> Atom:
-    ascending = [(index,) for index in sorted(allowed)]
-
-    def facts(_state: State, x: int | None) -> Iterable[tuple[int, ...]]:
+def _type_atom(variable: str, types: Mapping[str, str], wanted: tuple[str, str]) -> Atom:
+    def facts(state: State, x: int | None) -> Iterable[Row]:
+        members = state.game.members.get(wanted, ())
         if x is None:
-            return ascending
-        return ((x,),) if x in allowed else ()
+            return [(index,) for index in members]
+        return ((x,),) if x in members else ()
 
     return Atom(Relation((types[variable],), facts), (variable,))
 
@@ -165,7 +168,7 @@ def _ordered(atoms: Sequence[Atom]) -> list[Atom]:
     return ordered
 
 
-def _summary(formula: _Formula, parts: tuple[Query, ...]) -> GoalCondition:
+def _summary(formula: _Formula, parts: tuple[Condition, ...]) -> GoalCondition:
     """Summarize the goal; raises DataError if it belongs to none of the six task types."""
     facts = formula.facts
     otypes = {arguments[0]: arguments[1] for predicate, arguments in facts if predicate == "objecttype"}
@@ -191,5 +194,8 @@ def _summary(formula: _Formula, parts: tuple[Query, ...]) -> GoalCondition:
         needs=needs,
         count=len(wanted),
         sliced=any(predicate == "issliced" for predicate, _ in facts),
+        deciding_actions=frozenset(
+            name for name, changed in CHANGES.items() if any(predicate in changed for predicate, _ in facts)
+        ),
         parts=parts,
     )

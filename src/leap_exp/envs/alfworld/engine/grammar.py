@@ -13,18 +13,21 @@ import ast
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypedDict
 
 from leap_exp.core.errors import DataError
-from leap_exp.envs.alfworld.engine.domain import PARAMETERS
-from leap_exp.envs.alfworld.engine.query import Atom, Bindings, Query, relation
+from leap_exp.envs.alfworld.engine.domain import PARAMETERS, SCOPES
+from leap_exp.envs.alfworld.engine.query import Atom, Query, Row, Scope, Solutions, relation
 from leap_exp.envs.alfworld.engine.state import State
 
-Text = Callable[[State, Bindings], str]
+Text = Callable[[State, Row], str]
 """Renders a text for a state and the values of its variables."""
+
+_Piece = str | Text
+"""Part of a text: fixed, or to be rendered."""
 
 TASK_PREFIX = "Your task is to: "
 
@@ -53,19 +56,18 @@ class Grammar:
     intro: Text
 
 
-def read_grammar(text: str) -> tuple[Grammar, str]:
-    """Return the compiled grammar and the task sentence, with its prefix, of a grammar text.
+def split_grammar(text: str) -> tuple[str, str]:
+    """Return a grammar text without its task sentence, and this sentence with its prefix.
 
-    Games usually differ only in their task sentence, so they share one compiled grammar.
+    Games usually differ only in their task sentence.
 
     Raises:
-        DataError: The grammar is broken or uses something that the fast engine does not support.
+        DataError: There is no task sentence.
     """
     task = _TASK.search(text)
     if task is None:
         raise DataError(f'The grammar of the game has no rule that starts with "{TASK_PREFIX}".')
-    sentence = json.loads(f'"{task[1]}"')
-    return _compile(text[: task.start(1)] + text[task.end(1) :]), sentence
+    return text[: task.start(1)] + text[task.end(1) :], json.loads(f'"{task[1]}"')
 
 
 def with_task(text: str, sentence: str) -> str:
@@ -77,7 +79,12 @@ def with_task(text: str, sentence: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _compile(text: str) -> Grammar:
+def compile_grammar(text: str) -> Grammar:
+    """Compile a grammar text without a task sentence. Games with equal grammars share it.
+
+    Raises:
+        DataError: The grammar is broken or uses something that the fast engine does not support.
+    """
     rules: dict[str, list[_Rule]] = {}
     for block in _RULES.findall(text):
         lines = textwrap.dedent(block).split("\n")
@@ -88,90 +95,108 @@ def _compile(text: str) -> Grammar:
     if missing:
         raise DataError(f"The grammar of the game does not define the actions {', '.join(missing)}.")
     return Grammar(
-        commands={name: compiler.text(actions[name][0]) for name in PARAMETERS},
-        feedback={name: compiler.text(actions[name][1]) for name in PARAMETERS},
-        intro=compiler.text("#intro#"),
+        commands={name: compiler.text(actions[name][0], SCOPES[name]) for name in PARAMETERS},
+        feedback={name: compiler.text(actions[name][1], SCOPES[name]) for name in PARAMETERS},
+        intro=compiler.text("#intro#", ()),
     )
 
 
 class _Compiler:
-    """Turns rules into functions that render text."""
+    """Turns rules into functions that render text.
+
+    What a text consists of depends only on its rules and on which variables have values, so all of that is settled
+    here: fixed parts are joined, and each variable becomes a place in a row.
+    """
 
     def __init__(self, rules: Mapping[str, list[_Rule]]) -> None:
         self._rules = rules
-        self._symbols: dict[str, Text | None] = {"task": lambda state, _bindings: state.game.task_text}
+        self._symbols: dict[tuple[str, Scope], _Piece] = {}
+        self._open: list[str] = []
         self._types = {name: kind for parameters in PARAMETERS.values() for name, kind in parameters.items()}
 
-    def text(self, source: str) -> Text:
-        """Compile one text of the grammar."""
-        # As TextWorld does, ignore white space at the start of a text.
-        pieces = list(self._pieces(source.lstrip()))
-        if len(pieces) == 1:
-            return pieces[0]
-        return lambda state, bindings: "".join([piece(state, bindings) for piece in pieces])
+    def text(self, source: str, scope: Scope) -> Text:
+        """Compile one text of the grammar for rows of ``scope``."""
+        return _text(self._compile(source, scope))
 
-    def _pieces(self, source: str) -> Iterator[Text]:
+    def _compile(self, source: str, scope: Scope) -> _Piece:
+        # As TextWorld does, ignore white space at the start of a text.
+        return _joined(self._pieces(source.lstrip(), scope))
+
+    def _pieces(self, source: str, scope: Scope) -> Iterator[_Piece]:
         position = 0
         while position < len(source):
             match = _PIECE.match(source, position)
             if match is None:
                 raise DataError(f"The grammar of the game has a syntax error at {source[position : position + 40]!r}.")
             position = match.end()
-            yield self._piece(match)
+            yield self._piece(match, scope)
 
-    def _piece(self, match: re.Match[str]) -> Text:
+    def _piece(self, match: re.Match[str], scope: Scope) -> _Piece:
         if match["literal"]:
-            literal = match["literal"].replace("\\n", "\n")
-            return lambda _state, _bindings: literal
+            return match["literal"].replace("\\n", "\n")
         if match["symbol"]:
-            return self._symbol(match["symbol"])
+            return self._symbol(match["symbol"], scope)
         # The query comes first: it may declare variables that the expression uses.
         query = self._query(match["query"]) if match["query"] else None
+        solutions, inner_scope = query.solutions(scope) if query else (None, scope)
         inner = match["expression"]
-        item = self._symbol(inner[1:-1]) if inner.startswith("#") else self._expression(inner)
-        if query is None:
+        item = self._symbol(inner[1:-1], inner_scope) if inner.startswith("#") else self._expression(inner, inner_scope)
+        if solutions is None:
             return item
+        render = _text(item)
+        if match["list"] and query and inner_scope == scope:
+            # Nothing is sought, so there is one item at most.
+            condition, empty = query.condition(scope), _text(self._symbol("list_empty", scope))
+            return lambda state, row: (render if condition(state, row) else empty)(state, row)
         if match["list"]:
-            return self._list(item, query)
-        return lambda state, bindings: "".join([item(state, found) for found in query.solutions(state, bindings)])
+            return self._list(render, solutions, scope)
+        return lambda state, row: "".join([render(state, found) for found in solutions(state, row)])
 
-    def _list(self, item: Text, query: Query) -> Text:
-        empty, comma, last = (self._symbol(f"list_{name}") for name in ("empty", "separator", "last_separator"))
+    def _list(self, item: Text, solutions: Solutions, scope: Scope) -> Text:
+        empty, comma, last = (
+            _text(self._symbol(f"list_{name}", scope)) for name in ("empty", "separator", "last_separator")
+        )
 
-        def render(state: State, bindings: Bindings) -> str:
-            items = [item(state, found) for found in query.solutions(state, bindings)]
+        def render(state: State, row: Row) -> str:
+            items = [item(state, found) for found in solutions(state, row)]
             if not items:
-                return empty(state, bindings)
+                return empty(state, row)
             if len(items) == 1:
                 return items[0]
-            return comma(state, bindings).join(items[:-1]) + last(state, bindings) + items[-1]
+            return comma(state, row).join(items[:-1]) + last(state, row) + items[-1]
 
         return render
 
-    def _symbol(self, name: str) -> Text:
-        if name not in self._symbols:
-            if name not in self._rules:
-                raise DataError(f"The grammar of the game uses the symbol #{name}# without defining it.")
-            self._symbols[name] = None
-            self._symbols[name] = self._alternatives(name)
-        text = self._symbols[name]
-        if text is None:
+    def _symbol(self, name: str, scope: Scope) -> _Piece:
+        if name == "task":
+            return lambda state, _row: state.game.task_text
+        if name not in self._rules:
+            raise DataError(f"The grammar of the game uses the symbol #{name}# without defining it.")
+        if name in self._open:
             raise DataError(f"The grammar of the game defines the symbol #{name}# in terms of itself.")
-        return text
+        if (name, scope) not in self._symbols:
+            self._open.append(name)
+            self._symbols[name, scope] = self._alternatives(name, scope)
+            self._open.pop()
+        return self._symbols[name, scope]
 
-    def _alternatives(self, name: str) -> Text:
+    def _alternatives(self, name: str, scope: Scope) -> _Piece:
         """Compile a symbol: the text of the first rule whose condition holds."""
         rules = [
-            (self._query(rule["condition"]) if rule.get("condition") else None, self.text(rule["rhs"]))
+            (
+                self._query(rule["condition"]).condition(scope) if rule.get("condition") else None,
+                self._compile(rule["rhs"], scope),
+            )
             for rule in self._rules[name]
         ]
         if len(rules) == 1 and rules[0][0] is None:
             return rules[0][1]
+        choices = [(condition, _text(text)) for condition, text in rules]
 
-        def render(state: State, bindings: Bindings) -> str:
-            for condition, text in rules:
-                if condition is None or condition.holds(state, bindings):
-                    return text(state, bindings)
+        def render(state: State, row: Row) -> str:
+            for condition, text in choices:
+                if condition is None or condition(state, row):
+                    return text(state, row)
             raise DataError(f"No rule of the grammar's symbol #{name}# applies.")
 
         return render
@@ -193,33 +218,57 @@ class _Compiler:
             atoms.append(Atom(relation(match[1], kinds), tuple(names)))
         return Query(tuple(atoms), self._types, distinct=True)
 
-    def _expression(self, source: str) -> Text:
+    def _expression(self, source: str, scope: Scope) -> _Piece:
         try:
-            return self._node(ast.parse(source.strip(), mode="eval").body)
+            return self._node(ast.parse(source.strip(), mode="eval").body, scope)
         except SyntaxError:
             raise DataError(f"The grammar has a syntax error in the expression {source!r}.") from None
 
-    def _node(self, node: ast.expr) -> Text:
+    def _node(self, node: ast.expr, scope: Scope) -> _Piece:
         match node:
             case ast.Constant(value=str(literal)):
-                return lambda _state, _bindings: literal
+                return literal
             case ast.Name(id=variable) | ast.Attribute(value=ast.Name(id=variable), attr="name"):
-                return self._name(variable)
+                return self._name(variable, scope)
             case ast.Attribute(value=ast.Name(), attr="definite" | "indefinite" as attribute):
-                article = "the" if attribute == "definite" else "a"
-                return lambda _state, _bindings: article
-            case ast.BinOp(op=ast.Add(), left=left_node, right=right_node):
-                left, right = self._node(left_node), self._node(right_node)
-                return lambda state, bindings: left(state, bindings) + right(state, bindings)
+                return "the" if attribute == "definite" else "a"
+            case ast.BinOp(op=ast.Add(), left=left, right=right):
+                return _joined((self._node(left, scope), self._node(right, scope)))
             case ast.BoolOp(op=ast.Or(), values=[first, *_]):
                 # "r.name or r.id": everything has a name, so the rest is never used.
-                return self._node(first)
+                return self._node(first, scope)
         raise DataError(f"The grammar has an expression that the fast engine does not support: {ast.unparse(node)!r}.")
 
-    def _name(self, variable: str) -> Text:
+    def _name(self, variable: str, scope: Scope) -> Text:
         kind = self._types.get(variable)
+        if kind not in ("object", "receptacle"):
+            raise DataError(f"The grammar uses the name of {variable!r}, which is neither an object nor a receptacle.")
+        if variable not in scope:
+            raise DataError(f"The grammar uses the name of {variable!r} where it has no value.")
+        place = scope.index(variable)
         if kind == "object":
-            return lambda state, bindings: state.game.objects[bindings[variable]].name
-        if kind == "receptacle":
-            return lambda state, bindings: state.game.receptacles[bindings[variable]].name
-        raise DataError(f"The grammar uses the name of {variable!r}, which is neither an object nor a receptacle.")
+            return lambda state, row: state.game.objects[row[place]].name
+        return lambda state, row: state.game.receptacles[row[place]].name
+
+
+def _joined(pieces: Iterable[_Piece]) -> _Piece:
+    """Return the pieces as one. Neighbouring fixed pieces are joined now, the others whenever the text is rendered."""
+    merged: list[_Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    if len(merged) < 2:
+        return merged[0] if merged else ""
+    texts = [piece for piece in merged if not isinstance(piece, str)]
+    template = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in merged)
+    if len(texts) == 1:
+        (text,) = texts
+        return lambda state, row: template % text(state, row)
+    return lambda state, row: template % tuple([text(state, row) for text in texts])
+
+
+def _text(piece: _Piece) -> Text:
+    """Return a piece as a function, also if it is fixed."""
+    return (lambda _state, _row: piece) if isinstance(piece, str) else piece

@@ -1,24 +1,46 @@
 """Conjunctive queries over a state: which receptacles, objects and locations satisfy all of these conditions?"""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.state import State
 
-Bindings = dict[str, int]
-"""The index of the receptacle, object or location that each variable is bound to."""
+Scope = tuple[str, ...]
+"""The variables that have values at some point of a text or goal; an empty name is a place without a variable."""
 
-Facts = Callable[..., Iterable[tuple[int, ...]]]
+Row = tuple[int, ...]
+"""The values of the variables of a scope, in its order: indices of receptacles, objects and locations."""
+
+Facts = Callable[..., Iterable[Row]]
 """``facts(state, *pattern)`` returns the tuples that hold and match the pattern, ascending. None matches anything."""
+
+Columns = Callable[[State], Sequence[Sequence[int]]]
+"""Returns the ascending first elements of each second element of a binary relation."""
+
+Solutions = Callable[[State, Row], Sequence[Row]]
+"""Returns every extension of a row that satisfies a query, in order; the leftmost atom varies slowest."""
+
+Condition = Callable[[State, Row], object]
+"""Returns something true, in Python's sense, if a query has a solution."""
+
+_Step = Callable[[State, Sequence[Row]], Sequence[Row]]
+"""Returns the extensions of some rows that satisfy one atom."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A predicate that texts and goals can use: the types of its arguments and its facts."""
+    """A predicate that texts and goals can use.
+
+    Attributes:
+        types: The types of its arguments, one or two.
+        facts: Its facts.
+        columns: The ascending first elements of each second element, if it is stored like this; else None.
+    """
 
     types: tuple[str, ...]
     facts: Facts
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +68,100 @@ class Query:
     distinct: bool
     different: tuple[tuple[str, str], ...] = ()
 
-    def solutions(self, state: State, bindings: Bindings) -> Iterator[Bindings]:
-        """Yield every extension of ``bindings`` that satisfies all atoms; the leftmost atom varies slowest."""
-        return self._extend(state, bindings, 0)
+    def solutions(self, scope: Scope) -> tuple[Solutions, Scope]:
+        """Return a function that finds the solutions for a row of ``scope``, and the scope of its results.
 
-    def holds(self, state: State, bindings: Bindings) -> bool:
-        """Return whether there is a solution."""
-        return next(self._extend(state, bindings, 0), None) is not None
+        Which variables have values is known before anything is played, so rows need no names.
 
-    def _extend(self, state: State, bound: Bindings, depth: int) -> Iterator[Bindings]:
-        if depth == len(self.atoms):
-            yield bound
-            return
-        atom = self.atoms[depth]
-        pattern = [bound.get(name) for name in atom.variables]
-        is_check = None not in pattern
-        for values in atom.relation.facts(state, *pattern):
-            extended = bound if is_check else self._bind(atom.variables, values, bound)
-            if extended is not None:
-                yield from self._extend(state, extended, depth + 1)
+        Raises:
+            DataError: An atom has the same unknown variable twice.
+        """
+        steps: list[_Step] = []
+        for atom in self.atoms:
+            if all(name in scope for name in atom.variables):
+                steps.append(_selecting(_check(atom, scope)))
+            else:
+                step, scope = self._extending(atom, scope)
+                steps.append(step)
 
-    def _bind(self, names: Sequence[str], values: Sequence[int], bound: Bindings) -> Bindings | None:
-        """Return ``bound`` with ``names`` bound to ``values``, or None if a rule forbids it."""
+        def solutions(state: State, row: Row) -> Sequence[Row]:
+            rows: Sequence[Row] = (row,)
+            for step in steps:
+                rows = step(state, rows)
+                if not rows:
+                    break
+            return rows
+
+        return solutions, scope
+
+    def condition(self, scope: Scope) -> Condition:
+        """Return a condition that tells whether there is a solution for a row of ``scope``."""
+        if not self.atoms or any(name not in scope for atom in self.atoms for name in atom.variables):
+            solutions, _ = self.solutions(scope)
+            return solutions
+        condition, *others = [_check(atom, scope) for atom in self.atoms]
+        for other in others:
+            condition = _both(condition, other)
+        return condition
+
+    def _extending(self, atom: Atom, scope: Scope) -> tuple[_Step, Scope]:
+        """Return a step that finds values for the unknown variables of ``atom``, and the scope of its results."""
+        places = [scope.index(name) if name in scope else None for name in atom.variables]
+        new = [index for index, place in enumerate(places) if place is None]
+        names = [atom.variables[index] for index in new]
+        if len(set(names)) < len(names):
+            raise DataError(f"The game uses a condition on {names[0]!r} twice, which only engine=textworld supports.")
+        extended = (*scope, *names)
+        unequal = self._unequal(extended, len(scope))
+        facts, columns = atom.relation.facts, atom.relation.columns
+        if columns and places[0] is None and places[1] is not None and not unequal:
+            return _appending(columns, places[1]), extended
+
+        def extend(state: State, rows: Sequence[Row]) -> Sequence[Row]:
+            found = []
+            for row in rows:
+                pattern = [None if place is None else row[place] for place in places]
+                for values in facts(state, *pattern):
+                    longer = row + (values if len(new) == len(values) else (values[new[0]],))
+                    if not unequal or all(longer[first] != longer[second] for first, second in unequal):
+                        found.append(longer)
+            return found
+
+        return extend, extended
+
+    def _unequal(self, scope: Scope, known: int) -> list[tuple[int, int]]:
+        """Return the pairs of places that must differ and of which the second is not among the first ``known``."""
         types = self.types
-        extended = dict(bound)
-        for name, value in zip(names, values, strict=True):
-            if name in extended:
-                if extended[name] != value:
-                    return None
-                continue
-            if self.distinct and any(
-                taken == value and types[other] == types[name] for other, taken in extended.items()
-            ):
-                return None
-            extended[name] = value
-        if any(first in extended and extended[first] == extended.get(second) for first, second in self.different):
-            return None
-        return extended
+        return [
+            (first, second)
+            for second in range(known, len(scope))
+            for first in range(second)
+            if (scope[first], scope[second]) in self.different
+            or (scope[second], scope[first]) in self.different
+            or (self.distinct and scope[first] and types[scope[first]] == types[scope[second]])
+        ]
+
+
+def _check(atom: Atom, scope: Scope) -> Condition:
+    """Return the condition that ``atom``, of which all variables are known, holds."""
+    facts, (first, *others) = atom.relation.facts, [scope.index(name) for name in atom.variables]
+    if not others:
+        return lambda state, row: facts(state, row[first])
+    (second,) = others
+    return lambda state, row: facts(state, row[first], row[second])
+
+
+def _both(first: Condition, second: Condition) -> Condition:
+    return lambda state, row: first(state, row) and second(state, row)
+
+
+def _appending(columns: Columns, place: int) -> _Step:
+    """Return a step that appends each first element of a relation whose second element is at ``place``."""
+    return lambda state, rows: [(*row, first) for row in rows for first in columns(state)[row[place]]]
+
+
+def _selecting(check: Condition) -> _Step:
+    return lambda state, rows: [row for row in rows if check(state, row)]
 
 
 def relation(predicate: str, types: Sequence[str]) -> Relation:
@@ -103,7 +182,7 @@ def relation(predicate: str, types: Sequence[str]) -> Relation:
 def _flags(bits_of: Callable[[State], int]) -> Facts:
     """A property stored as a bit mask."""
 
-    def facts(state: State, x: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, x: int | None) -> Iterable[Row]:
         bits = bits_of(state)
         if x is None:
             return [(index,) for index in range(bits.bit_length()) if bits >> index & 1]
@@ -112,32 +191,31 @@ def _flags(bits_of: Callable[[State], int]) -> Facts:
     return facts
 
 
-def _columns(columns_of: Callable[[State], Sequence[Sequence[int]]]) -> Facts:
-    """A binary relation stored as the ascending first elements of each second element."""
+def _stored_by_second(first: str, second: str, columns_of: Columns) -> Relation:
+    """A binary relation that is stored as the first elements of each second element."""
 
-    def facts(state: State, x: int | None, y: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, x: int | None, y: int | None) -> Iterable[Row]:
         columns = columns_of(state)
-        if y is None:
-            pairs = [(first, second) for second, column in enumerate(columns) for first in column]
-            return sorted(pair for pair in pairs if x is None or pair[0] == x)
-        if x is None:
-            return [(first, y) for first in columns[y]]
-        return ((x, y),) if x in columns[y] else ()
+        if y is not None:
+            return [(each, y) for each in columns[y] if x in (None, each)]
+        if x is not None:
+            return [(x, index) for index, column in enumerate(columns) if x in column]
+        return sorted((each, index) for index, column in enumerate(columns) for each in column)
 
-    return facts
+    return Relation((first, second), facts, columns_of)
 
 
 def _of_agent(value_of: Callable[[State], int]) -> Facts:
     """A relation between the agent, whose index is 0, and at most one thing (-1: none)."""
 
-    def facts(state: State, _agent: int | None, y: int | None) -> Iterable[tuple[int, ...]]:
+    def facts(state: State, _agent: int | None, y: int | None) -> Iterable[Row]:
         value = value_of(state)
         return ((0, value),) if value >= 0 and y in (None, value) else ()
 
     return facts
 
 
-def _never(_state: State, *_pattern: int | None) -> Iterable[tuple[int, ...]]:
+def _never(_state: State, *_pattern: int | None) -> Iterable[Row]:
     return ()
 
 
@@ -165,10 +243,10 @@ RELATIONS: Mapping[str, Relation] = {
     "holdsany": Relation((_AGENT,), _flags(lambda state: int(state.held >= 0))),
     "holds": Relation((_AGENT, _OBJECT), _of_agent(lambda state: state.held)),
     "atlocation": Relation((_AGENT, _LOCATION), _of_agent(lambda state: state.location)),
-    "receptacleatlocation": Relation((_RECEPTACLE, _LOCATION), _columns(lambda state: state.game.receptacles_at)),
-    "objectatlocation": Relation((_OBJECT, _LOCATION), _columns(lambda state: state.objects_at)),
-    "inreceptacle": Relation((_OBJECT, _RECEPTACLE), _columns(lambda state: state.contents)),
-    "not_inreceptacle": Relation((_OBJECT, _RECEPTACLE), _columns(lambda state: state.taken)),
-    "inreceptacleobject": Relation((_OBJECT, _OBJECT), _columns(lambda state: state.game.inside)),
+    "receptacleatlocation": _stored_by_second(_RECEPTACLE, _LOCATION, lambda state: state.game.receptacles_at),
+    "objectatlocation": _stored_by_second(_OBJECT, _LOCATION, lambda state: state.objects_at),
+    "inreceptacle": _stored_by_second(_OBJECT, _RECEPTACLE, lambda state: state.contents),
+    "not_inreceptacle": _stored_by_second(_OBJECT, _RECEPTACLE, lambda state: state.taken),
+    "inreceptacleobject": _stored_by_second(_OBJECT, _OBJECT, lambda state: state.game.inside),
 }
 """Every predicate that the fast engine supports. As in TextWorld, ``not_p`` holds where an action has undone ``p``."""

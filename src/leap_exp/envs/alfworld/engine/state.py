@@ -1,6 +1,6 @@
 """What a game consists of: the scene, which never changes, and the state, which does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,7 +13,6 @@ class Receptacle:
         index: Its index among the receptacles.
         id: Its name in the game file.
         name: The name that players see, such as "cabinet 1".
-        kind: The first word of the name.
         rtype: Its type in the game file, such as "cabinettype".
         location: Index of the location from which it is used.
         openable: Whether it can be opened and closed.
@@ -23,11 +22,15 @@ class Receptacle:
     index: int
     id: str
     name: str
-    kind: str
     rtype: str
     location: int
     openable: bool
     opened_at_start: bool
+
+    @property
+    def kind(self) -> str:
+        """The first word of the name."""
+        return self.name.rpartition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,15 @@ class Object:
     index: int
     id: str
     name: str
-    kind: str
     otype: str
     pickupable: bool
     toggleable: bool
     sliceable: bool
+
+    @property
+    def kind(self) -> str:
+        """The first word of the name."""
+        return self.name.rpartition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class Scene:
         receptacles: All receptacles.
         objects: All objects.
         locations: Ids of the locations.
+        members: The objects of each ("objecttype", otype) and the receptacles of each ("receptacletype", rtype).
         can_contain: Which (rtype, otype) pairs go together.
         receptacles_at: The receptacles at each location.
         inside: The objects inside each movable container. No action changes them.
@@ -77,6 +85,7 @@ class Scene:
     receptacles: tuple[Receptacle, ...]
     objects: tuple[Object, ...]
     locations: tuple[str, ...]
+    members: Mapping[tuple[str, str], Sequence[int]]
     can_contain: frozenset[tuple[str, str]]
     receptacles_at: tuple[tuple[int, ...], ...]
     inside: tuple[tuple[int, ...], ...]

@@ -29,7 +29,7 @@ from leap_exp.envs.webshop.engine.json_stream import list_entries, object_entrie
 from leap_exp.envs.webshop.engine.nouns import WordTagger
 from leap_exp.envs.webshop.engine.shop import Shop
 
-REFERENCE_STEPS_PER_SECOND = 57
+ORIGINAL_STEPS_PER_SECOND = 57
 """Speed of the original with 1,000 products on two cores; with 100,000 products it is 48."""
 
 _SEARCHES = 300
