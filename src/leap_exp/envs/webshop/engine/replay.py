@@ -48,13 +48,8 @@ def replay(folder: Path, catalogue: Catalogue, on_episode: OnEpisode) -> Iterato
         DataError: There are no recordings, or one cannot be read.
     """
     names = sorted(path.name for path in folder.glob("*.json.gz"))
-    kinds = [kind for kind in GoalKind if f"{kind}_goals.json.gz" in names]
-    if not kinds:
-        raise DataError(
-            f"The folder {folder} has no recordings: it needs at least one KIND_goals.json.gz and KIND_MODE.json.gz."
-        )
-    for kind in kinds:
-        recorded = _read(folder / f"{kind}_goals.json.gz")
+    for kind in recorded_kinds(folder):
+        recorded = read_recording(folder / f"{kind}_goals.json.gz")
         goals = GoalList(catalogue, kind=kind, price_seed=recorded["global_seed_before_construction"])
         yield from _compare_prices(recorded["product_prices"], catalogue, goals, f"{kind} goals")
         yield from _compare_goals(recorded["goals"], goals, f"{kind} goals")
@@ -62,12 +57,23 @@ def replay(folder: Path, catalogue: Catalogue, on_episode: OnEpisode) -> Iterato
         for mode in ObservationMode:
             if (name := f"{kind}_{mode}.json.gz") not in names:
                 continue
-            for number, episode in enumerate(_read(folder / name)):
+            for number, episode in enumerate(read_recording(folder / name)):
                 yield from _compare_episode(episode, shop, mode, f"{kind}_{mode} {number}")
                 on_episode(len(episode["steps"]))
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401 - JSON has any shape
+def recorded_kinds(folder: Path) -> Sequence[GoalKind]:
+    """Return the kinds of goals of the recordings in ``folder``; raises DataError if there are none."""
+    kinds = [kind for kind in GoalKind if (folder / f"{kind}_goals.json.gz").is_file()]
+    if not kinds:
+        raise DataError(
+            f"The folder {folder} has no recordings: it needs at least one KIND_goals.json.gz and KIND_MODE.json.gz."
+        )
+    return kinds
+
+
+def read_recording(path: Path) -> Any:  # noqa: ANN401 - JSON has any shape
+    """Return the content of a recording; raises DataError if it cannot be read."""
     try:
         return json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, ValueError) as error:
@@ -77,15 +83,15 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - JSON has any shape
 def _compare_prices(
     recorded: Mapping[str, float], catalogue: Catalogue, goals: GoalList, where: str
 ) -> Iterator[Difference]:
-    yield from _compare(where, {"number of products": len(recorded)}, {"number of products": len(catalogue)})
+    yield from compare_fields(where, {"number of products": len(recorded)}, {"number of products": len(catalogue)})
     for asin, price in recorded.items():
         row = catalogue.row(asin)
         found = None if row is None else goals.price(row)
-        yield from _compare(where, {f"price of {asin}": price}, {f"price of {asin}": found})
+        yield from compare_fields(where, {f"price of {asin}": price}, {f"price of {asin}": found})
 
 
 def _compare_goals(recorded: Sequence[_Recorded], goals: GoalList, where: str) -> Iterator[Difference]:
-    yield from _compare(where, {"number of goals": len(recorded)}, {"number of goals": len(goals)})
+    yield from compare_fields(where, {"number of goals": len(recorded)}, {"number of goals": len(goals)})
     for index, expected in enumerate(recorded[: len(goals)]):
         goal = goals.goal(index)
         found = {
@@ -100,7 +106,7 @@ def _compare_goals(recorded: Sequence[_Recorded], goals: GoalList, where: str) -
             "goal_options": dict(goal.options) if isinstance(goal.options, Mapping) else list(goal.options),
         }
         # The original's weight is not compared: it is for drawing random goals, which this environment does not do.
-        yield from _compare(f"{where} {index}", {name: expected[name] for name in found}, found)
+        yield from compare_fields(f"{where} {index}", {name: expected[name] for name in found}, found)
 
 
 def _compare_episode(episode: _Recorded, shop: Shop, mode: ObservationMode, where: str) -> Iterator[Difference]:
@@ -110,14 +116,16 @@ def _compare_episode(episode: _Recorded, shop: Shop, mode: ObservationMode, wher
         "observation": episode["initial_observation"],
         "available": episode["initial_available"],
     }
-    yield from _compare(where, start, {"instruction": f"Instruction: {session.goal.instruction}", **_page(session)})
+    yield from compare_fields(
+        where, start, {"instruction": f"Instruction: {session.goal.instruction}", **_page(session)}
+    )
     for number, step in enumerate(episode["steps"], start=1):
         here = f"{where}, step {number}, {step['action']!r}"
         if session.done:
             yield Difference(where=here, field="done", recorded=False, found=True)
             return
         found = {"reward": session.step(step["action"]), "done": session.done, **_page(session), **_purchase(session)}
-        yield from _compare(here, {name: value for name, value in step.items() if name != "action"}, found)
+        yield from compare_fields(here, {name: value for name, value in step.items() if name != "action"}, found)
 
 
 def _page(session: Session) -> dict[str, object]:
@@ -136,7 +144,8 @@ def _purchase(session: Session) -> dict[str, object]:
     }
 
 
-def _compare(where: str, recorded: Mapping[str, object], found: Mapping[str, object]) -> Iterator[Difference]:
+def compare_fields(where: str, recorded: Mapping[str, object], found: Mapping[str, object]) -> Iterator[Difference]:
+    """Yield a difference for each field that two mappings do not share, or whose values differ."""
     for name in [*recorded, *(found.keys() - recorded.keys())]:
         if recorded.get(name) != found.get(name):
             yield Difference(where=where, field=name, recorded=recorded.get(name), found=found.get(name))
