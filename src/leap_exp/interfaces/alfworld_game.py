@@ -9,7 +9,7 @@ import logging
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -313,13 +313,11 @@ def _renumbered(game: Game, problem: str) -> Game:
         if kind := kinds.get(name):
             names[name] = f"{kind} {left[kind]}"
             left[kind] -= 1
-    return replace(
-        game,
-        receptacles=tuple(replace(place, name=names[place.id]) for place in game.receptacles),
-        objects=tuple(replace(thing, name=names[thing.id]) for thing in game.objects),
-        commands={},
-        commands_anywhere={},
-    )
+    # The other fields hold commands that were rendered with the old names.
+    kept = {each.name: getattr(game, each.name) for each in fields(game) if each.default_factory is MISSING}
+    kept["receptacles"] = tuple(replace(place, name=names[place.id]) for place in game.receptacles)
+    kept["objects"] = tuple(replace(thing, name=names[thing.id]) for thing in game.objects)
+    return Game(**kept)
 
 
 def _entities(problem: str) -> list[str]:

@@ -92,15 +92,18 @@ def read_official(folder: Path) -> Collection:
             f"There are no InterCode-Bash queries in {folder} ({queries_file(SETS[0])} and so on): run leap data "
             "install intercode, or give another folder."
         )
-    trees = {number: _read_tree(folder, number) for number in SETS}
+    trees = {number: read_set_tree(folder, number) for number in SETS}
     queries = [query for number in SETS for query in _read(folder / queries_file(number), number, trees[number])]
     return Collection(queries, {tree.name: tree for tree in trees.values()})
 
 
-def _read_tree(folder: Path, number: int) -> FileTree:
+def read_set_tree(folder: Path, number: int) -> FileTree:
     """Read a set's tree, with the variables and the script that the set's image has.
 
     Dumps of the file system lack the script; an empty script takes its place.
+
+    Raises:
+        DataError: There is a file, but it cannot be read.
     """
     path, script = folder / tree_file(number), setup_script(number)
     tree = read_tree(path, age_days=_AGES.get(number, 0.0)) if path.is_file() else None
