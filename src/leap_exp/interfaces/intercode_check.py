@@ -13,8 +13,9 @@ from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.differences import equal_normalised
 from leap_exp.envs.intercode_bash.engine.queries import queries_file, read_set_tree
 from leap_exp.envs.intercode_bash.engine.replay import logged_files, read_log
-from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, Resource, Sandbox, SandboxKind
-from leap_exp.interfaces.intercode_bash import AGENT_OBS, EVAL_OBS, IMAGE, BashEnv
+from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, Resource, SandboxEngine, SandboxKind
+from leap_exp.envs.intercode_bash.engine.trees import RESET, FileTree
+from leap_exp.interfaces.intercode_bash import IMAGE, BashEnv
 
 _TOLERANCE = 1e-9
 
@@ -40,20 +41,30 @@ class _ExecResult(NamedTuple):
 
 
 class _Container:
-    """A sandbox with as much of the interface of Docker's containers as the original uses."""
+    """A sandbox with as much of the interface of Docker's containers as the original uses.
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    The original resets its containers with git, which leaves traces of the episodes before: other modification times,
+    and whatever git ignores. Here a reset gives a new sandbox, as in the drop-in.
+    """
+
+    def __init__(self, engine: SandboxEngine, tree: FileTree) -> None:
+        self._engine, self._tree = engine, tree
+        self._opened = ExitStack()
 
     def exec_run(self, cmd: str, workdir: str = "/") -> _ExecResult:
         """Run ``cmd``, which is split like Docker's client does it."""
+        if RESET in cmd:
+            self.stop()
+            self._sandbox = self._opened.enter_context(self._engine.open(self._tree))
+            return _ExecResult(0, b"")
         result = self._sandbox.run(shlex.split(cmd), workdir=workdir)
         if result.exceeded is Resource.TIME:
             raise TimeoutError
         return _ExecResult(result.exit_code, result.output)
 
     def stop(self) -> None:
-        """Do nothing: the sandbox is closed by who opened it."""
+        """Remove the sandbox."""
+        self._opened.close()
 
 
 def compare_with_package(runs: Path, source: Path, *, limit: int | None, base: BaseKind) -> Iterator[ComparedAction]:
@@ -90,18 +101,21 @@ def _original(data_path: Path, source: Path, number: int, base: BaseKind) -> Ite
         raise EnvError(f"This check needs the original ({error}): pip install intercode-bench.") from error
     engine = open_engine(SandboxKind.BUBBLEWRAP, base=base, limits=Limits(kill_at_output=False))
     tree = read_set_tree(source, number)
-    with ExitStack() as stack:
-
-        def container(*_: object, **__: object) -> _Container:
-            return _Container(stack.enter_context(engine.open(tree)))
-
+    with ExitStack() as patches:
         for module in (ic_env, bash_env):
-            stack.enter_context(patch.object(module, "get_container", container))
-        yield bash_env.BashEnv(IMAGE, data_path=str(data_path))
+            patches.enter_context(patch.object(module, "get_container", lambda *_, **__: _Container(engine, tree)))
+        environment = bash_env.BashEnv(IMAGE, data_path=str(data_path))
+    try:
+        yield environment
+    finally:
+        environment.close()
 
 
 def _compare_episode(
-    where: str, episode: Mapping[str, Any], ours: BashEnv, theirs: Any  # noqa: ANN401 - the original has no types
+    where: str,
+    episode: Mapping[str, Any],
+    ours: BashEnv,
+    theirs: Any,  # noqa: ANN401 - the original has no types
 ) -> Iterator[ComparedAction]:
     first, second = (environment.reset(episode["task_id"]) for environment in (theirs, ours))
     if first != second:
