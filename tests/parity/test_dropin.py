@@ -1,4 +1,4 @@
-"""Samples of ``leap check dropin``: the drop-ins beside the original environments, and under the originals' own code."""
+"""Samples of ``leap check dropin``: the drop-ins beside the originals, and under the originals' own code."""
 
 import random
 

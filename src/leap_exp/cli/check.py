@@ -6,8 +6,6 @@ import typer
 
 from leap_exp.cli.commands import ending, environment_app, invoke
 
-_DROPIN = "dropin"
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run a check. Returns 0 if nothing differs, 1 if something differs or cannot be checked."""
@@ -15,11 +13,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    text = "Compare an environment with its reference implementation."
-    app = environment_app("check", arguments, text=text)
-    if arguments[:1] not in [[name.name] for name in app.registered_commands]:
+    app = environment_app("check", arguments, text="Compare an environment with its reference implementation.")
+    if not any(command.name in arguments[:1] for command in app.registered_commands):
         # Imported here, because it imports all environments.
         from leap_exp.cli.check_dropin import dropin
 
-        app.command(_DROPIN)(ending(dropin))
+        app.command("dropin")(ending(dropin))
     return app

@@ -52,7 +52,7 @@ def _compare_episode(episode: Mapping[str, Any], environment: WebAgentTextEnv, w
         "observation": episode["initial_observation"],
         "available": episode["initial_available"],
     }
-    found = {"instruction": environment.instruction_text, "observation": observation}
+    found: dict[str, object] = {"instruction": environment.instruction_text, "observation": observation}
     yield from compare_fields(where, start, found | {"available": environment.get_available_actions()})
     for number, step in enumerate(episode["steps"], start=1):
         here = f"{where}, step {number}, {step['action']!r}"
