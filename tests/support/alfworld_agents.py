@@ -1,8 +1,9 @@
 """The agents of the alfworld package, with small random networks, where their pretrained ones are not at hand."""
 
-import importlib
-import importlib.util
+import importlib.abc
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from unittest.mock import MagicMock, patch
 
 import torch
@@ -32,20 +33,41 @@ class _Bert(torch.nn.Module):
         self.embeddings.forward = self.embeddings.word_embeddings.forward
 
 
+class _StandIn(ModuleType):
+    """A module with any attribute."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return MagicMock()
+
+
+class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the libraries that only agents with images need, if nothing else has found them."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] in ("torchvision", "cv2", "h5py"):
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return _StandIn(spec.name)
+
+    def exec_module(self, module):
+        """Do nothing: the module is empty."""
+
+
 def make_agent(name, config, *, seed):
     """Return the agent ``name`` (such as "TextDAggerAgent") of the package, with random weights.
 
     The package imports libraries for its agents that see images; they are replaced if they are missing.
     """
-    missing = [each for each in ("torchvision", "cv2", "h5py") if importlib.util.find_spec(each) is None]
-    # Loaded before, because transformers asks for torchvision.
+    # Loaded before the stand-ins are there, because transformers asks for torchvision.
     tokenizer, model = transformers.DistilBertTokenizer, transformers.DistilBertModel
-    sys.modules.update({each: MagicMock() for each in missing})
-    try:
+    with patch.object(sys, "meta_path", [*sys.meta_path, _StandIns()]):
         agents = importlib.import_module("alfworld.agents.agent")
-    finally:
-        for each in missing:
-            del sys.modules[each]
+    for name_of_module in [each for each, module in sys.modules.items() if isinstance(module, _StandIn)]:
+        del sys.modules[name_of_module]
     torch.manual_seed(seed)
     with (
         patch.object(tokenizer, "from_pretrained", lambda _: _Tokenizer()),
