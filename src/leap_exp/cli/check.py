@@ -1,11 +1,22 @@
-"""``leap check NAME``: compare an environment with its reference implementation."""
+"""``leap check NAME``: compare an environment, or the drop-ins for the originals, with the reference implementation."""
 
 from collections.abc import Sequence
 
-from leap_exp.cli.commands import environment_app, invoke
+import typer
+
+from leap_exp.cli.commands import ending, environment_app, invoke
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a check. Returns 0 if nothing differs, 1 if something differs or cannot be checked."""
-    text = "Compare an environment with its reference implementation."
-    return invoke(lambda: environment_app("check", arguments, text=text), arguments, name="check")
+    return invoke(lambda: _app(arguments), arguments, name="check")
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    app = environment_app("check", arguments, text="Compare an environment with its reference implementation.")
+    if not any(command.name in arguments[:1] for command in app.registered_commands):
+        # Imported here, because it imports all environments.
+        from leap_exp.cli.check_dropin import dropin
+
+        app.command("dropin")(ending(dropin))
+    return app

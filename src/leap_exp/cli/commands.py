@@ -54,7 +54,7 @@ def environment_app(kind: str, arguments: Sequence[str], *, text: str) -> typer.
     """Return an app with one command per environment: the function ``kind`` of its commands module.
 
     Only the environment that ``arguments`` name is imported, or all of them for a list. The function's result decides
-    about the command: a number is the exit status, and a mapping is printed as JSON.
+    about the command, as for ``ending``.
 
     Raises:
         ConfigError: The commands of an environment cannot be imported.
@@ -65,11 +65,13 @@ def environment_app(kind: str, arguments: Sequence[str], *, text: str) -> typer.
     for name in [each for each in arguments[:1] if each in names] or names:
         function = getattr(commands_module(name), kind, None)
         if function is not None:
-            app.command(name)(_ending(function))
+            app.command(name)(ending(function))
     return app
 
 
-def _ending(function: Callable[..., object]) -> Callable[..., None]:
+def ending(function: Callable[..., object]) -> Callable[..., None]:
+    """Return ``function`` as a command: a number that it returns is the exit status, a mapping is printed as JSON."""
+
     @wraps(function)
     def command(*arguments: object, **options: object) -> None:
         result = function(*arguments, **options)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.alfworld.engine import OpenPlay, Play
@@ -47,7 +48,7 @@ def compare_engines(
     try:
         done: list[str] = []
         found = _differences(game_id, done, expected, actual)
-        for command in _commands(expected, rng, walkthrough, steps):
+        for command in commands_to_try(expected, rng, walkthrough, steps):
             if found:
                 break
             expected.step(command)
@@ -60,8 +61,16 @@ def compare_engines(
         actual.close()
 
 
-def _commands(play: Play, rng: random.Random, walkthrough: Sequence[str], steps: int) -> Iterator[str]:
-    """Yield commands for ``play``, which is stepped meanwhile."""
+class Listing(Protocol):
+    """Something that lists admissible commands."""
+
+    @property
+    def admissible(self) -> Sequence[str]:
+        """The admissible commands."""
+
+
+def commands_to_try(play: Listing, rng: random.Random, walkthrough: Sequence[str], steps: int) -> Iterator[str]:
+    """Yield commands for ``play``, which is stepped meanwhile: some without effect, the walkthrough, random ones."""
     opening = min(steps, _OPENING_STEPS)
     for _ in range(opening):
         yield rng.choice(("look", "inventory", "help", _malformed(play.admissible, rng)))

@@ -248,6 +248,11 @@ class FastPlay(Play):
         self.reward = 0.0
         self._show(self._world.intro())
 
+    @property
+    def world(self) -> World:
+        """The state of the game."""
+        return self._world
+
     def step(self, command: str) -> None:
         """Execute ``command``."""
         self._show(self._world.step(command))

@@ -110,15 +110,18 @@ def read_official(folder: Path) -> Collection:
         )
     is_alfa = (folder / queries_file(ALFA_SETS[-1])).is_file()
     sets = ALFA_SETS if is_alfa else SETS
-    trees = {number: (_read_alfa_tree if is_alfa else _read_tree)(folder, number) for number in sets}
+    trees = {number: (_read_alfa_tree if is_alfa else read_set_tree)(folder, number) for number in sets}
     queries = [query for number in sets for query in _read(folder / queries_file(number), number, trees[number])]
     return Collection(queries, {tree.name: tree for tree in trees.values()})
 
 
-def _read_tree(folder: Path, number: int) -> FileTree:
+def read_set_tree(folder: Path, number: int) -> FileTree:
     """Read a set's tree, with the variables and the script that the set's image has.
 
     Dumps of the file system lack the script; an empty script takes its place.
+
+    Raises:
+        DataError: There is a file, but it cannot be read.
     """
     path, script = folder / tree_file(number), setup_script(number)
     tree = read_tree(path, age_days=_AGES.get(number, 0.0)) if path.is_file() else None

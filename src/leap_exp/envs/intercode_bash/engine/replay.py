@@ -132,17 +132,26 @@ def replay(
         DataError: There are no logged runs, or they belong to other queries.
         EnvError: A sandbox failed.
     """
-    files = {path: found[1] for path in sorted(folder.glob("*.json*")) if (found := _SET.fullmatch(path.name))}
-    if not files:
-        raise DataError(f"There are no logged runs in {folder}: it needs files such as gpt-4_fs_1.json.gz.")
     queries = {query.id: query for query in collection.queries}
-    for path, number in files.items():
+    for path, number in logged_files(folder).items():
         tree = f"fs_{number}"
-        episodes = [(_find_query(path, tree, episode, queries), episode) for episode in _read(path)]
+        episodes = [(_find_query(path, tree, episode, queries), episode) for episode in read_log(path)]
         paths = frozenset(entry.path for entry in collection.trees[tree].entries)
         with engine.open(collection.trees[tree]) as container, engine.open(collection.trees[tree]) as evaluation:
             for query, episode in episodes:
                 yield from _replay_episode(query, episode, paths, container, evaluation, pace_seconds)
+
+
+def logged_files(folder: Path) -> Mapping[Path, int]:
+    """Return the files of logged runs in ``folder``, with the number of their file system each.
+
+    Raises:
+        DataError: There are none.
+    """
+    files = {path: int(found[1]) for path in sorted(folder.glob("*.json*")) if (found := _SET.fullmatch(path.name))}
+    if not files:
+        raise DataError(f"There are no logged runs in {folder}: it needs files such as gpt-4_fs_1.json.gz.")
+    return files
 
 
 def _find_query(path: Path, tree: str, episode: Mapping[str, Any], queries: Mapping[str, Query]) -> Query:
@@ -152,7 +161,8 @@ def _find_query(path: Path, tree: str, episode: Mapping[str, Any], queries: Mapp
     return query
 
 
-def _read(path: Path) -> Sequence[Mapping[str, Any]]:
+def read_log(path: Path) -> Sequence[Mapping[str, Any]]:
+    """Return the episodes in a file of logged runs; raises DataError if it cannot be read."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return [{field: episode[field] for field in _FIELDS} for episode in json.loads(content)]

@@ -45,13 +45,25 @@ class GoldResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
-    """The parts of a reward, each rounded as in the original, and the changes that are missing or unwanted."""
+    """The parts of a reward, each rounded as in the original, and what they come from.
+
+    Attributes:
+        file_diff: The part for the list of changed files; ``file_changes`` and ``answer_similarity`` likewise.
+        missing: The changes that only the gold command makes.
+        extra: The changes that it does not make.
+        common: The new files that both have made.
+        correct: How many of these have the same content.
+        similarity: How similar the outputs are, in [0, 1].
+    """
 
     file_diff: float
     file_changes: float
     answer_similarity: float
     missing: frozenset[Change]
     extra: frozenset[Change]
+    common: frozenset[Change]
+    correct: int
+    similarity: float
 
     @property
     def total(self) -> float:
@@ -91,8 +103,9 @@ def compute_reward(sandbox: Sandbox, output: str, gold: GoldResult) -> Reward:
     """
     changes = _changes(sandbox)
     missing, extra = gold.changes - changes, changes - gold.changes
-    common = [path for path, state in sorted(changes & gold.changes) if state in _NEW]
-    share = sum(_hash(sandbox, path) == gold.hashes[path] for path in common) / len(common) if common else 1.0
+    common = frozenset(change for change in changes & gold.changes if change[1] in _NEW)
+    correct = sum(_hash(sandbox, path) == gold.hashes[path] for path, _ in sorted(common))
+    share = correct / len(common) if common else 1.0
     similar = similarity(output, gold.output) if gold.output is not None else 0.0
     return Reward(
         file_diff=round(_PART * (1 - math.erf(len(missing) + len(extra))), 2),
@@ -100,6 +113,9 @@ def compute_reward(sandbox: Sandbox, output: str, gold: GoldResult) -> Reward:
         answer_similarity=round(_PART * similar, 2),
         missing=missing,
         extra=extra,
+        common=common,
+        correct=correct,
+        similarity=similar,
     )
 
 

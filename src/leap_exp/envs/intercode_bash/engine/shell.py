@@ -69,6 +69,11 @@ class Shell:
         self._quoting = quoting
         self._workdir = "/"
 
+    @property
+    def workdir(self) -> str:
+        """The working directory of the next command."""
+        return self._workdir
+
     def run(self, command: str) -> ShellOutput:
         """Run ``command``."""
         return self._run_exactly(command) if self._quoting is Quoting.EXACT else self._run_as_original(command)

@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -60,25 +61,34 @@ class Shop:
     def __init__(self, catalogue: Catalogue, goals: GoalList) -> None:
         self.catalogue, self.goals = catalogue, goals
 
-    def open(self, index: int, *, mode: ObservationMode = ObservationMode.TEXT, seed: int = 0) -> Session:
+    def open(
+        self, index: int, *, mode: ObservationMode = ObservationMode.TEXT, seed: int = 0, name: str = "",
+        instruction: str = "",
+    ) -> Session:  # fmt: skip
         """Start a session for the goal at ``index``.
 
         Args:
             index: Index of the goal, from 0, in the original's order.
             mode: How pages are written.
             seed: Seed of the results of ``search[<r>]``, the only random part.
+            name: The session's name in addresses; by default the index.
+            instruction: Shown instead of the goal's instruction, unless it is empty.
 
         Raises:
             DataError: There is no such goal.
         """
-        return Session(self, self.goals.goal(index), index=index, mode=mode, seed=seed)
+        goal = self.goals.goal(index)
+        if instruction:
+            goal = replace(goal, instruction=instruction)
+        return Session(self, goal, index=index, mode=mode, seed=seed, name=name or str(index))
 
 
 class Session:
     """One shopper's session with a goal; it ends with a purchase."""
 
-    def __init__(self, shop: Shop, goal: Goal, *, index: int, mode: ObservationMode, seed: int) -> None:
+    def __init__(self, shop: Shop, goal: Goal, *, index: int, mode: ObservationMode, seed: int, name: str) -> None:
         self.goal = goal
+        self._name = name
         self.reward: Reward | None = None
         self._shop, self._index, self._mode, self._seed = shop, index, mode, seed
         self._keywords: list[str] = []
@@ -108,6 +118,11 @@ class Session:
         return self._page
 
     @property
+    def address(self) -> str:
+        """The address of the current page, as in the original."""
+        return self._address
+
+    @property
     def page_kind(self) -> PageKind:
         """The kind of the current page."""
         return self._page_kind
@@ -116,6 +131,10 @@ class Session:
     def done(self) -> bool:
         """Whether a product was bought."""
         return self.reward is not None
+
+    def reopen(self) -> None:
+        """Let the shopper go on after the purchase, as the original does; only a search leads on from there."""
+        self.reward = None
 
     @property
     def product(self) -> Product | None:
@@ -232,7 +251,7 @@ class Session:
     def _show(self, kind: PageKind, page: Page, *, subpage: str = "") -> None:
         """Show ``page`` and set its address, built like in the original."""
         self._page, self._page_kind = page, kind
-        parts = [_SITE, kind, str(self._index)] if kind else [_SITE, str(self._index)]
+        parts = [_SITE, kind, self._name] if kind else [_SITE, self._name]
         if kind in (PageKind.ITEM, PageKind.SUBPAGE, PageKind.DONE) and self._product:
             parts.append(self._product.asin)
         if kind in (PageKind.RESULTS, PageKind.ITEM, PageKind.SUBPAGE):
@@ -241,6 +260,8 @@ class Session:
             parts.append(json.dumps(self._selected))
         elif kind is PageKind.SUBPAGE:
             parts += [subpage, str(self._selected)]
+        elif kind is PageKind.DONE:
+            parts.append(str(self._selected))
         self._address = "/".join(parts)
 
     def _kind_in_address(self) -> PageKind:
