@@ -308,8 +308,8 @@ def _renumbered(game: Game, problem: str) -> Game:
     entities: list[Receptacle | Object] = [*game.receptacles, *game.objects]
     kinds = {entity.id: entity.kind for entity in entities}
     left = dict.fromkeys(kinds.values(), 0)
-    for kind in kinds.values():
-        left[kind] += 1
+    for each in kinds.values():
+        left[each] += 1
     names = {}
     for name in ids:
         if kind := kinds.get(name):
