@@ -75,7 +75,8 @@ class LeapEnvironment(Environment[LeapAction, LeapObservation, LeapState]):
             )
         shared = shared_environment(environment)
         task = _task(shared.environment.tasks(split), split, index)
-        await self._close()
+        if self._session is not None:
+            await self._session.close()
         self._reset_rubric()
         self._session = shared.session(max_steps=max_steps or shared.max_steps(split))
         observation = await self._session.start(task, seed=seed or 0)
@@ -119,8 +120,10 @@ class LeapEnvironment(Environment[LeapAction, LeapObservation, LeapState]):
         return self._state
 
     def close(self) -> None:
-        """Close the episode. The server calls this in a thread."""
-        asyncio.run(self._close())
+        """Close the episode. The server calls this in a thread of the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close_now()
 
     def get_metadata(self) -> EnvironmentMetadata:
         """Return what the server says about itself."""
@@ -150,11 +153,6 @@ class LeapEnvironment(Environment[LeapAction, LeapObservation, LeapState]):
         """Return the tasks from ``start`` up to ``stop``."""
         tasks = shared_environment("").environment.tasks(split)
         return [_described(tasks[index], index) for index in range(*slice(start, stop).indices(len(tasks)))]
-
-    async def _close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     def _shown(
         self, task: Task, observation: Observation, *, reward: float = 0.0, done: bool = False

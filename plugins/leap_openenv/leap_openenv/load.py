@@ -32,7 +32,7 @@ from leap_openenv.server import MAX_SESSIONS
 
 T = TypeVar("T")
 
-READY_SECONDS = 60.0
+READY_SECONDS = 300.0
 
 Seen = tuple[str, Sequence[str] | None, float, bool]
 """A step as the agent sees it: text, admissible actions, reward, whether the episode is over."""

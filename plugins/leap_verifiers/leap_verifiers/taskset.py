@@ -75,14 +75,14 @@ class LeapTask(vf.Task[LeapTaskData]):
         return str(self.data.id)
 
     @vf.reward
-    async def score(self, trace: vf.Trace) -> float:
+    async def exact_score(self, trace: vf.Trace) -> float:
         """Return the score at the end of the episode, in [0, 1]; an episode that was not started has 0."""
         return float(trace.info[SCORE]) if trace.nodes else 0.0
 
     @vf.metric
     async def success(self, trace: vf.Trace) -> float:
         """Return 1 if the task was solved, else 0."""
-        return float(await self.score(trace) >= SUCCESS_SCORE)
+        return float(await self.exact_score(trace) >= SUCCESS_SCORE)
 
     @vf.metric
     async def steps(self, trace: vf.Trace) -> float:

@@ -165,6 +165,10 @@ class AsyncSession:
         """Free what the episode uses."""
         await self._call(self._session.close)
 
+    def close_now(self) -> None:
+        """Free what the episode uses, in this thread, for a caller that cannot await ``close``."""
+        self._session.close()
+
     async def _call(self, work: Callable[[], T]) -> T:
         if self._threads is None:
             return work()
