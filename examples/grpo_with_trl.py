@@ -62,7 +62,7 @@ def train(
     *,
     games: int = 1,
     model: str = "tiny",
-    imitation_steps: int = 150,
+    imitation_steps: int = 80,
     steps: int = 10,
     out: Path = Path("outputs/grpo_with_trl"),
 ) -> list[float]:
@@ -76,13 +76,13 @@ def train(
         args=GRPOConfig(
             output_dir=str(out),
             max_steps=steps,
-            num_generations=8,
-            per_device_train_batch_size=8,
-            learning_rate=3e-4,
+            num_generations=16,
+            per_device_train_batch_size=16,
+            learning_rate=5e-5,
             max_completion_length=8192,
             max_tool_calling_iterations=MAX_STEPS,
             # Of one answer.
-            generation_kwargs={"max_new_tokens": 128},
+            generation_kwargs={"max_new_tokens": 96},
             **_COMMON,
         ),
         train_dataset=Dataset.from_list(rows),
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--games", type=int, default=1, help="number of games to train on")
     parser.add_argument("--model", default="tiny", help="tiny (random weights), or a folder with weights")
-    parser.add_argument("--imitation-steps", type=int, default=150, help="steps of SFT before GRPO")
+    parser.add_argument("--imitation-steps", type=int, default=80, help="steps of SFT before GRPO")
     parser.add_argument("--steps", type=int, default=10, help="steps of GRPO")
     options = parser.parse_args(arguments)
     rewards = train(

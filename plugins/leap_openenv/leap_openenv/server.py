@@ -13,6 +13,8 @@ from leap_openenv.models import LeapAction, LeapObservation, LeapState
 MAX_SESSIONS = "LEAP_OPENENV_MAX_SESSIONS"
 """Environment variable with the number of sessions at a time; 512 by default."""
 
+PING_TIMEOUT_SECONDS = 600.0
+
 app = create_app(
     LeapEnvironment,
     LeapAction,
@@ -33,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on")
     options = parser.parse_args(arguments)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
+    # A trainer that is busy for minutes keeps its session.
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", ws_ping_timeout=PING_TIMEOUT_SECONDS)
 
 
 if __name__ == "__main__":
