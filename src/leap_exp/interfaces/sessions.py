@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import entry_points
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from leap_exp.core.components import EnvironmentConfig
 from leap_exp.core.errors import ConfigError, EnvError
@@ -30,7 +30,7 @@ GROUP = "leap_exp.environments"
 """The entry points of environments."""
 
 
-def environment_config(name: str, settings: Mapping[str, object]) -> EnvironmentConfig:
+def environment_config(name: str, settings: Mapping[str, Any]) -> EnvironmentConfig:
     """Return the settings of the environment registered as ``name``; ``settings`` are those that differ from a default.
 
     Raises:
@@ -190,7 +190,7 @@ class SharedEnvironment:
     threads: Executor | None
 
     @staticmethod
-    def of(name: str, settings: Mapping[str, object]) -> "SharedEnvironment":
+    def of(name: str, settings: Mapping[str, Any]) -> "SharedEnvironment":
         """Return the environment registered as ``name``, built once per process for the same ``settings``.
 
         Raises:
