@@ -11,7 +11,7 @@ GPU_CHECK_ARGS ?=
 INSTALL := .ci/install $(BIN)/pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test vllm test-vllm lint bench clean
+.PHONY: help setup run smoke test vllm test-vllm plugins test-plugins lint bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,14 @@ vllm: setup  ## install the processor build of vLLM in .venv-vllm, for student=v
 test-vllm: vllm  ## run the tests against a real vLLM server (several minutes)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_real_vllm.py
 
+plugins: setup  ## install verifiers and OpenEnv, with our environments for them, in .venv-verifiers and .venv-openenv
+	@.ci/install-plugin leap_verifiers .venv-verifiers
+	@.ci/install-plugin leap_openenv .venv-openenv
+
+test-plugins: plugins  ## run the tests of these environments, and their libraries' own checks
+	.venv-verifiers/bin/python -m pytest tests/plugins/test_verifiers.py
+	.venv-openenv/bin/python -m pytest tests/plugins/test_openenv.py
+
 lint: setup  ## run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,5 +69,5 @@ gpu-check:  ## measure a GPU in six minutes (to try it without one: GPU_CHECK_AR
 	PYTHONPATH=src:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
 
 clean:  ## remove .venv, .venv-vllm, caches and build output, but not the run folders in outputs/
-	rm -rf $(VENV) $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) $(VLLM) .venv-verifiers .venv-openenv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

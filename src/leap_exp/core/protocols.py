@@ -102,6 +102,10 @@ class Environment(Protocol):
         """
         return
 
+    def splits(self) -> Sequence[str]:
+        """Return the names of the splits; empty if the environment does not tell."""
+        return ()
+
     @abstractmethod
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the tasks of ``split``, always in the same order."""

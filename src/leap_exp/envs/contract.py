@@ -48,6 +48,8 @@ def _listing_violations(environment: Environment, split: str, listed: Sequence[T
         yield f"listing the tasks of {split!r} again gives a different list"
     if len({task.id for task in listed}) != len(listed):
         yield f"two tasks of {split!r} have the same id"
+    if environment.splits() and split not in environment.splits():
+        yield f"the splits do not include {split!r}"
     if wrong := [task.id for task in listed if task.split != split or not task.kind]:
         yield f"{wrong[0]} has another split than {split!r}, or no kind"
     try:

@@ -40,6 +40,10 @@ class AlfworldEnvironment(Environment):
         self._game = lru_cache(_GAMES_IN_MEMORY)(self._read_game)
         self._oracle = lru_cache(_GAMES_IN_MEMORY)(self._make_oracle)
 
+    def splits(self) -> Sequence[str]:
+        """Return the splits of the built-in games, or the folders of games."""
+        return self._library.splits
+
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the selected tasks of ``split``, sorted by id. ``task_types`` is applied before ``select``.
 

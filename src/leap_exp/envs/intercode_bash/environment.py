@@ -75,6 +75,10 @@ class InterCodeBashEnvironment(Environment):
     def _queries(self) -> dict[str, Query]:
         return {query.id: query for query in self._collection.queries}
 
+    def splits(self) -> Sequence[str]:
+        """Return the paper's splits."""
+        return SPLITS
+
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the queries of ``split`` as tasks, in the collection's order.
 

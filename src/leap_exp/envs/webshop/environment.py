@@ -16,7 +16,7 @@ from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
 from leap_exp.envs.selection import index_range
 from leap_exp.envs.webshop.config import WebShopConfig
-from leap_exp.envs.webshop.engine.goals import Goal, GoalList
+from leap_exp.envs.webshop.engine.goals import SPLITS, Goal, GoalList
 from leap_exp.envs.webshop.engine.pages import ObservationMode, Role
 from leap_exp.envs.webshop.engine.products import GoalKind
 from leap_exp.envs.webshop.engine.shop import PageKind, Session, Shop, parse_action
@@ -54,6 +54,10 @@ class WebShopEnvironment(Environment):
         config = self._config
         catalogue = open_catalogue(config.catalogue, builtin_seed=config.builtin_seed)
         return Shop(catalogue, GoalList(catalogue, kind=GoalKind(config.goals), price_seed=config.price_seed))
+
+    def splits(self) -> Sequence[str]:
+        """Return the splits of the original."""
+        return SPLITS
 
     def tasks(self, split: str) -> Sequence[Task]:
         """Return the goals of ``split`` in the original's order, made on access: there may be a million of them.
