@@ -41,9 +41,8 @@ def check(
                 found = _first_difference(episode, actions, expected)
             steps += len(expected)
             solved += expected[-1].score == 100
-            if found:
-                differences += 1
-                print(f"{task.id}: {found}", flush=True)
+            differences += bool(found)
+            print(f"{task.id}: {found or 'equal'}, {len(expected)} steps, {expected[-1].score} points", flush=True)
     print(
         f"{differences} of {len(listed)} gold paths differ, {steps} steps compared; the original's own paths reach 100 "
         f"points in {solved}."

@@ -22,4 +22,4 @@ class ScienceWorldConfig(EnvironmentConfig):
     simulators: int = setting(
         0, "Maximum number of simulators (a JVM each); 0 for as many as half of the memory holds.", minimum=0
     )
-    seconds: float = setting(60.0, "Seconds after which a simulator that does not answer is replaced.", above=0)
+    seconds: float = setting(120.0, "Seconds after which a simulator that does not answer is replaced.", above=0)

@@ -49,7 +49,10 @@ def original(*, same_java: bool = True) -> Iterator[ScienceWorldEnv]:
 def gold_path(environment: ScienceWorldEnv, world: World) -> Sequence[str]:
     """Return the gold path of ``world``, as the package gives it."""
     environment.load(world.task, world.variation, world.simplifications, generateGoldPath=True)
-    return list(environment.get_gold_action_sequence())
+    path = list(environment.get_gold_action_sequence())
+    # Otherwise every reset makes it anew.
+    getattr(environment.server, "goldPathGenerationEnabled_$eq")(False)
+    return path
 
 
 def play(environment: ScienceWorldEnv, world: World, actions: Sequence[str]) -> Iterator[OriginalStep]:

@@ -97,16 +97,14 @@ class SimulatorPool:
             self._unneeded.update(each for each in self._idle if (each.world, each.actions) == (world, actions))
 
     def _retried(self, work: Callable[[Simulator], T], world: World | None, actions: tuple[str, ...]) -> T:
-        for attempt in range(_ATTEMPTS):
-            with self._taken(world, actions) as simulator:
-                try:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                with self._taken(world, actions) as simulator:
                     return work(simulator)
-                except SimulatorError as error:
-                    self._remove(simulator)
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-                    logger.warning("%s Another one takes its place (%s, %d actions).", error, world, len(actions))
-        raise AssertionError("the last attempt returns or raises")
+            except SimulatorError as error:
+                logger.warning("%s Another one takes its place (%s, %d actions).", error, world, len(actions))
+        with self._taken(world, actions) as simulator:
+            return work(simulator)
 
     @contextmanager
     def _taken(self, world: World | None, actions: tuple[str, ...]) -> Iterator[Simulator]:
@@ -127,6 +125,11 @@ class SimulatorPool:
         self._all.add(simulator)
         try:
             yield simulator
+        except SimulatorError:
+            self._all.discard(simulator)
+            simulator.close()
+            self._give_up_place()
+            raise
         finally:
             with self._free:
                 if simulator in self._all:
@@ -143,11 +146,6 @@ class SimulatorPool:
             return next(iter(there or spare), None)
         # Episodes take turns, so the one that has just stepped waits longest for its next step.
         return self._idle[0] if self._idle else None
-
-    def _remove(self, simulator: Simulator) -> None:
-        self._all.discard(simulator)
-        simulator.close()
-        self._give_up_place()
 
     def _give_up_place(self) -> None:
         with self._free:

@@ -41,6 +41,8 @@ JAVA_OPTIONS = (
     "-XX:hashCode=2",
 )
 _START = "look around"
+_GOLD_PATIENCE = 10
+"""A gold path is played by the simulator in one call; for plants that takes minutes."""
 
 # py4j logs each lost connection with a traceback; the pool reports it in one line.
 logging.getLogger("py4j").setLevel(logging.CRITICAL)
@@ -190,7 +192,7 @@ class Simulator:
             self._server.load(world.task, world.variation, world.simplifications, True)
             return [str(action) for action in self._server.getGoldActionSequence()]
 
-        return self._call(gold)
+        return self._call(gold, patience=_GOLD_PATIENCE)
 
     def variations(self, task: str) -> Mapping[str, Sequence[int]]:
         """Return the variations of ``task`` in each split."""
@@ -297,9 +299,9 @@ class Simulator:
         return _Gateway(gateway_parameters=GatewayParameters(port=int(line)))
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Kill the JVM if what is done here takes too long."""
-        watchdog = threading.Timer(self._seconds, self._process.kill)
+    def _watched(self, patience: int = 1) -> Iterator[None]:
+        """Kill the JVM if what is done here takes longer than ``patience`` answers may."""
+        watchdog = threading.Timer(patience * self._seconds, self._process.kill)
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -307,10 +309,10 @@ class Simulator:
         finally:
             watchdog.cancel()
 
-    def _call(self, work: Callable[[], T]) -> T:
-        """Do ``work``, which calls the JVM."""
+    def _call(self, work: Callable[[], T], *, patience: int = 1) -> T:
+        """Do ``work``, which calls the JVM; see ``_watched``."""
         try:
-            with self._watched():
+            with self._watched(patience):
                 return work()
         except Py4JJavaError as error:
             world, self.world = self.world, None

@@ -1,11 +1,14 @@
 """The simulator's own solution of a variation, as a path of admissible actions, and the facts that it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_scienceworld.simulator import Simulator, World
 from leap_scienceworld.teaching.words import is_move, things_of, verb_of
 
+SOLVED = 100
+_WAIT = "wait1"
 _TAKING = ("pick up", "focus on", "move", "use", "pour", "activate", "connect", "dunk")
 
 
@@ -43,19 +46,28 @@ class GoldPath:
 
 
 def follow(simulator: Simulator, world: World) -> GoldPath:
-    """Take the simulator's own solution of ``world`` step by step, and return it as it is listed."""
+    """Return the simulator's own solution of ``world`` in admissible actions; the better one of two ways to do it."""
     written = simulator.gold_path(world)
+    path = _taken(simulator, world, written, instead="")
+    if path.score == SOLVED:
+        return path
+    # An action that is not possible takes time all the same, and plants go on growing.
+    return max(path, _taken(simulator, world, written, instead=_WAIT), key=lambda each: each.score)
+
+
+def _taken(simulator: Simulator, world: World, written: Sequence[str], *, instead: str) -> GoldPath:
+    """Take the actions ``written`` step by step, in place of inadmissible ones the action ``instead``, if any."""
     frame = simulator.restore(world, ())
     steps, skipped = [], []
     for action in written:
         if frame.done:
             break
         listed = simulator.listed_form(action)
-        if listed:
+        if not listed:
+            skipped.append(action)
+        if listed := listed or instead:
             steps.append(GoldStep(action=listed, room=simulator.room()))
             frame = simulator.step(listed)
-        else:
-            skipped.append(action)
     return GoldPath(steps=tuple(steps), score=frame.score, skipped=tuple(skipped))
 
 
