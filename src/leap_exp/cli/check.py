@@ -1,11 +1,58 @@
-"""``leap check NAME``: compare an environment with its reference implementation."""
+"""``leap check NAME``: compare an environment with its reference implementation, or with the contract."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+import yaml
 
 from leap_exp.cli.commands import environment_app, invoke
+from leap_exp.config.registry import settings_classes
+from leap_exp.core.errors import ConfigError
+from leap_exp.core.protocols import Environment
+from leap_exp.envs.contract import contract_violations
+
+_ORACLE_STEPS = 300
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a check. Returns 0 if nothing differs, 1 if something differs or cannot be checked."""
-    text = "Compare an environment with its reference implementation."
-    return invoke(lambda: environment_app("check", arguments, text=text), arguments, name="check")
+    text = "Compare an environment with its reference implementation, or any environment with the contract."
+
+    def app() -> typer.Typer:
+        made = environment_app("check", arguments, text=text)
+        made.command("contract")(contract)
+        return made
+
+    return invoke(app, arguments, name="check")
+
+
+def contract(
+    name: Annotated[str, typer.Argument(help="Name of the environment, as in env=NAME.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="Its settings, such as size=8.")] = None,
+    split: Annotated[str, typer.Option(help="Split whose tasks are played.")] = "train",
+    tasks: Annotated[int, typer.Option(help="How many of them, spread over the split.", min=1)] = 3,
+) -> None:
+    """Play an environment at random and with its oracle, and list what breaks the contract."""
+    environment = _environment(name, settings or ())
+    environment.prepare()
+    violations = contract_violations(environment, split, tasks=tasks, oracle_steps=_ORACLE_STEPS)
+    print("\n".join(violations) or f"{name} keeps the contract in {tasks} tasks of {split}.")
+    raise typer.Exit(1 if violations else 0)
+
+
+def _environment(name: str, settings: Sequence[str]) -> Environment:
+    classes = settings_classes("env")
+    if name not in classes:
+        raise ConfigError(f"There is no environment {name!r}; choose one of: {', '.join(classes)}.")
+    values = {}
+    for each in settings:
+        key, equals, value = each.removeprefix("env.").partition("=")
+        if not equals:
+            raise ConfigError(f"{each!r} is not a setting: write SETTING=VALUE.")
+        values[key] = yaml.safe_load(value)
+    try:
+        environment: Environment = classes[name](**values).build()
+    except TypeError as error:
+        raise ConfigError(f"{name} cannot be made with {', '.join(settings)}: {error}.") from error
+    return environment
