@@ -178,10 +178,6 @@ class Simulator:
         """Return the name of the room that the agent is in."""
         return self._call(lambda: str(self._server.agentInterface().get().agent().getContainer().get().name()))
 
-    def description(self) -> str:
-        """Return the task as a sentence."""
-        return self._call(lambda: str(self._server.getTaskDescription()))
-
     def gold_path(self, world: World) -> Sequence[str]:
         """Load ``world`` and return the actions of the simulator's own solution; empty if it has none."""
         self.world = None

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.cli.commands import environment_app, invoke
 from leap_exp.config.registry import settings_classes
@@ -45,14 +46,12 @@ def _environment(name: str, settings: Sequence[str]) -> Environment:
     classes = settings_classes("env")
     if name not in classes:
         raise ConfigError(f"There is no environment {name!r}; choose one of: {', '.join(classes)}.")
-    values = {}
-    for each in settings:
-        key, equals, value = each.removeprefix("env.").partition("=")
-        if not equals:
-            raise ConfigError(f"{each!r} is not a setting: write SETTING=VALUE.")
-        values[key] = yaml.safe_load(value)
+    if wrong := [each for each in settings if "=" not in each]:
+        raise ConfigError(f"{wrong[0]!r} is not a setting: write SETTING=VALUE.")
+    given = OmegaConf.from_dotlist([each.removeprefix("env.") for each in settings])
     try:
-        environment: Environment = classes[name](**values).build()
-    except TypeError as error:
-        raise ConfigError(f"{name} cannot be made with {', '.join(settings)}: {error}.") from error
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(classes[name]), given))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{name} cannot be made with {', '.join(settings)}: {str(error).splitlines()[0]}.") from error
+    environment: Environment = config.build()
     return environment
