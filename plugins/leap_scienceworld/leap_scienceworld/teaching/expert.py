@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from leap_exp.core.types import View
 from leap_scienceworld.teaching.memory import Memory, recall
-from leap_scienceworld.teaching.words import DOORS, step_towards, things_of, verb_of
+from leap_scienceworld.teaching.words import DOORS, harmless, step_towards, things_of, verb_of
 
 # From the longest to the shortest life.
 LIFE_SPANS = (
@@ -24,9 +24,10 @@ _NOT_MOVABLE = re.compile(
     + r")\b"
 )
 _FIND = re.compile(
-    r"find an? (?P<kind>[a-z() -]+?)\. First, focus on.*?move it to the (?P<box>[a-z ]+?) in the (?P<room>[a-z ]+)\."
+    r"find an?(?:\(n\))? (?P<kind>[a-z() -]+?)\. First, focus on.*?move it to the (?P<box>[a-z ]+?) in the "
+    r"(?P<room>[a-z ]+)\."
 )
-_LIFE = re.compile(r"find the animal with the (?P<kind>longest|shortest|longest life span, then the shortest)")
+_LIFE = re.compile(r"find the animal with the (?P<kind>longest|shortest)")
 
 
 def expert_action(view: View, *, first: str = "") -> str:
@@ -34,14 +35,11 @@ def expert_action(view: View, *, first: str = "") -> str:
     memory = recall(view)
     task = " ".join(view.task.instruction.split())
     actions = view.observation.admissible_actions or ()
-    if "0" in actions:
-        # The simulator asks which of several things of the same name is meant.
-        return "0"
     chosen = ""
     if found := _FIND.search(task):
         chosen = _find(memory, actions, kind=found["kind"], box=found["box"], room=found["room"])
     elif found := _LIFE.search(task):
-        chosen = _name_animal(memory, actions, longest_first=not found["kind"].startswith("shortest"))
+        chosen = _name_animal(memory, actions, longest_first=found["kind"] == "longest")
     return chosen or _explore(memory, actions, first)
 
 
@@ -116,7 +114,7 @@ def _explore(memory: Memory, actions: Sequence[str], first: str) -> str:
         if goal and goal != memory.room and (action := step_towards(actions, memory.room, goal)):
             return action
     closed = [each for each in actions if verb_of(each) == "open" and each not in memory.actions]
-    return min(closed, default="wait1" if "wait1" in actions else actions[0])
+    return min(closed, default="") or harmless(actions)
 
 
 def _nearest_first(start: str, rooms: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from leap_scienceworld.teaching.expert import expert_action, is_sound
 from leap_scienceworld.teaching.gold import GoldPath, GoldStep
 from leap_scienceworld.teaching.memory import Memory, recall
 from leap_scienceworld.teaching.reasons import explain, reveal
-from leap_scienceworld.teaching.words import closest, step_towards, things_of
+from leap_scienceworld.teaching.words import closest, harmless, step_towards, things_of
 
 _LOOKAHEAD = 3
 """How many steps of the gold path may be left out, if the next one is impossible."""
@@ -72,7 +72,8 @@ class ScienceWorldOracle(Oracle):
                     return towards, step
             elif same := closest(step.action, actions):
                 return same, step
-        return _pass_time(memory, actions), None
+        # What is under way may still finish.
+        return harmless(actions), None
 
     def _follows(self, memory: Memory) -> bool:
         """Return whether the student has taken the actions of the gold path, and no others, and not all of them."""
@@ -97,12 +98,3 @@ class ScienceWorldOracle(Oracle):
     def _next_room(self, view: View) -> str:
         left = self._left(recall(view))
         return left[0].room if left else ""
-
-
-def _pass_time(memory: Memory, actions: Sequence[str]) -> str:
-    """Return an action that does no harm: what is under way may still finish."""
-    if "0" in actions:
-        return "0"
-    if memory.room not in memory.texts and "look around" in actions:
-        return "look around"
-    return "wait1" if "wait1" in actions else actions[0]

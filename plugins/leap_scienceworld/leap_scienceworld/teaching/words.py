@@ -84,5 +84,13 @@ def closest(action: str, actions: Sequence[str]) -> str:
     return found if likeness > 1 / 2 else ""
 
 
+def harmless(actions: Sequence[str]) -> str:
+    """Return an admissible action that lets time pass, or at least ends nothing."""
+    preferred = ("wait1", "wait", "look around", "inventory")
+    # A number answers the question which of several things is meant.
+    others = sorted(action for action in actions if verb_of(action) not in ("focus on", "reset task", "eat"))
+    return next((action for action in (*preferred, *others, *actions) if action in actions), "")
+
+
 def _likeness(one: set[str], other: set[str]) -> float:
     return len(one & other) / len(one | other)
