@@ -1,7 +1,7 @@
 """``leap check NAME``: compare an environment with its reference implementation, or with the contract."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from omegaconf import OmegaConf
@@ -50,7 +50,7 @@ def _environment(name: str, settings: Sequence[str]) -> Environment:
         raise ConfigError(f"{wrong[0]!r} is not a setting: write SETTING=VALUE.")
     given = OmegaConf.from_dotlist([each.removeprefix("env.") for each in settings])
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(classes[name]), given))
+        config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(classes[name]), given))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name} cannot be made with {', '.join(settings)}: {str(error).splitlines()[0]}.") from error
     environment: Environment = config.build()
