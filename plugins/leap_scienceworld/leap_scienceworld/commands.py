@@ -22,14 +22,14 @@ _KILOBYTE = 1024
 
 def check(
     split: Annotated[str, typer.Option(help="Split of the variations.")] = "dev",
-    tasks: Annotated[str, typer.Option(help="Names of tasks, separated by commas; all for all 30.")] = "all",
+    tasks: Annotated[str, typer.Option(help="Names of tasks, separated by commas; all 30 if empty.")] = "",
     variations: Annotated[int, typer.Option(help="Variations of each task, from the first.")] = 1,
     same_java: Annotated[
         bool, typer.Option(help="Whether the original gets the Java options too, without which it repeats nothing.")
     ] = True,
 ) -> int:
     """Play gold paths here and in the package's own class, and compare all that they show."""
-    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks=tasks, variations=variations, simulators=1))
+    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks=_names(tasks), variations=variations, simulators=1))
     steps = differences = solved = 0
     listed = environment.tasks(split)
     with original(same_java=same_java) as other:
@@ -55,7 +55,7 @@ def bench(
     steps: Annotated[int, typer.Option(help="Steps in each episode.")] = 60,
 ) -> dict[str, object]:
     """Measure steps per second here and in the package's own class, start, replacement and memory of a simulator."""
-    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks="boil", simulators=simulators))
+    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks=["boil"], simulators=simulators))
     started = time.perf_counter()
     task = environment.tasks("train")[0]
     start_seconds = time.perf_counter() - started
@@ -84,7 +84,7 @@ def play(
     variation: Annotated[int, typer.Option(help="Index of the variation in the split, counted from 0.")] = 0,
 ) -> None:
     """Do a science task in the terminal."""
-    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks=task, simulators=1))
+    environment = ScienceWorldEnvironment(ScienceWorldConfig(tasks=[task], simulators=1))
     play_task(environment, choose_task(environment, split, variation))
 
 
@@ -104,6 +104,10 @@ def _first_difference(episode: Episode, actions: Sequence[str], expected: Sequen
             unlike = set(transition.observation.admissible_actions or ()) ^ set(step.actions)
             return f"step {number}, {action!r}: {len(unlike)} actions are listed on one side only: {sorted(unlike)[:4]}"
     return ""
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from leap_exp.core.components import EnvironmentConfig
-from leap_exp.core.settings import setting
+from leap_exp.core.settings import setting, settings
 
 
 @dataclass
@@ -16,9 +16,9 @@ class ScienceWorldConfig(EnvironmentConfig):
 
     max_steps_train: int = setting(100, "Maximum steps of a training episode.", minimum=1)
     max_steps_eval: int = setting(100, "Maximum steps of an evaluation episode.", minimum=1)
-    tasks: str = setting("all", "Names of tasks to keep, separated by commas, such as boil,melt; all for all 30.")
+    tasks: list[str] = settings(list, "Names of tasks to keep, such as [boil,melt]; all 30 if empty.")
     variations: int = setting(0, "Variations to keep of each task in each split, from the first; 0 for all.", minimum=0)
-    simplifications: str = setting("", "The package's simplifications, separated by commas, such as easy.")
+    simplifications: list[str] = settings(list, "The package's simplifications, such as [easy]; none if empty.")
     simulators: int = setting(
         0, "Maximum number of simulators (a JVM each); 0 for as many as half of the memory holds.", minimum=0
     )

@@ -19,7 +19,6 @@ from leap_scienceworld.teaching.gold import GoldPath, follow, privileged_facts
 from leap_scienceworld.teaching.oracle import ScienceWorldOracle
 
 SPLITS = ("train", "dev", "test")
-ALL = "all"
 _ID = re.compile(r"scienceworld/([a-z0-9-]+)/(\d+)-([0-9a-f]{8})")
 _CACHED_PATHS = 4096
 
@@ -37,6 +36,7 @@ class ScienceWorldEnvironment(Environment):
 
     def __init__(self, config: ScienceWorldConfig) -> None:
         self._config = config
+        self._simplifications = ",".join(config.simplifications)
         self.pool = SimulatorPool(size=config.simulators or default_size(), seconds=config.seconds)
         self.parallel_steps = self.pool.size
         self._gold_path = lru_cache(_CACHED_PATHS)(self._find_gold_path)
@@ -66,7 +66,7 @@ class ScienceWorldEnvironment(Environment):
     def more_tasks(self, split: str) -> str:
         """Return the settings that leave tasks out."""
         settings = [
-            *(["env.tasks=all"] if self._config.tasks != ALL else []),
+            *(["env.tasks=[]"] if self._config.tasks else []),
             *(["env.variations=0"] if self._config.variations else []),
         ]
         return f"set {' and '.join(settings)}" if settings else ""
@@ -90,11 +90,12 @@ class ScienceWorldEnvironment(Environment):
 
     @cached_property
     def _names(self) -> Sequence[str]:
-        wanted = [name.strip() for name in self._config.tasks.split(",")]
-        known = list(self._variations)
-        if unknown := [name for name in wanted if name not in (*known, ALL)]:
-            raise ConfigError(f"env.tasks={unknown[0]} is not a task of ScienceWorld: choose from {', '.join(known)}.")
-        return known if ALL in wanted else [name for name in known if name in wanted]
+        wanted, known = self._config.tasks, list(self._variations)
+        if unknown := [name for name in wanted if name not in known]:
+            raise ConfigError(
+                f"env.tasks=[{unknown[0]}] is not a task of ScienceWorld: choose from {', '.join(known)}."
+            )
+        return [name for name in known if name in wanted] if wanted else known
 
     @cached_property
     def _variations(self) -> Mapping[str, Mapping[str, Sequence[int]]]:
@@ -107,9 +108,11 @@ class ScienceWorldEnvironment(Environment):
         return self.pool.any(read)
 
     def _check_simplifications(self, possible: Sequence[str]) -> None:
-        for name in filter(None, self._config.simplifications.split(",")):
+        for name in self._config.simplifications:
             if name not in ("easy", *possible):
-                raise ConfigError(f"env.simplifications={name} is not known: choose from easy, {', '.join(possible)}.")
+                raise ConfigError(
+                    f"env.simplifications=[{name}] is not known: choose from easy, {', '.join(possible)}."
+                )
 
     def _tasks(self, split: str, name: str) -> list[Task]:
         variations = self._variations[name][split][: self._config.variations or None]
@@ -126,7 +129,7 @@ class ScienceWorldEnvironment(Environment):
 
     def _digest(self, name: str, variation: int) -> str:
         """Return a digest of what the game depends on, so that a panel's hash covers it."""
-        contents = [package_version, name, variation, self._config.simplifications]
+        contents = [package_version, name, variation, self._simplifications]
         return hashlib.sha256(repr(contents).encode()).hexdigest()[:8]
 
     def world(self, task: Task) -> World:
@@ -138,9 +141,9 @@ class ScienceWorldEnvironment(Environment):
         if found[3] != self._digest(name, variation):
             raise DataError(
                 f"The task {task.id!r} belongs to another version of the package than {package_version}, or to other "
-                f"simplifications than env.simplifications={self._config.simplifications!r}."
+                f"simplifications than env.simplifications=[{self._simplifications}]."
             )
-        return World(task=name, variation=variation, simplifications=self._config.simplifications)
+        return World(task=name, variation=variation, simplifications=self._simplifications)
 
     def _find_gold_path(self, world: World) -> GoldPath:
         return self.pool.any(lambda simulator: follow(simulator, world))

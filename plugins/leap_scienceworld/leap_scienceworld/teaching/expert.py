@@ -17,7 +17,7 @@ LIFE_SPANS = (
     "beaver", "wolf", "toad", "frog", "blue jay", "dove", "rabbit", "chipmunk", "hedgehog", "chameleon lizard", "mouse",
     "bee", "ant", "dragonfly", "moth", "butterfly", "fly", "mayfly",
 )  # fmt: skip
-_PLANTS = re.compile(r"\b(tree|plant|flower|seed)\b")
+_PLANTS = re.compile(r"\b(tree|plant|flower|seed)\b(?! pot)")
 _NOT_MOVABLE = re.compile(
     r"\b(air|agent|door|wall|sink|stove|oven|freezer|fridge|table|counter|cupboard|box|inventory|picture|orange|"
     + "|".join(DOORS)
