@@ -45,6 +45,12 @@ def test_own_environment_keeps_the_contract(monkeypatch):
     assert [contract_violations(environment, split) for split in ("train", "valid_unseen")] == [[], []]
 
 
+def test_tabular_world(run):
+    folder = run("tabular_world", "env=boxes", "debug=default", "demonstrations.count=6", "evaluation.tasks=4")
+    assert [entry["n"] for entry in read_document(folder / "summary.json")["rounds"]] == [4, 4]
+    assert "open the box" in (folder / "round_001" / "corrections.jsonl").read_text()
+
+
 def test_own_teacher(run):
     folder = run("own_teacher", "teacher=one_step", "debug=default", "env.max_steps_eval=4")
     assert read_metrics(folder)[1]["correct/corrections_count"] == 2

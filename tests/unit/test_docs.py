@@ -18,7 +18,14 @@ from leap_exp.cli.main import COMMANDS, main
 from leap_exp.config.registry import conf_dir, register
 
 ROOT = Path(__file__).parents[2]
-PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "examples/README.md", "experiments/*/README.md")
+PATTERNS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/*.md",
+    "examples/README.md",
+    "experiments/*/README.md",
+    "plugins/*/README.md",
+)
 PAGES = [page for pattern in PATTERNS for page in sorted(ROOT.glob(pattern))]
 
 _FENCE = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -101,6 +108,9 @@ def _is_placeholder(word):
 def _option_problem(name, arguments):
     """What is wrong with a command whose options its --help lists."""
     words = [word.strip("[]") for word in arguments]
+    if words and words[0] in _example_names():
+        # The commands of plugins are not installed here.
+        return ""
     depth = {"report": 0, "data": 1}.get(name, 1) + (words[:1] == ["import-demonstrations"])
     path = [name, *words[:depth]]
     if any(word.startswith("-") or _is_placeholder(word) for word in path):
@@ -130,7 +140,7 @@ def _run_problem(arguments):
         for word in arguments
         if re.match(r"[a-z][\w@./]*=", word)
     ]
-    # Components of the examples are not installed here, and "mine" is the reader's own.
+    # Components of the examples and plugins are not installed here, and "mine" is the reader's own.
     missing = {word.partition("=")[0] for word in overrides if word.partition("=")[2] in {"mine", *_example_names()}}
     if find_spec("submitit") is None:
         missing |= {"hydra/launcher", "hydra.launcher"}
@@ -146,9 +156,9 @@ def _run_problem(arguments):
 
 @cache
 def _example_names():
-    """The members that the examples add to groups."""
-    names = {path.stem for path in ROOT.glob("examples/*/*/conf/*/*.yaml")}
-    for project in ROOT.glob("examples/*/pyproject.toml"):
+    """The members that the examples and plugins add to groups."""
+    names = {path.stem for folder in ("examples", "plugins") for path in ROOT.glob(f"{folder}/*/*/conf/*/*.yaml")}
+    for project in [*ROOT.glob("examples/*/pyproject.toml"), *ROOT.glob("plugins/*/pyproject.toml")]:
         for group in tomllib.loads(project.read_text())["project"].get("entry-points", {}).values():
             names |= group.keys()
     return names

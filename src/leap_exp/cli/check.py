@@ -1,4 +1,4 @@
-"""``leap check NAME``: compare an environment, or the drop-ins for the originals, with the reference implementation."""
+"""``leap check NAME``: compare an environment with its reference implementation, or with the contract."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    app = environment_app("check", arguments, text="Compare an environment with its reference implementation.")
+    text = "Compare an environment with its reference implementation, or any environment with the contract."
+    app = environment_app("check", arguments, text=text)
     if not any(command.name in arguments[:1] for command in app.registered_commands):
-        # Imported here, because it imports all environments.
+        # Imported here, because they import all environments.
+        from leap_exp.cli.check_contract import contract
         from leap_exp.cli.check_dropin import dropin
 
         app.command("dropin")(ending(dropin))
+        app.command("contract")(contract)
     return app

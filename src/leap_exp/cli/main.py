@@ -14,7 +14,7 @@ COMMANDS = {
     "report": "Write the HTML report of a run or a sweep.",
     "play": "Try the tasks of an environment yourself.",
     "data": "Install and verify benchmark data, and prepare demonstrations and facts.",
-    "check": "Compare an environment with its reference implementation.",
+    "check": "Compare an environment with its reference implementation, or with the contract.",
     "bench": "Measure an environment's speed, or how often corrections disclose hidden facts.",
 }
 """The commands, each in the module of its name; a module is imported when its command is used."""

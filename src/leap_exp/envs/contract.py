@@ -7,7 +7,7 @@ from leap_exp.core.errors import LeapError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Environment, Episode
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import SUCCESS_SCORE, Decision, Step, Task, Transition, View
+from leap_exp.core.types import SUCCESS_SCORE, Decision, Observation, Step, Task, Transition, View
 
 _NONSENSE = "perform an action that no environment knows"
 
@@ -62,13 +62,16 @@ def _listing_violations(environment: Environment, split: str, listed: Sequence[T
 
 
 def _play_violations(environment: Environment, task: Task, steps: int, seed: int) -> Iterator[str]:
-    """Play two equal episodes side by side, and an inadmissible action in a third one."""
+    """Play two equal episodes side by side, an inadmissible action in a third one, and the same again in a fourth."""
     rng = Random(derive_seed(seed, "actions"))
+    taken: list[tuple[str, Transition]] = []
     with environment.open(task, seed=seed) as first, environment.open(task, seed=seed) as second:
         if first.observation != second.observation:
             yield "two episodes with the same seed start differently"
         if not first.observation.text:
             yield "the first observation has no text"
+        if not _says(first.observation, task.instruction):
+            yield "the first observation does not contain the task's instruction, which a student sees nowhere else"
         with environment.open(task, seed=seed) as third:
             yield from _nonsense_violations(third)
         for _ in range(steps):
@@ -80,8 +83,17 @@ def _play_violations(environment: Environment, task: Task, steps: int, seed: int
             if one != other:
                 yield f"{action!r} has different results in two episodes with the same seed and actions"
             yield from _transition_violations(first, one)
+            taken.append((action, one))
             if one.done:
                 break
+    with environment.open(task, seed=seed) as again:
+        if any(again.step(action) != transition for action, transition in taken):
+            yield "an episode that is played again with the same seed and actions has other results"
+
+
+def _says(observation: Observation, instruction: str) -> bool:
+    """Return whether the words of ``instruction`` are in ``observation``, whatever their case and layout."""
+    return " ".join(instruction.lower().split()) in " ".join(observation.text.lower().split())
 
 
 def _nonsense_violations(episode: Episode) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""ScienceWorld as an environment for leap_exp: ``leap run env=scienceworld``."""

@@ -1,0 +1,1 @@
+"""The scripted expert of ScienceWorld, its facts and its reasons."""
