@@ -22,7 +22,7 @@ def test_settings_are_those_of_the_registered_environment():
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("alfword", {}, ["'alfword'", "alfworld, intercode_bash, webshop"]),
+        ("alfword", {}, ["'alfword'", "alfworld, intercode_bash, joint, webshop"]),
         ("alfworld", {"gmaes": 1}, ["'gmaes'", "games"]),
         ("alfworld", {"engine": "slow"}, ["engine=slow", "fast, textworld"]),
     ],
