@@ -48,13 +48,15 @@ vllm: setup  ## install the processor build of vLLM in .venv-vllm, for student=v
 test-vllm: vllm  ## run the tests against a real vLLM server (several minutes)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_real_vllm.py
 
-plugins: setup  ## install verifiers and OpenEnv, with our environments for them, in .venv-verifiers and .venv-openenv
+plugins: setup  ## install the packages in plugins/ with what they are for, in .venv-verifiers, -openenv and -scienceworld
 	@.ci/install-plugin leap_verifiers .venv-verifiers
 	@.ci/install-plugin leap_openenv .venv-openenv
+	@.ci/install-plugin leap_scienceworld .venv-scienceworld
 
-test-plugins: plugins  ## run the tests of these environments, and their libraries' own checks
+test-plugins: plugins  ## run the tests of these packages, and the libraries' own checks
 	.venv-verifiers/bin/python -m pytest tests/plugins/test_verifiers.py
 	.venv-openenv/bin/python -m pytest tests/plugins/test_openenv.py
+	.venv-scienceworld/bin/python -m pytest tests/plugins/test_scienceworld.py tests/plugins/test_scienceworld_teaching.py
 
 lint: setup  ## run ruff, mypy and import-linter
 	$(BIN)/ruff check .

@@ -115,13 +115,13 @@ class LeapTaskset(vf.Taskset[LeapTask, LeapTasksetConfig]):
             advice=environment.more_tasks(config.split),
         )
         max_steps = config.max_steps or shared.max_steps(config.split)
-        instructions = renderer(environment, reasons=config.reasons).instructions
+        render = renderer(environment, reasons=config.reasons)
         for task in panel.tasks:
             data = LeapTaskData(
                 id=task.id,
                 name=task.id,
                 description=task.instruction,
-                system_prompt=instructions,
+                system_prompt=render.instructions(task),
                 environment=config.environment,
                 settings=config.settings,
                 split=task.split,
