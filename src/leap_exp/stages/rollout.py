@@ -125,10 +125,10 @@ def rollout(
     """Run ``policy`` on each of ``tasks`` and return the trajectories in the order of the tasks and their samples.
 
     Up to ``batch`` episodes run at a time; when one ends, the next task starts. A policy that decides in batches gets
-    the views of all of them in every turn; one that answers view by view gets each as soon as it is ready. An
-    inadmissible action is passed to the environment. An episode whose environment crashes, or whose policy fails to
-    decide, ends with INFRA_ERROR and no score. The result depends on ``seed`` but not on ``batch`` or on how long
-    anything takes, unless the policy's decisions do.
+    all their views in every turn; one that answers view by view gets each as soon as it is ready. An inadmissible
+    action is passed to the environment. An episode whose environment crashes, or whose policy fails to decide, ends
+    with INFRA_ERROR and no score. The result does not depend on ``batch`` or on how long anything takes, unless the
+    policy's decisions do.
 
     Args:
         environment: Runs the tasks.

@@ -295,11 +295,7 @@ class Training:
         )
         packing = processes.first(
             find_packing(
-                model,
-                self.train,
-                collator,
-                tokens=self.config.tokens_per_batch,
-                distributions=self.has_teacher,
+                model, self.train, collator, tokens=self.config.tokens_per_batch, distributions=self.has_teacher
             )
         )
         if self.weights.one_pass:
