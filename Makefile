@@ -68,8 +68,8 @@ bench: setup  ## compare the speed of the ALFWorld engines
 	$(BIN)/leap bench alfworld
 
 gpu-check:  ## measure a GPU in six minutes (to try it without one: GPU_CHECK_ARGS="--device cpu --shape tiny")
-	PYTHONPATH=src:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
+	PYTHONPATH=src$${PYTHONPATH:+:$$PYTHONPATH} $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m leap_exp.cli.gpu_check $(GPU_CHECK_ARGS)
 
 clean:  ## remove .venv, .venv-vllm, caches and build output, but not the run folders in outputs/
-	rm -rf $(VENV) $(VLLM) .venv-verifiers .venv-openenv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) $(VLLM) .venv-verifiers .venv-openenv .venv-scienceworld build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

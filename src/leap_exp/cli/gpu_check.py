@@ -46,10 +46,16 @@ def main(
     parts = [part for part in _parts(device, shape, model, seconds) if not only or part.name in only]
     results = {part.name: _run(part, deadline) for part in parts}
     text = json.dumps({"benchmark": "gpu-check", **results})
-    if folder := os.environ.get("OUT"):
-        (Path(folder) / "gpu_check.json").write_text(f"{text}\n", encoding="utf-8")
+    _write("gpu_check.json", f"{text}\n")
     print(text)
     raise typer.Exit(int(any(result["status"] == "failed" for result in results.values())))
+
+
+def _write(name: str, text: str) -> None:
+    """Write a file to the folder in the variable OUT, if it is set."""
+    if folder := os.environ.get("OUT"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / name).write_text(text, encoding="utf-8")
 
 
 def _parts(device: str, shape: str, model: str | None, seconds: float) -> list[_Part]:
@@ -89,8 +95,7 @@ def _run(part: _Part, deadline: float) -> dict[str, object]:
         output, status = done.stdout, "passed" if done.returncode in (0, 5) else "failed"
     except subprocess.TimeoutExpired as late:
         output, status = (late.stdout or b"").decode(errors="replace"), "out of time"
-    if folder := os.environ.get("OUT"):
-        (Path(folder) / f"{part.name}.log").write_text(output, encoding="utf-8")
+    _write(f"{part.name}.log", output)
     lines = output.strip().splitlines()
     result: dict[str, object] = {"status": status, "seconds": round(time.monotonic() - start, 1)}
     printed = next((line for line in reversed(lines) if line.startswith('{"benchmark"')), None)

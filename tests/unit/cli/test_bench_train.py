@@ -1,8 +1,10 @@
 """``bench train`` and ``gpu-check`` on a processor, with random weights."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +15,8 @@ from leap_exp.cli.bench_step_rows import rows_per_step
 from leap_exp.cli.bench_train import corrected_episodes
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.environment import AlfworldEnvironment
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_bench_compares_the_same_work(capsys):
@@ -40,14 +44,22 @@ def test_the_work_is_failed_episodes_of_20_steps_corrected_at_each():
     assert rows[0].labels[-1] == rows[0].response[-1]
 
 
+def test_make_gpu_check_needs_no_variable():
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OUT")}
+    command = ["make", "gpu-check", "GPU_CHECK_ARGS=--help", f"BIN={Path(sys.executable).parent}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--seconds" in done.stdout
+
+
 def test_parts_that_lack_a_package_are_skipped(monkeypatch, tmp_path):
-    monkeypatch.setenv("OUT", str(tmp_path))
+    monkeypatch.setenv("OUT", str(tmp_path / "new"))
     monkeypatch.setattr(gpu_check, "find_spec", lambda name: None)
     app = gpu_check.typer.Typer()
     app.command()(gpu_check.main)
     done = CliRunner().invoke(app, ["--device", "cpu", "--shape", "tiny"])
     assert done.exit_code == 0
-    result = json.loads((tmp_path / "gpu_check.json").read_text())
+    result = json.loads((tmp_path / "new" / "gpu_check.json").read_text())
     assert {result[name]["status"] for name in ("tests", "train", "engine")} == {"skipped"}
 
 
