@@ -153,7 +153,7 @@ def _task(shown: LeapObservation) -> Task:
 def _action(task: Task, shown: Observation | LeapObservation, session: int, step: int) -> str:
     """Return an admissible action drawn by task, session and step; a shell writes and reads a file of all steps."""
     if shown.admissible_actions is None:
-        return f"echo session {session} step {step} >> /root/mark; cat /root/mark; ls /root"
+        return f"echo session {session} step {step} >> ~/mark; cat ~/mark; ls ~"
     observation = Observation(text=shown.text, admissible_actions=tuple(shown.admissible_actions))
     view = View(task=task, history=(), observation=observation, sample=session)
     (decision,) = RandomPolicy().act([view], seed=step)

@@ -15,7 +15,7 @@ class LeapObservation(Observation):
 
     text: str = Field(description="The environment's answer")
     admissible_actions: list[str] | None = Field(
-        None, description="The possible actions; null if all are. <query> stands for words of the agent's choice"
+        None, description="The possible actions; null if all are. <query> is a place for words of the agent's choice"
     )
     score: float = Field(0.0, description="The episode's score so far, in [0, 1]", ge=0, le=1)
     task_id: str = Field("", description="Id of the task")

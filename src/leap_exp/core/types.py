@@ -11,7 +11,7 @@ QUERY_SLOT = "<query>"
 """In an admissible action, a place for any text of the agent's choice."""
 
 CUT_OFF, NO_ACTION = "(cut off)", "(no action)"
-"""How an action begins that stands for an answer without one. A quoted text follows, which no shell would run."""
+"""How the action of an answer without one begins. A quoted text follows, which no shell would run."""
 
 SUCCESS_SCORE = 1.0 - 1e-6
 """The lowest score that counts as success: 1, up to rounding."""

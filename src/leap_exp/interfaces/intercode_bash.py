@@ -25,7 +25,7 @@ from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.episode import SKIP, SUBMIT
 from leap_exp.envs.intercode_bash.engine.queries import SETS, official_folder, read_set_tree, tree_file
-from leap_exp.envs.intercode_bash.engine.reward import Change, GoldResult, compute_reward, run_gold
+from leap_exp.envs.intercode_bash.engine.reward import Change, GoldResult, compute_reward, gold_result
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, Sandbox, SandboxEngine, SandboxKind
 from leap_exp.envs.intercode_bash.engine.shell import Quoting, Shell
 from leap_exp.envs.intercode_bash.engine.trees import FileTree, read_tree
@@ -271,14 +271,8 @@ class BashEnv:
         """Run the gold command in a sandbox of its own, once for each."""
         command = ";".join(self.gold) if isinstance(self.gold, list) else self.gold
         if command not in self._golds:
-            with self._engine.open(self._tree) as sandbox:
-                result = run_gold(sandbox, command, Quoting.ORIGINAL)
-            if result.killed_for:
-                raise EnvError(
-                    f"The gold command of query {self.query_idx} was killed because it used too much "
-                    f"{result.killed_for}, so the query cannot be scored: {command}"
-                )
-            self._golds[command] = result
+            query = f"query {self.query_idx}"
+            self._golds[command] = gold_result(self._engine, self._tree, command, Quoting.ORIGINAL, query=query)
         return self._golds[command]
 
 

@@ -22,7 +22,7 @@ def read_settings(config: str, settings: Mapping[str, object]) -> EnvironmentCon
 
     Args:
         config: ``module:name`` of the environment's settings class.
-        settings: Values by field name. A path may stand for a text.
+        settings: Values by field name. A path is taken as its text.
 
     Raises:
         ConfigError: There is no such setting, or a value is not valid.

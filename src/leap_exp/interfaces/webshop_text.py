@@ -24,7 +24,7 @@ import numpy as np
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.webshop.engine.authors_files import SIZES
 from leap_exp.envs.webshop.engine.catalogue import DESCRIPTION_FILE, Catalogue
-from leap_exp.envs.webshop.engine.goals import DEFAULT_PRICE_SEED, ORDER_SEED, Goal, GoalList
+from leap_exp.envs.webshop.engine.goals import DEFAULT_PRICE_SEED, ORDER_SEED, GoalList
 from leap_exp.envs.webshop.engine.pages import ObservationMode
 from leap_exp.envs.webshop.engine.products import GoalKind
 from leap_exp.envs.webshop.engine.shop import PageKind, Session, Shop
@@ -163,7 +163,7 @@ class _Goals(Sequence[Mapping[str, Any]]):
         if isinstance(place, slice):
             return _Goals(self._server, self._indices[place])
         index = self._indices[place]
-        return _as_original(self._server.shop.goals.goal(index), self._server.weight(index))
+        return {**self._server.shop.goals.goal(index).as_original(), "weight": self._server.weight(index)}
 
 
 class WebAgentTextEnv:
@@ -305,21 +305,6 @@ class WebAgentTextEnv:
         known["options"] = dict(session.selected)
         if session.reward:
             known |= {"done": True, "reward": session.reward.total, "verbose_info": session.reward.as_original()}
-
-
-def _as_original(goal: Goal, weight: float) -> Mapping[str, Any]:
-    return {
-        "asin": goal.asin,
-        "category": goal.category,
-        "query": goal.query,
-        "name": goal.name,
-        "product_category": goal.product_category,
-        "instruction_text": goal.instruction,
-        "attributes": list(goal.attributes),
-        "price_upper": goal.price_limit,
-        "goal_options": dict(goal.options) if isinstance(goal.options, Mapping) else list(goal.options),
-        "weight": weight,
-    }
 
 
 def _open(file_path: str | Path | None, num_products: int | None) -> Catalogue:

@@ -322,7 +322,7 @@ def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dic
 
     Where not every step was judged, also the number of labels (the teacher's decisions on the student's steps) and of
     those saved; where the teacher went on after corrections, the number of these recoveries. If environments are
-    joined, each metric also stands for every environment (``correct/changed_share/NAME``).
+    joined, there is each metric for every environment too (``correct/changed_share/NAME``).
     """
     total, by_environment = _Tally(), defaultdict[str, _Tally](_Tally)
     for each in results:

@@ -249,7 +249,7 @@ def assessment_metrics(stage: str, evaluation: Evaluation) -> dict[str, float]:
     """Return an evaluation as metrics named ``STAGE/...``.
 
     There is a count of cut-off answers if there are any, and rates by k if there are several episodes per task. If
-    environments are joined, each metric also stands for every environment (``STAGE/success_rate/NAME``), and some for
+    environments are joined, there is each metric for every environment too (``STAGE/success_rate/NAME``), and some for
     their mean (``STAGE/success_rate/mean``).
     """
     low, high = evaluation.success_ci95

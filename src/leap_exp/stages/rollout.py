@@ -138,8 +138,7 @@ def rollout(
         max_steps: Steps after which an episode ends.
         batch: Episodes at a time.
         on_progress: Called with the number of finished episodes.
-        stop_when_stuck: Whether an episode ends once an action was repeated on the same observation more often than
-            the environment's ``max_repeats``.
+        stop_when_stuck: Whether an episode ends once an action was repeated too often (``max_repeats``) in one place.
         per_task: Episodes of each task, which are numbered samples with a seed each.
         mixture: Who takes some of the policy's steps; None for nobody.
         spool: Takes the trajectories as they finish, so that they need not be held, and is returned; None for a list.
@@ -148,8 +147,8 @@ def rollout(
         EnvError: All episodes crashed.
     """
     samples = [(task, sample) for task in tasks for sample in range(per_task)]
-    most_steps = max((step_limit(max_steps, task) for task in tasks), default=0)
-    if estimate := policy.estimate([task for task, _ in samples], max_steps=most_steps):
+    longest = max((step_limit(max_steps, task) for task in tasks), default=0)
+    if estimate := policy.estimate([task for task, _ in samples], max_steps=longest):
         logger.info("Episodes: %s", estimate)
     results = _Results(len(samples), on_progress, spool)
 
@@ -166,8 +165,7 @@ def rollout(
         )
 
     decide = partial(_decide, policy, mixture, seed=seed)
-    concurrency = policy.concurrency if mixture is None else 0  # a teacher in a mixture decides in batches
-    run = partial(as_ready, concurrency=concurrency) if concurrency else in_turns
+    run = in_turns if mixture or not policy.concurrency else partial(as_ready, concurrency=policy.concurrency)
     run(decide, opening, results.count, live=batch, parallel_steps=environment.parallel_steps, on_end=results.add)
     return results.in_order()
 
@@ -175,7 +173,7 @@ def rollout(
 def _decide(
     policy: Policy, mixture: Mixture | None, views: Sequence[View], *, seed: int
 ) -> list[tuple[Decision | DecisionFailure, str]]:
-    """Return a decision for each view, and who took it: empty for the policy.
+    """Return a decision for each view, and who took it: empty for the policy. A mixture's teacher decides in batches.
 
     The seed is the same in every call: a policy derives its randomness from it, the task, the step and the sample.
     """

@@ -19,7 +19,7 @@ THOUGHT_START = "<think>"
 """Begins thoughts; for responses to a template that has opened them already."""
 
 _CUT = "\ufdd0"
-"""Stands for what is missing of a response that was cut off: a code point that is no character, so in no text."""
+"""Marks where a response was cut off: a code point that is no character, so in no text."""
 
 
 def _field(names: str) -> re.Pattern[str]:

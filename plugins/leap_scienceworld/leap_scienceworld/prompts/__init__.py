@@ -1,9 +1,9 @@
 """The prompts that describe ScienceWorld to models."""
 
 import re
-from importlib.resources import files
 
-from leap_exp.core.types import EnvironmentPrompts, Observation
+from leap_exp.core.types import Observation
+from leap_exp.envs.prompts import read_prompts, shortened
 
 _RULES = (
     (
@@ -21,14 +21,7 @@ _RULES = (
 
 def condense(observation: Observation) -> str:
     """Return the text of an observation without words that all observations of its kind share."""
-    text = observation.text.strip()
-    for pattern, short in _RULES:
-        text = pattern.sub(short, text)
-    return text
+    return shortened(observation, _RULES)
 
 
-PROMPTS = EnvironmentPrompts(
-    student=files(__name__).joinpath("student.j2").read_text(encoding="utf-8"),
-    teacher=files(__name__).joinpath("teacher.j2").read_text(encoding="utf-8"),
-    condense=condense,
-)
+PROMPTS = read_prompts(__name__, condense=condense)

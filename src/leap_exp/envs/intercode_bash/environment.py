@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from leap_exp.core.errors import ConfigError, DataError, EnvError
+from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.protocols import Environment, Oracle
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate
@@ -23,7 +23,7 @@ from leap_exp.envs.intercode_bash.engine.queries import (
     official_folder,
     read_official,
 )
-from leap_exp.envs.intercode_bash.engine.reward import GoldResult, run_gold
+from leap_exp.envs.intercode_bash.engine.reward import GoldResult, gold_result
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxEngine, SandboxKind
 from leap_exp.envs.intercode_bash.engine.shell import Quoting
 from leap_exp.envs.intercode_bash.prompts import PROMPTS
@@ -130,14 +130,8 @@ class InterCodeBashEnvironment(Environment):
         """
         key = query.id, gold
         if key not in self._gold_results:
-            with self.engine.open(self._collection.trees[query.tree]) as sandbox:
-                result = run_gold(sandbox, gold, self._quoting)
-            if result.killed_for:
-                raise EnvError(
-                    f"The gold command of {query.id} was killed because it used too much {result.killed_for}, so the "
-                    f"query cannot be scored: {gold}"
-                )
-            self._gold_results[key] = result
+            tree = self._collection.trees[query.tree]
+            self._gold_results[key] = gold_result(self.engine, tree, gold, self._quoting, query=query.id)
         return self._gold_results[key]
 
     def _task(self, query: Query) -> Task:

@@ -34,8 +34,8 @@ class GymnasiumEnv(gymnasium.Env[str, str]):
     which ends it as ``truncated``. ``info`` always has these keys:
 
     - ``task``, ``kind``, ``instruction``: the task's id, its group in results, and what to do;
-    - ``admissible_actions``: a tuple of texts, or None if every text is one. ``<query>`` in an action stands for any
-      text of the agent's choice;
+    - ``admissible_actions``: a tuple of texts, or None if every text is one. ``<query>`` in an action is a place for
+      any text of the agent's choice;
     - ``score``, ``success``: the score so far, and whether it is 1;
     - ``privileged_facts``, only if asked for: what is hidden from a student, a ``PrivilegedFacts``.
 

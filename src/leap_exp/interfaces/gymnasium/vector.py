@@ -131,7 +131,7 @@ class GymnasiumVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]
         return results
 
     def _each(self, name: str, values: Sequence[Any] | None) -> Sequence[Any]:
-        """Return ``values``, one per episode; None stands for None in each."""
+        """Return ``values``, one per episode; None means None for each."""
         if values is None:
             return [None] * self.num_envs
         if isinstance(values, str) or len(values) != self.num_envs:

@@ -1,9 +1,9 @@
 """The instructions about ALFWorld that models read."""
 
 import re
-from importlib.resources import files
 
-from leap_exp.core.types import EnvironmentPrompts, Observation
+from leap_exp.core.types import Observation
+from leap_exp.envs.prompts import read_prompts, shortened
 
 _NAME = r"[a-z]+ \d+"
 _RULES = (
@@ -21,14 +21,7 @@ _RULES = (
 
 def condense(observation: Observation) -> str:
     """Return the text of an observation without the words that only repeat the previous command."""
-    text = observation.text.strip()
-    for pattern, short in _RULES:
-        text = pattern.sub(short, text)
-    return text
+    return shortened(observation, _RULES)
 
 
-PROMPTS = EnvironmentPrompts(
-    student=files(__name__).joinpath("student.j2").read_text(encoding="utf-8"),
-    teacher=files(__name__).joinpath("teacher.j2").read_text(encoding="utf-8"),
-    condense=condense,
-)
+PROMPTS = read_prompts(__name__, condense=condense)

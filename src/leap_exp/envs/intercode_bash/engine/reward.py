@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.errors import EnvError
-from leap_exp.envs.intercode_bash.engine.sandbox import Resource, Sandbox
+from leap_exp.envs.intercode_bash.engine.sandbox import Resource, Sandbox, SandboxEngine
 from leap_exp.envs.intercode_bash.engine.shell import Quoting, decoded, read_output
-from leap_exp.envs.intercode_bash.engine.trees import STATUS
+from leap_exp.envs.intercode_bash.engine.trees import STATUS, FileTree
 
 _BASE = 0.01
 _PART = 0.33
@@ -81,6 +81,22 @@ def run_gold(sandbox: Sandbox, command: str, quoting: Quoting) -> GoldResult:
     changes = _changes(sandbox)
     hashes = {path: _hash(sandbox, path) for path, state in sorted(changes) if state in _NEW}
     return GoldResult(output=output, changes=changes, hashes=hashes, killed_for=killed_for)
+
+
+def gold_result(engine: SandboxEngine, tree: FileTree, command: str, quoting: Quoting, *, query: str) -> GoldResult:
+    """Run the gold command of ``query`` in a sandbox of its own.
+
+    Raises:
+        EnvError: It was killed at a limit, so that nothing can be compared with it; or git fails.
+    """
+    with engine.open(tree) as sandbox:
+        result = run_gold(sandbox, command, quoting)
+    if result.killed_for:
+        raise EnvError(
+            f"The gold command of {query} was killed because it used too much {result.killed_for}, so the query cannot "
+            f"be scored: {command}"
+        )
+    return result
 
 
 def _gold_output(sandbox: Sandbox, command: str, quoting: Quoting) -> tuple[str | None, Resource | None]:

@@ -11,6 +11,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,20 @@ class Goal:
     attributes: tuple[str, ...]
     options: Mapping[str, str] | tuple[str, ...]
     price_limit: float
+
+    def as_original(self) -> dict[str, Any]:
+        """Return the goal as the original's dictionary, without its weight."""
+        return {
+            "asin": self.asin,
+            "category": self.category,
+            "query": self.query,
+            "name": self.name,
+            "product_category": self.product_category,
+            "instruction_text": self.instruction,
+            "attributes": list(self.attributes),
+            "price_upper": self.price_limit,
+            "goal_options": dict(self.options) if isinstance(self.options, Mapping) else list(self.options),
+        }
 
 
 class GoalList:

@@ -106,18 +106,7 @@ def _compare_prices(
 def _compare_goals(recorded: Sequence[Recorded], goals: GoalList, where: str) -> Iterator[Difference]:
     yield from compare_fields(where, {"number of goals": len(recorded)}, {"number of goals": len(goals)})
     for index, expected in enumerate(recorded[: len(goals)]):
-        goal = goals.goal(index)
-        found = {
-            "asin": goal.asin,
-            "category": goal.category,
-            "query": goal.query,
-            "name": goal.name,
-            "product_category": goal.product_category,
-            "instruction_text": goal.instruction,
-            "attributes": list(goal.attributes),
-            "price_upper": goal.price_limit,
-            "goal_options": dict(goal.options) if isinstance(goal.options, Mapping) else list(goal.options),
-        }
+        found = goals.goal(index).as_original()
         # The original's weight is not compared: it is for drawing random goals, which this environment does not do.
         yield from compare_fields(f"{where} {index}", {name: expected[name] for name in found}, found)
 

@@ -1,9 +1,9 @@
 """The prompts that describe WebShop to models."""
 
 import re
-from importlib.resources import files
 
-from leap_exp.core.types import EnvironmentPrompts, Observation
+from leap_exp.core.types import Observation
+from leap_exp.envs.prompts import read_prompts, shortened
 
 _ASIN = re.compile(r"[0-9A-Z]{10}")
 _PIECE = r"(?:(?! \[SEP\] ).)*"
@@ -21,17 +21,10 @@ _RULES = (
 
 def condense(observation: Observation) -> str:
     """Return the page without texts that all pages share, and without product ids unless results are clicked by id."""
-    text = observation.text.strip()
-    for pattern, short in _RULES:
-        text = pattern.sub(short, text)
-    lines = text.split("\n")
+    lines = shortened(observation, _RULES).split("\n")
     ids = [line for line in lines if _ASIN.fullmatch(line)]
     clicked_by_name = not any(observation.admits(f"click[{asin.lower()}]") for asin in ids)
     return "\n".join(line for line in lines if not (clicked_by_name and line in ids))
 
 
-PROMPTS = EnvironmentPrompts(
-    student=files(__name__).joinpath("student.j2").read_text(encoding="utf-8"),
-    teacher=files(__name__).joinpath("teacher.j2").read_text(encoding="utf-8"),
-    condense=condense,
-)
+PROMPTS = read_prompts(__name__, condense=condense)
