@@ -38,7 +38,8 @@ smoke: setup  ## the same in miniature, in less than three minutes
 	$(BIN)/leap run experiment=smoke $(RUN_ARGS)
 
 test: setup  ## run the tests that CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# A core for each of the two processes: with more threads they would wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 vllm: setup  ## install the processor build of vLLM in .venv-vllm, for student=vllm (2 GB, a few minutes)
 	PYTHON=$(PYTHON) .ci/install-vllm $(VLLM)
