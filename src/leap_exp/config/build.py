@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.messages import explain
+from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import ConfigError
@@ -17,7 +18,7 @@ from leap_exp.envs.facts_file import EnvironmentWithFacts
 from leap_exp.llm import Endpoint
 from leap_exp.loop import Leap, evaluate_round
 from leap_exp.runs import Journal
-from leap_exp.stages.evaluate import Panel, draw_panel
+from leap_exp.stages.evaluate import Panel
 from leap_exp.students.scripted import ExpertPolicy
 
 
@@ -66,20 +67,12 @@ def build(config: RunConfig) -> Experiment:
     if config.privilege.facts is not None:
         environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
     environment.prepare()
-    evaluation = config.evaluation
-    panel = draw_panel(
-        environment.tasks(evaluation.split),
-        split=evaluation.split,
-        size=evaluation.tasks,
-        seed=evaluation.panel_seed,
-        advice=environment.more_tasks(evaluation.split),
-    )
     return Experiment(
         config=config,
         environment=environment,
         teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
         student=_student(config, environment),
-        panel=panel,
+        panel=choose_panel(config.evaluation, environment),
     )
 
 

@@ -1,5 +1,6 @@
 """The records of the framework: immutable, and checked when they are made."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,6 +13,8 @@ QUERY_SLOT = "<query>"
 
 CUT_OFF, NO_ACTION = "(cut off)", "(no action)"
 """How an action begins that stands for an answer without one. A quoted text follows, which no shell would run."""
+
+_ID_DIGEST = re.compile(r"-[0-9a-f]{8}\Z")
 
 SUCCESS_SCORE = 1.0 - 1e-6
 """The lowest score that counts as success: 1, up to rounding."""
@@ -43,6 +46,11 @@ class Task:
         """Check that id and instruction are not empty."""
         if not self.id or not self.instruction:
             raise DataError(f"A task needs an id and an instruction, got {self!r}.")
+
+    @property
+    def place(self) -> str:
+        """The id without the digest of the task's contents that some environments put at its end."""
+        return _ID_DIGEST.sub("", self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

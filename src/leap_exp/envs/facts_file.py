@@ -1,6 +1,6 @@
 """An environment whose privileged facts come from a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class EnvironmentWithFacts(Environment):
     def more_tasks(self, split: str) -> str:
         """Return advice on how to get more tasks in ``split``."""
         return self._environment.more_tasks(split)
+
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the episodes of ``task`` depend on."""
+        return self._environment.contents(task)
 
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``."""

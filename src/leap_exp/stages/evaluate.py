@@ -25,6 +25,11 @@ class EvaluationConfig(Settings):
 
     place: ClassVar[str] = "evaluation"
 
+    panel: str | None = setting(
+        None,
+        "A panel by name (leap data panels) or the file of one, instead of split and tasks; panel_seed is then the seed "
+        "of its episodes.",
+    )
     split: str = setting("valid_unseen", "Split that the panel is drawn from.")
     tasks: int | None = setting(None, "Number of tasks in the panel; null for the whole split.", minimum=1)
     panel_seed: int = setting(0, "Seed of the panel; the run's seed does not change it.")

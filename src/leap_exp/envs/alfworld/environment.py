@@ -1,12 +1,14 @@
 """The ALFWorld environment: its tasks, episodes, privileged facts and scripted experts."""
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.protocols import Environment, Episode, Oracle
+from leap_exp.core.text import content_digest
 from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine import Play
@@ -55,6 +57,12 @@ class AlfworldEnvironment(Environment):
     def more_tasks(self, split: str) -> str:
         """Return the setting with the number of built-in games."""
         return f"raise env.builtin_counts.{split}" if self._config.games == "builtin" else ""
+
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return digests of what the game's file says; its layout does not count."""
+        game = json.loads(self._text(task.id))
+        parts = {"rules": "pddl_domain", "texts": "grammar", "household": "pddl_problem"}
+        return {part: content_digest(game[name]) for part, name in parts.items()}
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["AlfworldEpisode"]:  # noqa: ARG002 - nothing is random

@@ -3,19 +3,26 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.protocols import Environment, Oracle
+from leap_exp.core.text import content_digest
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate
 from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
 from leap_exp.envs.intercode_bash.engine import open_engine
 from leap_exp.envs.intercode_bash.engine.episode import BashEpisode
-from leap_exp.envs.intercode_bash.engine.queries import SPLITS, Collection, Query, official_folder, read_official
+from leap_exp.envs.intercode_bash.engine.queries import (
+    SPLITS,
+    Collection,
+    Query,
+    official_folder,
+    read_official,
+)
 from leap_exp.envs.intercode_bash.engine.reward import GoldResult, run_gold
 from leap_exp.envs.intercode_bash.engine.sandbox import BaseKind, Limits, SandboxEngine, SandboxKind
 from leap_exp.envs.intercode_bash.engine.shell import Quoting
@@ -83,6 +90,16 @@ class InterCodeBashEnvironment(Environment):
                 f"env.select={self._config.select} keeps none of the {len(queries)} queries of the split {split!r}."
             )
         return [self._task(query) for query in selected]
+
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return digests of the query's words, its gold command and its files."""
+        query = self._query(task)
+        tree = self._collection.trees[query.tree]
+        return {
+            "words": content_digest(query.text),
+            "gold command": content_digest(query.gold),
+            "files": tree.digest_of_contents,
+        }
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[BashEpisode]:  # noqa: ARG002 - nothing is random
