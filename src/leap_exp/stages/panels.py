@@ -78,7 +78,7 @@ class PanelFile:
                     f"{difference}; {way_out}."
                 )
             tasks.append(task)
-        return Panel(split=self.split, seed=seed, tasks=tuple(tasks))
+        return Panel(split=self.split, seed=seed, tasks=tuple(tasks), name=self.name, contents_sha256=self.sha256)
 
     def write(self, path: Path) -> None:
         """Write the panel to ``path``, a task in each line."""

@@ -9,6 +9,7 @@ from leap_exp.core.settings import setting, settings
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from leap_exp.envs.alfworld.engine.wording import MOVE, PUT
 
 
 @dataclass
@@ -27,6 +28,12 @@ class AlfworldConfig(EnvironmentConfig):
     household: str = setting("small", "Size of built-in households.", choices=HOUSEHOLDS)
     builtin_seed: int = setting(0, "Seed of the built-in games.")
     builtin_counts: dict[str, int] | None = setting(None, "Built-in games per split; null for the default numbers.")
+    wording: str | None = setting(
+        None,
+        "How a thing is put down: put (put X in/on Y, as in ALFWorld's older games) or move (move X to Y); null for as "
+        "the games have it.",
+        choices=(PUT, MOVE),
+    )
     task_types: list[str] = settings(list, "Task types to keep; empty for all.")
     select: str = setting("", "Games to keep: an index range such as 0:50, or ids separated by commas; empty for all.")
 

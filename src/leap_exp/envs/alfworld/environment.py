@@ -14,6 +14,7 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine import Play
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import Game, read_game, read_summary
+from leap_exp.envs.alfworld.engine.wording import worded
 from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
@@ -60,7 +61,7 @@ class AlfworldEnvironment(Environment):
 
     def contents(self, task: Task) -> Mapping[str, str]:
         """Return digests of what the game's file says; its layout does not count."""
-        game = json.loads(self._text(task.id))
+        game = json.loads(self._file_text(task.id))
         parts = {"rules": "pddl_domain", "texts": "grammar", "household": "pddl_problem"}
         return {part: content_digest(game[name]) for part, name in parts.items()}
 
@@ -89,6 +90,11 @@ class AlfworldEnvironment(Environment):
         return TextWorldPlay(self._text(task.id))
 
     def _text(self, task_id: str) -> str:
+        """Return the text of the game's file, in the wording that is set."""
+        text = self._file_text(task_id)
+        return worded(text, self._config.wording) if self._config.wording else text
+
+    def _file_text(self, task_id: str) -> str:
         if not task_id.startswith(_ID_PREFIX):
             raise DataError(f"The task {task_id!r} does not belong to ALFWorld, whose ids start with {_ID_PREFIX!r}.")
         return self._library.text(task_id.removeprefix(_ID_PREFIX))

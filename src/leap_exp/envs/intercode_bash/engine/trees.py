@@ -89,8 +89,8 @@ class FileTree:
     def digest_of_contents(self) -> str:
         """16 hexadecimal digits of a SHA-256 of the files, equal for every installation of a recorded tree.
 
-        Dumps of recorded trees lack the set-up script, and the script packs its archives anew at each installation, with
-        the times of that moment: of these only the paths count.
+        Dumps of recorded trees lack the set-up script, and the script packs its archives anew at each installation,
+        with the times of that moment: of these only the paths count.
         """
         listed = [
             [
