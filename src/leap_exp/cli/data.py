@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from leap_exp.cli.commands import commands_module, environment_app, invoke
+from leap_exp.cli.data_export import export
 from leap_exp.cli.main import PASS_ON
 from leap_exp.config.build import build_endpoint
 from leap_exp.config.panels import RECIPES, find_panel, make_panel, user_panel
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     app.command(add_help_option=False, context_settings=PASS_ON)(import_demonstrations)
     app.command()(annotate)
     app.command()(extract_facts)
+    app.command()(export)
     app.command()(panels)
     app.command()(panel)
     return invoke(lambda: app, arguments, name="data")

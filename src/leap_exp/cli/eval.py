@@ -46,6 +46,7 @@ leap run --help lists all groups and settings.
 
 _GROUPS = ("env", "student")
 _SETTINGS = ("evaluation", "batch")
+_MULTIRUN = ("-m", "--multirun")
 _COMMAND = "leap eval"
 
 
@@ -88,7 +89,9 @@ def evaluation_overrides(
         overrides = _with_panel(overrides, panel, given)
     if protocol is not None:
         overrides.append(f"evaluation.protocol={protocol}")
-    return [*overrides, *others]
+    # Hydra's parser takes all settings in one run, so its own flag comes first.
+    flags = [argument for argument in others if argument in _MULTIRUN]
+    return [*flags, *overrides, *(argument for argument in others if argument not in _MULTIRUN)]
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -107,7 +110,7 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def _check_seeds(arguments: Sequence[str], *, panel: str | None) -> None:
     if panel is None and not any(argument.startswith("evaluation.panel=") for argument in arguments):
         raise ConfigError("--seeds needs --panel: without one, evaluation.panel_seed also draws the tasks.")
-    if {"-m", "--multirun"} & set(arguments):
+    if set(_MULTIRUN) & set(arguments):
         raise ConfigError("--seeds does not go with a sweep (-m); sweep over evaluation.panel_seed instead.")
 
 

@@ -46,14 +46,14 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(("", "amount", "success gained"), rows)
     if result["success_by_kind"]:
         yield "\n## By type of task\n"
-        rows = [(kind, f"{rate:.1%}") for kind, rate in sorted(result["success_by_kind"].items())]
-        yield from _table(("type", "success"), rows)
+        by_kind = [(kind, f"{rate:.1%}") for kind, rate in sorted(result["success_by_kind"].items())]
+        yield from _table(("type", "success"), by_kind)
     yield "\nRepeat it with `leap eval --verify card.json`."
 
 
-def _facts(card: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     result, panel = card["result"], card["panel"]
-    rows = [
+    rows: list[tuple[str, str]] = [
         ("panel", f"{panel.get('name') or 'drawn'}, split {panel['split']}"),
         ("panel hash", panel["hash"]),
         ("hash of the panel's contents", panel.get("contents_sha256", "")),
@@ -71,7 +71,7 @@ def _facts(card: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows += [(f"student: {name}", str(value)) for name, value in card["student"].items()]
     git = card["versions"].get("git") or {}
     rows.append(("commit", git.get("commit", "not from a checkout")))
-    rows += [(name, version) for name, version in card["versions"].items() if name != "git"]
+    rows += [(name, str(version)) for name, version in card["versions"].items() if name != "git"]
     rows += [(name.replace("_", " "), str(value)) for name, value in card["machine"].items()]
     return [row for row in rows if row[1]]
 

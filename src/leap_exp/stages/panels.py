@@ -15,6 +15,8 @@ from leap_exp.stages.evaluate import Panel
 
 SCHEMA_VERSION = 1
 
+_INSTRUCTION = "instruction"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelTask:
@@ -135,12 +137,12 @@ def read_panel_file(path: Path) -> PanelFile:
 
 def contents(environment: Environment, task: Task) -> Mapping[str, str]:
     """Return what the episodes of ``task`` depend on, by part, with what the student is told."""
-    return {"instruction": content_digest([task.instruction, task.kind]), **environment.contents(task)}
+    return {_INSTRUCTION: content_digest([task.instruction, task.kind]), **environment.contents(task)}
 
 
 def _difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """Return the first part that differs, or an empty text."""
-    for part in dict.fromkeys([*wanted, *found]):
+    """Return the first part that differs, or an empty text. An instruction often names others, so it comes last."""
+    for part in sorted(dict.fromkeys([*wanted, *found]), key=lambda name: name == _INSTRUCTION):
         if wanted.get(part) != found.get(part):
             return f"its {part} is {wanted.get(part)} in the panel and {found.get(part)} here"
     return ""

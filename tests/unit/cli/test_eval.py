@@ -55,8 +55,8 @@ def test_given_arguments_replace_those_of_the_run(run_dir):
 
 def test_without_a_checkpoint_the_arguments_stay(run_dir):
     assert evaluation_overrides(["student=random", "-m", "seed=0,1"]) == [
+        "-m",
         "rounds=0",
         "student=random",
-        "-m",
         "seed=0,1",
     ]
