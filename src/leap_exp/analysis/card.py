@@ -129,7 +129,8 @@ def compare_cards(card: Mapping[str, Any], repeated: Mapping[str, Any]) -> Agree
         f"{len(other_tasks)} of {len(card['tasks'])} tasks have other results"
         + (f", first {other_tasks[0]}." if other_tasks else "."),
     ]
-    return Agreement(agrees=within and not differences, identical=not (differences or other_tasks), lines=lines)
+    agrees = within and not differences
+    return Agreement(agrees=agrees, identical=agrees and not other_tasks, lines=lines)
 
 
 def _over_seeds(rates: Sequence[float]) -> list[float] | None:

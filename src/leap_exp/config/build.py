@@ -15,6 +15,7 @@ from leap_exp.core.components import EnvironmentConfig, StudentConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
+from leap_exp.core.types import THINK_OR_ACT
 from leap_exp.envs.facts_file import EnvironmentWithFacts
 from leap_exp.envs.thoughts import EnvironmentWithThoughts
 from leap_exp.llm import Endpoint
@@ -23,7 +24,6 @@ from leap_exp.runs import Journal
 from leap_exp.stages.evaluate import Panel
 from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.students.scripted import ExpertPolicy
-from leap_exp.tokens.renderer import THINK_OR_ACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

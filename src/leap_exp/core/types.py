@@ -14,6 +14,9 @@ QUERY_SLOT = "<query>"
 CUT_OFF, NO_ACTION = "(cut off)", "(no action)"
 """How an action begins that stands for an answer without one. A quoted text follows, which no shell would run."""
 
+LINES, TAGS, THINK_OR_ACT = ANSWERS = ("lines", "tags", "think_or_act")
+"""The forms of a model's answers: REASON: and ACTION:, <think> and <action>, or an action that may be a thought."""
+
 _ID_DIGEST = re.compile(r"-[0-9a-f]{8}\Z")
 
 SUCCESS_SCORE = 1.0 - 1e-6

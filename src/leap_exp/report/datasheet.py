@@ -10,22 +10,18 @@ from jinja2 import Environment, StrictUndefined
 from leap_exp.runs import write_whole
 
 _CONFIGS = {
-    "trajectories": ("trajectories.parquet", "trajectories.jsonl"),
-    "messages": ("chat_messages.jsonl",),
-    "prompt_completion": ("chat_prompt_completion.jsonl",),
-    "preference": ("chat_preference.jsonl",),
+    "trajectories": "trajectories.jsonl",
+    "messages": "chat_messages.jsonl",
+    "prompt_completion": "chat_prompt_completion.jsonl",
+    "preference": "chat_preference.jsonl",
 }
-"""The files that ``datasets`` reads under each name: the first one that was written."""
+"""The file that ``datasets`` reads under each name; it takes one format for a folder."""
 
 
 def write_datasheet(folder: Path, facts: Mapping[str, object], written: Sequence[Mapping[str, Any]]) -> Path:
     """Write the datasheet of the files ``written`` to ``folder`` and return its path."""
     names = {file["name"] for file in written if file["rows"]}
-    configs = {
-        name: next(file for file in choices if file in names)
-        for name, choices in _CONFIGS.items()
-        if names.intersection(choices)
-    }
+    configs = {name: file for name, file in _CONFIGS.items() if file in names}
     template = files("leap_exp.report").joinpath("datasheet.md.j2").read_text(encoding="utf-8")
     # The result is Markdown, not HTML.
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)  # noqa: S701

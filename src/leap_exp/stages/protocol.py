@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Policy
-from leap_exp.core.types import Decision, DecisionFailure, Task, View
-from leap_exp.tokens.renderer import LINES, TAGS, THINK_OR_ACT
+from leap_exp.core.types import LINES, TAGS, THINK_OR_ACT, Decision, DecisionFailure, Task, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,21 @@ from types import MappingProxyType
 
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import Briefing, Decision, EnvironmentPrompts, Observation, Task, View
+from leap_exp.core.types import (
+    ANSWERS,
+    LINES,
+    TAGS,
+    THINK_OR_ACT,
+    Briefing,
+    Decision,
+    EnvironmentPrompts,
+    Observation,
+    Task,
+    View,
+)
 from leap_exp.tokens.markup import Markup, Messages
 from leap_exp.tokens.parser import read_decision, read_tagged, written_action
 from leap_exp.tokens.templating import render, templates
-
-LINES, TAGS, THINK_OR_ACT = ANSWERS = ("lines", "tags", "think_or_act")
-"""The forms of answers."""
 
 REASON_FIELD = "REASON:"
 ACTION_FIELD = "ACTION:"

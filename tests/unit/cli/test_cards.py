@@ -61,7 +61,9 @@ def toy_panel(tmp_path):
 
 
 def test_a_card_over_seeds_is_confirmed_by_repeating_it(leap, toy_panel, tmp_path):
-    code, out, err = leap("eval", "sometimes", "--panel", toy_panel, "--seeds", "0,1,2", *TOY[-1:], "run_dir=here")
+    code, out, err = leap(
+        "eval", "student=sometimes", "--panel", toy_panel, "--seeds", "0,1,2", *TOY[-1:], "run_dir=here"
+    )
     assert (code, err) == (0, "")
     card = read_card(tmp_path / "here")
     assert card["seeds"] == [0, 1, 2]

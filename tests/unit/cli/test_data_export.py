@@ -51,7 +51,8 @@ def test_datasets_reads_every_configuration_of_the_folder(folder, tmp_path, monk
         loaded = datasets.load_dataset(str(folder), name, split="train", cache_dir=str(tmp_path))
         assert columns <= set(loaded.column_names)
         assert len(loaded) > 0
-    parquet = datasets.load_dataset(str(folder), "trajectories", split="train", cache_dir=str(tmp_path))
+    file = str(folder / "trajectories.parquet")
+    parquet = datasets.load_dataset("parquet", data_files=file, split="train", cache_dir=str(tmp_path))
     assert [row["task"] for row in parquet] == [row["task"] for row in lines(folder / "trajectories.jsonl")]
 
 
