@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -97,9 +98,10 @@ def under_protocol(config: RunConfig) -> RunConfig:
     protocol = PROTOCOLS[config.evaluation.protocol]
     changed = replace(config)
     if "wording" in _names(config.env):
-        changed.env = replace(config.env, wording=protocol.wording)
+        wording: dict[str, Any] = {"wording": protocol.wording}
+        changed.env = replace(config.env, **wording)
     if writes_freely(config.student):
-        prompts = {
+        prompts: dict[str, Any] = {
             "answer": protocol.answer,
             "reasons": protocol.answer != THINK_OR_ACT,
             "list_actions": protocol.list_actions,
