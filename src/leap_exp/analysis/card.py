@@ -84,7 +84,7 @@ def make_card(folders: Sequence[Path]) -> dict[str, Any]:
         "cost": {**asdict(spent), "gained": gained, "gained_per": gain_per_cost(gained, spent)},
         "versions": {"git": _git(first), **first.provenance.get("libraries", {})},
         "machine": first.provenance.get("machine", {}),
-        "settings": first.config,
+        "settings": {name: value for name, value in first.config.items() if name != "run_dir"},
         "tasks": tasks,
     }
 
@@ -157,4 +157,4 @@ def _git(run: Run) -> Mapping[str, Any] | None:
 
 def _counts(name: str) -> bool:
     """Return whether a setting can change a result."""
-    return name.partition(".")[0] not in ("run_dir", "tracker", "launch", "objective", "checkpoint")
+    return name.partition(".")[0] not in ("tracker", "launch", "objective", "checkpoint")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from leap_exp.students.scripted import NoisyPolicy, RandomPolicy
 from tests.support import toy_main  # noqa: F401 - puts the toy world among the groups
 from tests.support.toy import ToyStudent
 
+EXPERIMENT = Path(__file__).parents[3] / "experiments" / "results_card" / "card.json"
 TOY = ("env=toy", "teacher=toy", "student=toy", "trainer=toy", "tracker=jsonl")
 
 
@@ -80,6 +82,12 @@ def test_a_card_over_seeds_is_confirmed_by_repeating_it(leap, toy_panel, tmp_pat
     assert code == 0
     assert json.loads(out.strip().splitlines()[-1])["verdict"] == "identical"
     assert "0 of 12 tasks have other results." in out
+
+
+def test_the_card_of_the_experiments_is_confirmed(leap):
+    code, out, err = leap("eval", "--verify", str(EXPERIMENT), "run_dir=again")
+    assert (code, err) == (0, "")
+    assert "0 of 120 tasks have other results." in out
 
 
 def test_a_result_outside_the_interval_does_not_agree(leap, toy_panel, tmp_path):
@@ -167,11 +175,15 @@ def test_another_accelerator_is_no_other_student():
         "panel": {"hash": "a"},
         "student": {"weights_sha256": "w", "accelerators": ["one"]},
         "protocol": None,
-        "settings": {"seed": 0, "run_dir": "x"},
+        "settings": {"seed": 0, "tracker.name": "x"},
         "result": {"success_ci95": [0.2, 0.6], "success_rate": 0.4},
         "tasks": {"t": [1.0]},
     }
-    repeated = {**card, "student": {"weights_sha256": "w", "accelerators": []}, "settings": {"seed": 0, "run_dir": "y"}}
+    repeated = {
+        **card,
+        "student": {"weights_sha256": "w", "accelerators": []},
+        "settings": {"seed": 0, "tracker.name": "y"},
+    }
     assert compare_cards(card, repeated).identical
     other = compare_cards(card, {**card, "tasks": {"t": [0.0]}})
     assert (other.agrees, other.identical) == (True, False)
