@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leap_exp.config.panels import find_panel
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import LeapError
 from leap_exp.llm import Endpoint
 from leap_exp.stages.aggregate import Aggregation
+from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, VllmStudentConfig
 from leap_exp.students.sizing.memory import Sizing, acting_bytes, training_bytes
 from leap_exp.students.sizing.shapes import model_shape
@@ -75,7 +77,7 @@ def plan_stages(config: RunConfig, speed: Speed | None, pace: RunPace | None = N
         stages.append(_correcting(config, rollouts, speed))
         stages.append(_training(config, speed, pace))
         stages.append(_probing(config, speed, pace))
-    stages.append(_acting(config, "evaluate", evaluations, config.env.max_steps_eval, speed, pace))
+    stages.append(_acting(config, "evaluate", evaluations, _evaluation_steps(config), speed, pace))
     return stages
 
 
@@ -202,9 +204,17 @@ def _trajectory_tokens(config: RunConfig, pace: RunPace | None) -> float:
     return pace.trajectory_tokens if pace else _episode(config, config.env.max_steps_train).all
 
 
+def _evaluation_steps(config: RunConfig) -> int:
+    """Return the maximum steps of an evaluation episode; those of the longest, where a protocol has several."""
+    protocol = PROTOCOLS.get(config.evaluation.protocol or "")
+    return max(protocol.max_steps.values()) if protocol else config.env.max_steps_eval
+
+
 def _panel_size(config: RunConfig) -> int:
     """Return the number of tasks in the panel; 0 if that is the whole split and its data are not installed."""
     evaluation = config.evaluation
+    if evaluation.panel is not None:
+        return len(find_panel(evaluation.panel).tasks)
     if evaluation.tasks is not None:
         return evaluation.tasks
     try:

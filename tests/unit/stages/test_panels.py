@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from leap_exp.config.panels import RECIPES, find_panel, make_panel
+from leap_exp.config.panels import RECIPES, composed, find_panel, make_panel
+from leap_exp.config.plan import plan_stages
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.webshop.config import WebShopConfig
@@ -101,6 +102,12 @@ def test_a_panel_without_its_data_says_how_to_get_it(monkeypatch, tmp_path):
         find_panel("webshop_500")
     with pytest.raises(ConfigError, match="There is no panel nonsense"):
         find_panel("nonsense")
+
+
+def test_the_plan_of_a_run_counts_the_panel_and_the_steps_of_the_protocol():
+    config = composed(["rounds=0", "evaluation.panel=builtin_alfworld_60", "evaluation.protocol=sdar"])
+    (stage,) = plan_stages(config, None)
+    assert stage.work == "60 episodes of up to 50 steps"
 
 
 def test_a_panel_of_ones_own(monkeypatch, tmp_path):
