@@ -37,6 +37,7 @@ from leap_exp.stages.correct import (
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
+from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.stages.recover import recover
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
@@ -348,17 +349,19 @@ def evaluate_round(
     policy: Policy, environment: Environment, panel: Panel, journal: RoundJournal, config: LoopConfig
 ) -> dict[str, object]:
     """Evaluate ``policy`` on the panel as a stage of a round; return the round's entry for the summary."""
+    protocol = PROTOCOLS.get(config.evaluation.protocol or "")
 
     def produce(on_progress: ProgressCallback) -> Produced:
         trajectories = evaluate(
             policy,
             environment,
             panel,
-            max_steps=config.env.step_limits.evaluate,
+            max_steps=protocol.step_limit(environment) if protocol else config.env.step_limits.evaluate,
             batch=config.batch,
             on_progress=on_progress,
             spool=journal.spool(),
             samples=config.evaluation.samples,
+            window=protocol.window if protocol else None,
         )
         return _measured("evaluate", trajectories, policy)
 

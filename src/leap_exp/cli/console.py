@@ -132,6 +132,8 @@ def usage_table(metrics: Mapping[int, Mapping[str, float]], timings: Sequence[Ma
             if name.startswith("llm/"):
                 _, stage, figure = name.split("/")
                 figures.setdefault((index, stage), {})[figure] = value
+    # A student in this process has tokens, but no server that answers.
+    figures = {stage: values for stage, values in figures.items() if "replies_count" in values}
     if not figures:
         return None
     table = Table(title="Language models", title_justify="left", box=SIMPLE)

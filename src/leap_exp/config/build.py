@@ -1,24 +1,30 @@
 """From settings to the objects of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.messages import explain
+from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
+from leap_exp.core.components import EnvironmentConfig, StudentConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.facts_file import EnvironmentWithFacts
+from leap_exp.envs.thoughts import EnvironmentWithThoughts
 from leap_exp.llm import Endpoint
 from leap_exp.loop import Leap, evaluate_round
 from leap_exp.runs import Journal
-from leap_exp.stages.evaluate import Panel, draw_panel
+from leap_exp.stages.evaluate import Panel
+from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.students.scripted import ExpertPolicy
+from leap_exp.tokens.renderer import THINK_OR_ACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +68,63 @@ def build(config: RunConfig) -> Experiment:
     Raises:
         LeapError: Data, weights, tasks or keys are missing.
     """
+    config = under_protocol(config)
     environment = config.env.build()
+    if config.evaluation.protocol:
+        protocol = PROTOCOLS[config.evaluation.protocol]
+        protocol.step_limit(environment)
+        if protocol.answer == THINK_OR_ACT and writes_freely(config.student):
+            environment = EnvironmentWithThoughts(environment)
     if config.privilege.facts is not None:
         environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
     environment.prepare()
-    evaluation = config.evaluation
-    panel = draw_panel(
-        environment.tasks(evaluation.split),
-        split=evaluation.split,
-        size=evaluation.tasks,
-        seed=evaluation.panel_seed,
-        advice=environment.more_tasks(evaluation.split),
-    )
     return Experiment(
         config=config,
         environment=environment,
         teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
         student=_student(config, environment),
-        panel=panel,
+        panel=choose_panel(config.evaluation, environment),
     )
+
+
+def under_protocol(config: RunConfig) -> RunConfig:
+    """Return ``config`` with what ``evaluation.protocol`` says about prompts and wording.
+
+    A student that is restricted to the admissible actions keeps its prompts: it is told the actions in another way, and
+    was trained with those prompts.
+    """
+    if config.evaluation.protocol is None:
+        return config
+    protocol = PROTOCOLS[config.evaluation.protocol]
+    changed = replace(config)
+    changed.env = _worded(config.env, protocol.wording)
+    if writes_freely(config.student):
+        prompts: dict[str, Any] = {
+            "answer": protocol.answer,
+            "reasons": protocol.answer != THINK_OR_ACT,
+            "list_actions": protocol.list_actions,
+        }
+        changed.student = replace(config.student, **prompts)
+    return changed
+
+
+def _worded(env: EnvironmentConfig, wording: str) -> EnvironmentConfig:
+    """Return ``env`` with a wording, if it or one that it joins has this setting."""
+    names = _names(env)
+    members = {name: getattr(env, name) for name in names if isinstance(getattr(env, name), EnvironmentConfig)}
+    changes: dict[str, Any] = {name: _worded(member, wording) for name, member in members.items()}
+    if "wording" in names:
+        changes["wording"] = wording
+    return replace(env, **changes)
+
+
+def writes_freely(student: StudentConfig) -> bool:
+    """Return whether a student reads prompts and answers with free text."""
+    return "answer" in _names(student) and getattr(student, "decoding", "free") == "free"
+
+
+def _names(config: EnvironmentConfig | StudentConfig) -> set[str]:
+    return {item.name for item in fields(config)}
 
 
 def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:

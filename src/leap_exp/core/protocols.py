@@ -125,6 +125,13 @@ class Environment(Protocol):
         """Return ``max_repeats`` of the environment that ``task`` belongs to, which differ if several are joined."""
         return self.max_repeats
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the episodes of ``task`` depend on, by part: short values as they are, and digests of long ones.
+
+        They are the same on every machine with the same data. Empty if the id and the instruction say it all.
+        """
+        return {}
+
     @abstractmethod
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``. Leaving the context frees all its resources."""

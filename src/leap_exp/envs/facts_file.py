@@ -43,6 +43,10 @@ class EnvironmentWithFacts(Environment):
         """Return ``max_repeats`` of the environment that ``task`` belongs to."""
         return self._environment.max_repeats_of(task)
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the episodes of ``task`` depend on."""
+        return self._environment.contents(task)
+
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``."""
         return self._environment.open(task, seed=seed)

@@ -1,5 +1,6 @@
 """The journal of a run. Every stage of every round runs once; the file it leaves marks it as done."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,6 +74,11 @@ class Journal:
             self._on_round(len(rounds) - 1)
 
 
+def _core_seconds() -> float:
+    """Return the processor time of this process and of the processes that it has started and that have ended."""
+    return sum(os.times()[:4])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundJournal:
     """The stages of one round.
@@ -139,10 +145,12 @@ class RoundJournal:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[ProgressCallback]:
-        start = time.monotonic()
+        start, core_start = time.monotonic(), _core_seconds()
         with self.progress.stage(name, round_index=self.index) as on_progress:
             yield on_progress
-        self.timings.append({"round": self.index, "stage": name, "seconds": round(time.monotonic() - start, 3)})
+        seconds, core_seconds = time.monotonic() - start, _core_seconds() - core_start
+        used = {"seconds": round(seconds, 3), "core_seconds": round(core_seconds, 2)}
+        self.timings.append({"round": self.index, "stage": name, **used})
 
     def _repeatable(self, name: str, metrics: Metrics) -> Metrics:
         """Return the metrics that are the same in equal runs; write the others to timings.jsonl."""

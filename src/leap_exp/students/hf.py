@@ -74,6 +74,8 @@ class HfStudent(TrainableStudent):
         else:
             lora_config(config.lora, modules)
         self._acting: Engine = self._local
+        # Shared by the copies of this student.
+        self._tokens: Counter[str] = Counter()
 
     @property
     def pad_id(self) -> int:
@@ -182,7 +184,12 @@ class HfStudent(TrainableStudent):
             # The server may need the memory.
             self._local.sleep()
         prompts = [self.codec.prompt_ids(view, thinking=self._decoder.thinks) for view in views]
-        return self._decide(self._acting, views, prompts, seed=seed)
+        decisions = self._decide(self._acting, views, prompts, seed=seed)
+        self._tokens["tokens_in_count"] += sum(map(len, prompts))
+        self._tokens["tokens_out_count"] += sum(
+            len(self.codec.response_ids(each)) for each in decisions if isinstance(each, Decision)
+        )
+        return decisions
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
         """Return one decision per view, as ``greedy`` takes it but with a briefing in the prompt: for teaching only."""
@@ -239,8 +246,10 @@ class HfStudent(TrainableStudent):
         ]
 
     def usage(self) -> Mapping[str, float]:
-        """Return what the engine used since the last call."""
-        return self._acting.usage()
+        """Return the tokens of prompts and answers since the last call, as a server counts them if there is one."""
+        tokens = dict(self._tokens)
+        self._tokens.clear()
+        return {**tokens, **self._acting.usage()}
 
     def _briefed_prompts(
         self, views: Sequence[View], briefings: Sequence[Briefing], *, thinking: bool = False

@@ -95,6 +95,12 @@ class JointEnvironment(Environment):
         _, member, own = self._own(task)
         return member.environment.max_repeats_of(own)
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the task's environment says that its episodes depend on."""
+        name, member, own = self._own(task)
+        with _settings_named(name):
+            return member.environment.contents(own)
+
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["JointEpisode"]:
         """Start an episode in the task's environment."""
