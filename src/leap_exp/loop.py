@@ -35,8 +35,9 @@ from leap_exp.stages.correct import (
     with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
+from leap_exp.stages.measure import Measure, Subject, measure_round, measured_metrics
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
-from leap_exp.stages.probe import draw_probes, probe, probe_metrics
+from leap_exp.stages.probe import Probes, draw_probes, probe, probe_metrics
 from leap_exp.stages.recover import recover
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
@@ -105,9 +106,15 @@ class LoopConfig(Settings):
     evaluation: EvaluationConfig = settings(EvaluationConfig, "The panel.")
     batch: int = setting(32, "Episodes at a time.", minimum=1)
     probes: int = setting(16, "Trajectories per sample on which realizability is measured.", minimum=0)
+    measures: list[str] = settings(
+        list,
+        "What else is measured on them: distributions, briefing, information, recoverability; see docs/measures.md.",
+    )
 
     def check_together(self) -> None:
-        """Check that there are facts for demonstrations that are to be cloned with them."""
+        """Check the measures, and that there are facts for demonstrations that are to be cloned with them."""
+        if unknown := [name for name in self.measures if name not in tuple(Measure)]:
+            raise ConfigError(f"measures={unknown} is not valid: choose of: {', '.join(Measure)}.")
         if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
             raise ConfigError(
                 f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
@@ -300,8 +307,22 @@ class Leap:
         after = journal.document("logprobs_after", lambda on_progress: probe(trained, probes, on_progress=on_progress))
         realizability = probe_metrics(corrections, probes, before, after)
         journal.log(realizability)
+        self._measure(student, trained, probes, journal)
         journal.tracker.log_student(folder, round_index=index)
         return trained, encode_metrics(realizability)
+
+    def _measure(self, before: Student, after: Student, probes: Probes, journal: RoundJournal) -> None:
+        """Make the measures that the settings name."""
+        if not self.config.measures:
+            return
+        subject = Subject(
+            environment=self.environment, before=before, after=after, probes=probes, seed=journal.seed_for("measure")
+        )
+        which = [Measure(name) for name in self.config.measures]
+        measured = journal.document(
+            "measures", lambda on_progress: measure_round(subject, which, on_progress=on_progress)
+        )
+        journal.log(measured_metrics(measured))
 
     def _act(
         self,

@@ -19,6 +19,7 @@ STAGE_TITLES = {
     "logprobs_before": "probe before training",
     "student": "train",
     "logprobs_after": "probe after training",
+    "measures": "measure",
     "evaluation": "evaluate",
 }
 LINE_EVERY_SECONDS = 5.0

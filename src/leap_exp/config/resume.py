@@ -21,7 +21,7 @@ from leap_exp.runs import locked, read_config, round_name, storing, write_whole
 from leap_exp.runs.files import LOCK_NAME
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective")
+FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective", "measures")
 """Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
-from leap_exp.core.protocols import Environment, Episode, Oracle
-from leap_exp.core.types import PrivilegedFacts, Task
+from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
+from leap_exp.core.types import PrivilegedFacts, Task, View
 from leap_exp.runs import read_records
 
 
@@ -50,3 +50,7 @@ class EnvironmentWithFacts(Environment):
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert for ``task``, which knows the environment's own facts."""
         return self._environment.oracle(task)
+
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the worlds that are consistent with a history, as the environment itself knows them."""
+        return self._environment.consistent_worlds(view, limit=limit, seed=seed)
