@@ -12,6 +12,7 @@ for i = 1..N:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,9 +36,9 @@ from leap_exp.stages.correct import (
     with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
-from leap_exp.stages.measure import Measure, Subject, measure_round, measured_metrics
+from leap_exp.stages.measure import Subject, check_measures, measure_round, measured_metrics
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
-from leap_exp.stages.probe import Probes, draw_probes, probe, probe_metrics
+from leap_exp.stages.probe import draw_probes, probe, probe_metrics
 from leap_exp.stages.recover import recover
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
@@ -113,8 +114,7 @@ class LoopConfig(Settings):
 
     def check_together(self) -> None:
         """Check the measures, and that there are facts for demonstrations that are to be cloned with them."""
-        if unknown := [name for name in self.measures if name not in tuple(Measure)]:
-            raise ConfigError(f"measures={unknown} is not valid: choose of: {', '.join(Measure)}.")
+        check_measures(self.measures)
         if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
             raise ConfigError(
                 f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
@@ -307,22 +307,13 @@ class Leap:
         after = journal.document("logprobs_after", lambda on_progress: probe(trained, probes, on_progress=on_progress))
         realizability = probe_metrics(corrections, probes, before, after)
         journal.log(realizability)
-        self._measure(student, trained, probes, journal)
+        if config.measures:
+            seed = journal.seed_for("measure")
+            subject = Subject.of(self.environment, before=student, after=trained, probes=probes, seed=seed)
+            measured = journal.document("measures", partial(measure_round, subject, config.measures))
+            journal.log(measured_metrics(measured))
         journal.tracker.log_student(folder, round_index=index)
         return trained, encode_metrics(realizability)
-
-    def _measure(self, before: Student, after: Student, probes: Probes, journal: RoundJournal) -> None:
-        """Make the measures that the settings name."""
-        if not self.config.measures:
-            return
-        subject = Subject(
-            environment=self.environment, before=before, after=after, probes=probes, seed=journal.seed_for("measure")
-        )
-        which = [Measure(name) for name in self.config.measures]
-        measured = journal.document(
-            "measures", lambda on_progress: measure_round(subject, which, on_progress=on_progress)
-        )
-        journal.log(measured_metrics(measured))
 
     def _act(
         self,

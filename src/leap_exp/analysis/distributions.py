@@ -13,12 +13,16 @@ Logprobs = Mapping[str, float]
 TOP_K = 3
 
 
+def log_normalised(logprobs: Logprobs) -> dict[str, float]:
+    """Return the log-probabilities with a constant added, so that the probabilities add up to 1."""
+    highest = max(logprobs.values())
+    total = highest + math.log(sum(math.exp(value - highest) for value in logprobs.values()))
+    return {action: value - total for action, value in logprobs.items()}
+
+
 def normalised(logprobs: Logprobs) -> dict[str, float]:
     """Return the probabilities of the actions, which add up to 1."""
-    highest = max(logprobs.values())
-    weights = {action: math.exp(value - highest) for action, value in logprobs.items()}
-    total = sum(weights.values())
-    return {action: weight / total for action, weight in weights.items()}
+    return {action: math.exp(value) for action, value in log_normalised(logprobs).items()}
 
 
 def rank(logprobs: Logprobs, action: str) -> int:
@@ -35,10 +39,10 @@ def total_variation(first: Logprobs, second: Logprobs) -> float:
 
 def kl_divergence(first: Logprobs, second: Logprobs) -> float:
     """Return KL(p ‖ q) = Σ_a p(a)·ln(p(a)/q(a)), in nats; infinite where q rules out what p does not."""
-    p, q = normalised(first), normalised(second)
-    if any(share > 0.0 and q.get(action, 0.0) == 0.0 for action, share in p.items()):
-        return math.inf
-    return max(0.0, sum(share * math.log(share / q[action]) for action, share in p.items() if share > 0.0))
+    p, q = log_normalised(first), log_normalised(second)
+    # In logarithms, because a small probability that is rounded to 0 does not make the divergence infinite.
+    terms = (math.exp(value) * (value - q.get(action, -math.inf)) for action, value in p.items() if math.exp(value))
+    return max(0.0, sum(terms))
 
 
 def top_k_overlap(first: Logprobs, second: Logprobs, *, k: int = TOP_K) -> float:
@@ -108,8 +112,8 @@ def _change(depth: int | None, steps: Sequence[tuple[str, Logprobs, Logprobs]]) 
     return DepthChange(
         depth=depth,
         steps=len(steps),
-        logprob_before_nats=fmean(math.log(max(normalised(old)[action], _SMALLEST)) for action, old, _ in steps),
-        logprob_after_nats=fmean(math.log(max(normalised(new)[action], _SMALLEST)) for action, _, new in steps),
+        logprob_before_nats=fmean(log_normalised(old)[action] for action, old, _ in steps),
+        logprob_after_nats=fmean(log_normalised(new)[action] for action, _, new in steps),
         rank_before=fmean(rank(old, action) for action, old, _ in steps),
         rank_after=fmean(rank(new, action) for action, _, new in steps),
         total_variation=fmean(total_variation(old, new) for _, old, new in steps),
@@ -118,7 +122,3 @@ def _change(depth: int | None, steps: Sequence[tuple[str, Logprobs, Logprobs]]) 
         agreement_before=fmean(rank(old, action) == 1 for action, old, _ in steps),
         agreement_after=fmean(rank(new, action) == 1 for action, _, new in steps),
     )
-
-
-_SMALLEST = 1e-300
-"""A probability that is 0 only by rounding counts as this, so that means stay finite."""

@@ -89,8 +89,8 @@ def probability_of_improvement(
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Return the p-values corrected by Holm's method (Holm 1979), by name.
 
-    The chance that any of the tests whose corrected value is at most alpha is a false alarm is then at most alpha, however the
-    tests depend on each other.
+    The chance that any of the tests whose corrected value is at most alpha is a false alarm is then at most alpha,
+    however the tests depend on each other.
     """
     if not p_values:
         return {}

@@ -1,9 +1,9 @@
 """Prediction: which measure on the data of the first round tells how good an arm will be in the end.
 
-For each measure, Spearman's rank correlation rho (in [-1, 1]) over the arms of a sweep between the measure, taken before
-any training on corrections, and the success after the last round. Its 95 % interval is a percentile bootstrap over
-arms, its p-value a two-sided permutation test over arms (exact for up to seven), corrected by Holm's method over the
-measures. With few arms the interval is wide: it then says that nothing is known.
+For each measure, Spearman's rank correlation rho (in [-1, 1]) over the arms of a sweep between the measure, taken
+before any training on corrections, and the success after the last round. Its 95 % interval is a percentile bootstrap
+over arms, its p-value a two-sided permutation test over arms (exact for up to seven), corrected by Holm's method over
+the measures. With few arms the interval is wide: it then says that nothing is known.
 """
 
 from collections.abc import Mapping, Sequence

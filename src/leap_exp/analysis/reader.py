@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-from leap_exp.analysis.distributions import normalised
+from leap_exp.analysis.distributions import log_normalised
 from leap_exp.analysis.leakage import has, kind, shown_text
 from leap_exp.core.types import Correction, View, views
 
 _NAME = re.compile(r"\b[a-z]+ \d+\b")
-_SMALLEST = 1e-12
 
 
 class Reader(Protocol):
@@ -100,9 +99,7 @@ def reason_leaks(corrections: Sequence[Correction], reader: Reader) -> list[Reas
     count = len(questions)
     found = []
     for index, question in enumerate(questions):
-        without, told, control = (
-            math.log(max(_SMALLEST, normalised(answers[index + part * count])[question.place])) for part in range(3)
-        )
+        without, told, control = (log_normalised(answers[index + part * count])[question.place] for part in range(3))
         found.append(
             ReasonLeak(
                 task_id=question.task_id,
@@ -162,7 +159,7 @@ def _questions(correction: Correction) -> list[_Question]:
 
 
 def _places(view: View, true_place: str, *, hidden: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that the opening text and the present actions show, without hidden things, and the true place."""
+    """Return the names in the opening text and the present actions, without hidden things, and the true place."""
     first = view.history[0].observation if view.history else view.observation
     names = [*_NAME.findall(first.text.lower())]
     for action in view.observation.admissible_actions or ():

@@ -5,6 +5,7 @@ what the history has shown. A teacher's policy has the shape (S, A), a student's
 axis; either may have a first axis T if it depends on the step.
 """
 
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,75 @@ class TabularWorld:
     def student(self, policy: Array) -> Array:
         """Return a policy over visible states as an array (T, S, A)."""
         return self.teacher(policy[..., self.visible_S, :])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tabulated:
+    """A world with the states, visible states and actions that its indices stand for."""
+
+    world: TabularWorld
+    states: Sequence[Hashable]
+    visible: Sequence[Hashable]
+    actions: Sequence[str]
+
+    def teacher(self, policy: Callable[[Any], Mapping[str, float]]) -> Array:
+        """Return a policy over states, given as a function, as an array (S, A)."""
+        return np.array([[policy(state).get(action, 0.0) for action in self.actions] for state in self.states])
+
+    def student(self, policy: Callable[[Any], Mapping[str, float]]) -> Array:
+        """Return a policy over visible states, given as a function, as an array (V, A)."""
+        return np.array([[policy(seen).get(action, 0.0) for action in self.actions] for seen in self.visible])
+
+
+def tabulate(
+    starts: Mapping[Any, float],
+    follow: Callable[[Any], Mapping[str, tuple[Any, float]]],
+    *,
+    visible: Callable[[Any], Hashable],
+    done: Callable[[Any], bool],
+    horizon: int,
+) -> Tabulated:
+    """Return a deterministic world as arrays, after enumerating all states that can be reached.
+
+    Args:
+        starts: Probability of each start. States can be anything hashable.
+        follow: The next state and the reward of each admissible action in a state; also called for states that are
+            done, where what it returns does not count.
+        visible: What a student sees of a state.
+        done: Whether the episode is over in a state.
+        horizon: Steps of an episode.
+    """
+    states = list(starts)
+    known = set(states)
+    edges = {}
+    for state in states:
+        edges[state] = follow(state)
+        for after, _ in edges[state].values():
+            if after not in known:
+                known.add(after)
+                states.append(after)
+    seen = list(dict.fromkeys(map(visible, states)))
+    actions = sorted({action for options in edges.values() for action in options})
+    index, seen_index = ({each: place for place, each in enumerate(them)} for them in (states, seen))
+    transitions_SAS = np.zeros((len(states), len(actions), len(states)))
+    rewards_SA = np.zeros((len(states), len(actions)))
+    admissible_SA = np.zeros((len(states), len(actions)), dtype=bool)
+    for state, options in edges.items():
+        for action, (after, reward) in options.items():
+            place = index[state], actions.index(action)
+            transitions_SAS[(*place, index[after])] = 1.0
+            rewards_SA[place] = reward
+            admissible_SA[place] = True
+    world = TabularWorld(
+        start_S=np.array([starts.get(state, 0.0) for state in states]),
+        transitions_SAS=transitions_SAS,
+        rewards_SA=rewards_SA,
+        visible_S=np.array([seen_index[visible(state)] for state in states]),
+        admissible_SA=admissible_SA,
+        done_S=np.array([done(state) for state in states]),
+        horizon=horizon,
+    )
+    return Tabulated(world=world, states=states, visible=seen, actions=actions)
 
 
 def action_values(world: TabularWorld, policy_TSA: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from leap_exp.analysis.contrast import Signal, contrast
 from leap_exp.analysis.distributions import Logprobs, changes, kl_divergence
 from leap_exp.analysis.information import information, step_information
 from leap_exp.analysis.recoverability import Values, action_values, own_cost, recoverability
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, ProgressCallback, Student
 from leap_exp.core.types import Correction, View, views
 from leap_exp.stages.probe import Probes
@@ -41,17 +42,31 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is measured in a round: its students before and after training, its environment and its probes."""
+    """What is measured in a round: its students before and after training, its environment and its probes.
+
+    The students are only loaded where a measure needs them. ``worlds`` are the most consistent worlds per step.
+    """
 
     environment: Environment
-    before: Student
-    after: Student
+    before: Callable[[], Student]
+    after: Callable[[], Student]
     probes: Probes
     seed: int
     worlds: int = WORLDS
 
+    @classmethod
+    def of(cls, environment: Environment, *, before: Student, after: Student, probes: Probes, seed: int) -> "Subject":
+        """Return what is measured with students that are loaded already."""
+        return cls(environment=environment, before=lambda: before, after=lambda: after, probes=probes, seed=seed)
 
-def measure_round(subject: Subject, which: Sequence[Measure], *, on_progress: ProgressCallback) -> Measured:
+
+def check_measures(names: Sequence[str]) -> None:
+    """Check that all are measures; raises ConfigError."""
+    if unknown := [name for name in names if name not in tuple(Measure)]:
+        raise ConfigError(f"measures={unknown} is not valid: choose of: {', '.join(Measure)}.")
+
+
+def measure_round(subject: Subject, which: Sequence[str], on_progress: ProgressCallback) -> Measured:
     """Return the measures ``which`` of a round. A measure without any step that it can be taken at has no rows.
 
     Raises:
@@ -60,7 +75,7 @@ def measure_round(subject: Subject, which: Sequence[Measure], *, on_progress: Pr
     samples = subject.probes.samples()
     total, done = len(which) * len(samples), 0
     measured: Measured = {}
-    for measure in which:
+    for measure in map(Measure, which):
         measured[measure] = {}
         for name, corrections in samples.items():
             measured[measure][name] = _MEASURES[measure](subject, corrections)
@@ -122,12 +137,12 @@ def _lists_actions(view: View) -> bool:
 
 
 def _distributions(subject: Subject, corrections: Sequence[Correction]) -> Rows:
-    before, after = (action_distributions(student, corrections) for student in (subject.before, subject.after))
+    before, after = (action_distributions(student, corrections) for student in (subject.before(), subject.after()))
     return [asdict(row) for row in changes(corrections, before, after)]
 
 
 def _briefing(subject: Subject, corrections: Sequence[Correction]) -> Rows:
-    student = subject.before
+    student = subject.before()
     briefed = action_distributions(student, corrections, with_facts=True)
     unbriefed = action_distributions(student, corrections)
     steps, signals = [], []
