@@ -1,8 +1,8 @@
 """Statistics over the seeds and tasks of a sweep: aggregates with intervals, comparisons, corrections for many tests.
 
 The figures are those that Agarwal et al. 2021 (Deep reinforcement learning at the edge of the statistical precipice)
-recommend, computed by scipy and statsmodels. Their package, rliable, gives the same ones (tests/parity compares), but
-needs a library of time series and one of plots for it.
+recommend, computed by scipy and statsmodels. Their package, rliable, gives the same ones, but it is not maintained: it
+needs a version of a library of time series that does not work with pandas 3, and a library of plots.
 
 Scores are given as in ``statistics.pair_by_task``: one mapping from task to score per seed. A task counts if every seed
 scored it.
