@@ -7,9 +7,11 @@ import pytest
 
 from leap_exp.runs import read_document, read_metrics
 from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
-from tests.e2e.test_llm_students import TINY, TRAIN, own_cache  # noqa: F401 - a fixture
 
-ROUNDS = ("student=tiny", *TINY, *TRAIN, "privilege=p50", "student.decoding=restricted", "env.max_steps_train=6")
+ROUNDS = (
+    *("student=tiny", "privilege=p50", "tracker=jsonl", "rounds=1", "demonstrations.count=4", "rollouts.tasks=2"),
+    *("probes=2", "evaluation.tasks=2", "env.max_steps_train=6", "env.max_steps_eval=5", "trainer.epochs=1"),
+)
 
 
 @pytest.fixture(scope="module")

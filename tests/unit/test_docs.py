@@ -101,7 +101,7 @@ def _is_placeholder(word):
 def _option_problem(name, arguments):
     """What is wrong with a command whose options its --help lists."""
     words = [word.strip("[]") for word in arguments]
-    depth = {"report": 0, "data": 1}.get(name, 1) + (words[:1] == ["import-demonstrations"])
+    depth = {"analyse": 0, "report": 0, "data": 1}.get(name, 1) + (words[:1] == ["import-demonstrations"])
     path = [name, *words[:depth]]
     if any(word.startswith("-") or _is_placeholder(word) for word in path):
         path = path[:1]

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from leap_exp.analysis.briefing import BriefedStep, briefing_effects
-from leap_exp.analysis.contrast import Signal, contrast
 from leap_exp.analysis.distributions import Logprobs, changes, kl_divergence
 from leap_exp.analysis.information import information, step_information
 from leap_exp.analysis.recoverability import Values, action_values, own_cost, recoverability
@@ -142,6 +141,9 @@ def _distributions(subject: Subject, corrections: Sequence[Correction]) -> Rows:
 
 
 def _briefing(subject: Subject, corrections: Sequence[Correction]) -> Rows:
+    # Imported here because scipy takes a second, and no run without this measure needs it.
+    from leap_exp.analysis.contrast import Signal, contrast
+
     student = subject.before()
     briefed = action_distributions(student, corrections, with_facts=True)
     unbriefed = action_distributions(student, corrections)
