@@ -10,7 +10,7 @@ from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
 
 ROUNDS = (
     *("student=tiny", "privilege=p50", "tracker=jsonl", "rounds=1", "demonstrations.count=4", "rollouts.tasks=2"),
-    *("probes=2", "evaluation.tasks=2", "env.max_steps_train=6", "env.max_steps_eval=5", "trainer.epochs=1"),
+    *("probes=2", "evaluation.tasks=2", "env.max_steps_eval=5", "trainer.epochs=1"),
 )
 
 
@@ -32,7 +32,7 @@ def test_a_run_measures_what_it_is_told_and_analyse_the_rest(leap, folder):  # n
     assert metrics["recoverability/train_max_steps"] >= metrics["recoverability/train_mean_steps"] >= 0.0
     before = (run_dir / "round_001" / "measures.json").read_text()
 
-    every = "--measures=distributions,briefing,information,recoverability,utility,reader,bound"
+    every = "--measures=distributions,briefing,information,recoverability,utility,bound"
     code, out, err = leap(str(run_dir), every, command="analyse")
     assert (code, err) == (0, "")
     assert "bound after 1 rounds" in out

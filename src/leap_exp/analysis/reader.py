@@ -11,6 +11,7 @@ weak to understand a reason finds nothing: the measure is a lower estimate, of w
 """
 
 import math
+import random
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ from typing import Protocol
 from leap_exp.analysis.distributions import log_normalised
 from leap_exp.analysis.leakage import has, kind, shown_text
 from leap_exp.core.types import Correction, View, views
+
+LIMIT = 48
+"""Most questions to a reader about a sample, each of which it reads three times."""
 
 _NAME = re.compile(r"\b[a-z]+ \d+\b")
 
@@ -79,18 +83,25 @@ class _Question:
     depth: int
     thing: str
     place: str
-    shown: str
+    seen: str
     reason: str
     places: tuple[str, ...]
 
     def text(self, reason: str) -> str:
         thought = f"\n{reason}" if reason else ""
-        return f"{self.shown}{thought}\nThe {kind(self.thing)} is at the"
+        return f"{self.seen}{thought}\nThe {kind(self.thing)} is at the"
 
 
-def reason_leaks(corrections: Sequence[Correction], reader: Reader) -> list[ReasonLeak]:
-    """Return what the reader learns from each reason about each object that the step's history has not shown."""
+def reason_leaks(
+    corrections: Sequence[Correction], reader: Reader, *, limit: int = LIMIT, seed: int = 0
+) -> list[ReasonLeak]:
+    """Return what the reader learns from each reason about each object that the step's history has not shown.
+
+    If there are more than ``limit`` pairs of a reason and an object, so many are drawn by ``seed``.
+    """
     questions = [question for correction in corrections for question in _questions(correction)]
+    if len(questions) > limit:
+        questions = random.Random(seed).sample(questions, limit)
     others = [_reason_for_another_task(questions, place) for place in range(len(questions))]
     texts = [each.text("") for each in questions]
     texts += [each.text(each.reason) for each in questions]
@@ -150,12 +161,18 @@ def _questions(correction: Correction) -> list[_Question]:
                         depth=depth,
                         thing=thing,
                         place=str(place).lower(),
-                        shown=shown,
+                        seen=_seen(view),
                         reason=reason,
                         places=places,
                     )
                 )
     return found
+
+
+def _seen(view: View) -> str:
+    """Return the task and the observations, without the lists of actions, which are long and say no more."""
+    observations = [*(step.observation for step in view.history), view.observation]
+    return "\n".join([view.task.instruction, *(observation.text for observation in observations)])
 
 
 def _places(view: View, true_place: str, *, hidden: Sequence[str]) -> tuple[str, ...]:

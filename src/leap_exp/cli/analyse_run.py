@@ -120,7 +120,7 @@ def _round(finished: FinishedRun, index: int, wanted: Wanted) -> dict[str, objec
         entry[UTILITY] = _utility(finished, index)
     if READER in wanted.measures:
         corrections = [correction for sample in probes.samples().values() for correction in sample]
-        entry[READER] = _reader(finished, corrections, wanted.reader)
+        entry[READER] = _reader(finished, corrections, wanted.reader, seed=finished.seed_for(index, READER))
     return entry
 
 
@@ -199,7 +199,9 @@ def _utility(finished: FinishedRun, index: int) -> Mapping[str, object] | None:
     return None if found is None else {"utility": found.difference, **asdict(found)}
 
 
-def _reader(finished: FinishedRun, corrections: Sequence[Correction], model: str) -> Mapping[str, object] | None:
+def _reader(
+    finished: FinishedRun, corrections: Sequence[Correction], model: str, *, seed: int
+) -> Mapping[str, object] | None:
     # Imported here because they need torch, which no other measure does.
     from leap_exp.students.hf import HfStudent
     from leap_exp.students.reader import ModelReader
@@ -209,7 +211,7 @@ def _reader(finished: FinishedRun, corrections: Sequence[Correction], model: str
         raise ConfigError(f"The measure {READER!r} needs a student with local weights, which {student.id!r} is not.")
     if model:
         student = HfStudent(replace(student.config, model=model, adapter=None), finished.environment)
-    found = reader_leakage(reason_leaks(corrections, ModelReader(student)))
+    found = reader_leakage(reason_leaks(corrections, ModelReader(student), seed=seed))
     return None if found is None else asdict(found)
 
 

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from tests.support.corridor import at_random, corridor, possible, straight_to_the_coin
 
 from leap_exp.analysis.bound import estimated_bound, tabular_bound
 from leap_exp.analysis.tabular import TabularWorld, best_visible_return, expected_return, visits
-from tests.support.corridor import at_random, corridor, possible, straight_to_the_coin
 
 
 @pytest.fixture

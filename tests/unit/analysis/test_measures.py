@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from scipy.stats import spearmanr
+from tests.support.records import trajectory
 
 from leap_exp.analysis.contrast import Signal, contrast
 from leap_exp.analysis.prediction import predictions, sentence
@@ -12,7 +13,6 @@ from leap_exp.analysis.reader import reader_leakage, reason_leaks
 from leap_exp.analysis.realizability import by_depth
 from leap_exp.analysis.utility import utility_of_facts
 from leap_exp.core.types import Decision, Task
-from tests.support.records import trajectory
 
 
 def decide(action, reason=""):
@@ -56,16 +56,17 @@ def test_utility_pairs_tasks_that_both_have_scored():
     assert utility_of_facts(briefed[2:], unbriefed) is None
 
 
+ORDINALS = {"first": "1", "second": "2", "third": "3", "fourth": "4"}
+
+
 class CountingReader:
     """Understands ordinal numbers: the place at the ordinal that a text's last thought names is four times likelier."""
-
-    ORDINALS = {"first": "1", "second": "2", "third": "3", "fourth": "4"}
 
     def logprobs(self, texts, candidates):
         found = []
         for text, options in zip(texts, candidates, strict=True):
             thought = text.splitlines()[-2]
-            numbers = {number for word, number in self.ORDINALS.items() if word in thought}
+            numbers = {number for word, number in ORDINALS.items() if word in thought}
             found.append({each: math.log(4.0 if each.split()[-1] in numbers else 1.0) for each in options})
         return found
 
