@@ -10,7 +10,7 @@ from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
 
 ROUNDS = (
     *("student=tiny", "privilege=p50", "tracker=jsonl", "rounds=1", "demonstrations.count=4", "rollouts.tasks=2"),
-    *("probes=2", "evaluation.tasks=2", "env.max_steps_eval=5", "trainer.epochs=1"),
+    *("probes=1", "evaluation.tasks=2", "env.max_steps_eval=5", "trainer.epochs=1"),
 )
 
 

@@ -14,6 +14,7 @@ from leap_exp.analysis.sweep import read_sweep
 from leap_exp.analysis.sweep_measures import MEASURES_FILE, sweep_measures
 from leap_exp.cli.analyse_run import BOUND, CHOICES, READER, UTILITY, Wanted, analyse_run
 from leap_exp.cli.commands import invoke
+from leap_exp.config.finished import was_trained
 from leap_exp.core.errors import ConfigError
 from leap_exp.runs import locked, write_document
 from leap_exp.stages.measure import WORLDS, Measure
@@ -52,8 +53,12 @@ def _analyse(
         return
     sweep = read_sweep(folder)
     for run in sweep.runs:
-        console.print(f"{run.folder.relative_to(folder)}", highlight=False)
-        _one(run.folder, wanted, console)
+        name = run.folder.relative_to(folder)
+        if was_trained(run.folder):
+            console.print(f"{name}", highlight=False)
+            _one(run.folder, wanted, console)
+        else:
+            console.print(f"{name} was only evaluated: it has no corrections to measure", highlight=False)
     data = sweep_measures(read_sweep(folder))
     write_document(folder / MEASURES_FILE, data)
     _print_sweep(folder, data, console)

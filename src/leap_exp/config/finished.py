@@ -36,7 +36,7 @@ class FinishedRun:
     def read(cls, folder: Path) -> "FinishedRun":
         """Read the run in ``folder``; raises StoreError if it has no finished round, or was not trained."""
         run = read_run(folder)
-        if not (folder / round_name(0) / "corrections.jsonl").exists():
+        if not was_trained(folder):
             raise StoreError(f"{folder} was only evaluated, so there are no corrections to measure.")
         return cls(run=run, settings=read_config(folder / "config.yaml"))
 
@@ -105,6 +105,11 @@ class FinishedRun:
         """Return the log-probabilities of the probes of a round by sample, before or after its training."""
         name = "logprobs_after" if after else "logprobs_before"
         return read_document(self.run.folder / round_name(index) / f"{name}.json")
+
+
+def was_trained(folder: Path) -> bool:
+    """Return whether the run in ``folder`` has corrections; one with ``rounds=0`` has none."""
+    return (folder / round_name(0) / "corrections.jsonl").exists()
 
 
 def component(group: str, data: Mapping[str, Any]) -> object:

@@ -69,6 +69,16 @@ def test_the_inequality_and_its_lemma_are_exact_in_the_corridor(boxes, horizon, 
         assert row.best_visible_return <= row.teacher_return + 1e-9
 
 
+def test_the_figures_of_docs_measures():
+    table = corridor(4, 12)
+    student = table.student(lambda seen: {action: 1 / len(possible(seen, 4)) for action in possible(seen, 4)})
+    (row,) = tabular_bound(table.world, table.teacher(straight_to_the_coin), [student])
+    assert (row.teacher_return, row.recoverability) == pytest.approx((1.0, 1.0))
+    assert (row.epsilon, row.gamma, row.right) == pytest.approx((0.463, 0.219, -0.598), abs=5e-4)
+    assert row.best_return / 12 == pytest.approx(0.052, abs=5e-4)
+    assert row.lemma_error < 1e-15
+
+
 def test_values_in_a_corridor_of_two_boxes_are_those_computed_by_hand():
     table = corridor(2, 3)
     # It starts at the right box. Opening it finds the coin half of the time; else it takes two more steps.
