@@ -10,7 +10,8 @@ the exact cost-to-go or, where that is unknown, one that the teacher changed.
 The interval draws trajectories, because steps of one trajectory are not independent.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -57,7 +58,9 @@ def contrast(signals: Sequence[Signal], *, seed: int = 0, resamples: int = 2_000
         sums_QN[0 if signal.is_error else 2, column] += signal.value
         sums_QN[1 if signal.is_error else 3, column] += 1
     difference = fmean(errors) - fmean(others)
-    low, high = _interval(sums_QN, seed=seed, resamples=resamples) if len(names) > 1 else (difference, difference)
+    low = high = difference
+    if len(names) > 1:
+        low, high = paired_interval(tuple(sums_QN), _difference, seed=seed, resamples=resamples)
     return Contrast(
         errors=len(errors),
         others=len(others),
@@ -70,23 +73,30 @@ def contrast(signals: Sequence[Signal], *, seed: int = 0, resamples: int = 2_000
     )
 
 
-def _interval(sums_QN: Array, *, seed: int, resamples: int) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval; a draw without errors, or with nothing else, does not count."""
+def paired_interval(
+    samples: tuple[Array, ...], statistic: Callable[..., Array], *, seed: int, resamples: int
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of ``statistic``, drawing the same places of all ``samples``.
 
-    def statistic(error_sum: Array, errors: Array, other_sum: Array, others: Array, axis: int) -> Array:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = error_sum.sum(axis) / errors.sum(axis) - other_sum.sum(axis) / others.sum(axis)
-        difference: Array = means
-        return difference
-
-    drawn = stats.bootstrap(
-        tuple(sums_QN),
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    A draw in which the statistic is not a number does not count.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            samples,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     low, high = np.nanquantile(drawn.bootstrap_distribution, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _difference(error_sum: Array, errors: Array, other_sum: Array, others: Array, axis: int) -> Array:
+    """Return the difference of means; not a number in a draw without errors, or with nothing else."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference: Array = error_sum.sum(axis) / errors.sum(axis) - other_sum.sum(axis) / others.sum(axis)
+    return difference

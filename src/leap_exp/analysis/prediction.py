@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from leap_exp.analysis.contrast import paired_interval
 from leap_exp.analysis.inference import holm
 from leap_exp.analysis.tabular import Array
 
@@ -88,17 +89,8 @@ def sentence(rows: Sequence[Prediction]) -> str:
 
 
 def _correlation(values: Array, finals: Array, *, seed: int, resamples: int) -> tuple[float, float, float, float]:
-    drawn = stats.bootstrap(
-        (values, finals),
-        _spearman,
-        paired=True,
-        vectorized=True,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
     # A draw in which all arms have one value has no correlation.
-    low, high = np.nanquantile(drawn.bootstrap_distribution, [0.025, 0.975])
+    low, high = paired_interval((values, finals), _spearman, seed=seed, resamples=resamples)
     test = stats.permutation_test(
         (values,),
         lambda permuted, axis: _spearman(permuted, finals, axis),
@@ -107,7 +99,7 @@ def _correlation(values: Array, finals: Array, *, seed: int, resamples: int) -> 
         n_resamples=resamples + 1,
         rng=np.random.default_rng(seed),
     )
-    return float(_spearman(values, finals, -1)), float(low), float(high), float(test.pvalue)
+    return float(_spearman(values, finals, -1)), low, high, float(test.pvalue)
 
 
 def _spearman(first: Array, second: Array, axis: int) -> Array:
