@@ -12,6 +12,7 @@ for i = 1..N:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,9 +36,9 @@ from leap_exp.stages.correct import (
     with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
+from leap_exp.stages.measure import Subject, check_measures, measure_round, measured_metrics
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
-from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.stages.recover import recover
 from leap_exp.stages.rollout import RolloutsConfig, require_tasks, rollout, sample_tasks
 from leap_exp.stages.train import split
@@ -106,9 +107,14 @@ class LoopConfig(Settings):
     evaluation: EvaluationConfig = settings(EvaluationConfig, "The panel.")
     batch: int = setting(32, "Episodes at a time.", minimum=1)
     probes: int = setting(16, "Trajectories per sample on which realizability is measured.", minimum=0)
+    measures: list[str] = settings(
+        list,
+        "What else is measured on them: distributions, briefing, information, recoverability; see docs/measures.md.",
+    )
 
     def check_together(self) -> None:
-        """Check that there are facts for demonstrations that are to be cloned with them."""
+        """Check the measures, and that there are facts for demonstrations that are to be cloned with them."""
+        check_measures(self.measures)
         if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
             raise ConfigError(
                 f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
@@ -305,6 +311,11 @@ class Leap:
         after = journal.document("logprobs_after", lambda on_progress: probe(trained, probes, on_progress=on_progress))
         realizability = probe_metrics(corrections, probes, before, after)
         journal.log(realizability)
+        if config.measures:
+            seed = journal.seed_for("measure")
+            subject = Subject.of(self.environment, before=student, after=trained, probes=probes, seed=seed)
+            measured = journal.document("measures", partial(measure_round, subject, config.measures))
+            journal.log(measured_metrics(measured))
         journal.tracker.log_student(folder, round_index=index)
         return trained, encode_metrics(realizability)
 
@@ -349,7 +360,7 @@ def evaluate_round(
     policy: Policy, environment: Environment, panel: Panel, journal: RoundJournal, config: LoopConfig
 ) -> dict[str, object]:
     """Evaluate ``policy`` on the panel as a stage of a round; return the round's entry for the summary."""
-    protocol = PROTOCOLS.get(config.evaluation.protocol or "")
+    protocol = config.evaluation.conditions
 
     def produce(on_progress: ProgressCallback) -> Produced:
         trajectories = evaluate(

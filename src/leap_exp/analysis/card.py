@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from leap_exp.analysis.cost import cost, gain, gain_per_cost
-from leap_exp.analysis.run import Run, read_run
+from leap_exp.analysis.run import FREE_SETTINGS, Run, read_run
 from leap_exp.analysis.statistics import mean_interval, wilson_interval
 from leap_exp.core.errors import DataError, StoreError
 from leap_exp.runs import read_document, write_document
@@ -161,4 +161,4 @@ def _git(run: Run) -> Mapping[str, Any] | None:
 
 def _counts(name: str) -> bool:
     """Return whether a setting can change a result."""
-    return name.partition(".")[0] not in ("tracker", "launch", "objective", "checkpoint")
+    return name.partition(".")[0] not in (*FREE_SETTINGS, "checkpoint")

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leap_exp.core.privilege import Disclosure
+from leap_exp.analysis.recoverability import Values, action_values, own_cost
 from leap_exp.core.protocols import Environment
-from leap_exp.core.types import Trajectory, views
+from leap_exp.core.types import Step, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +33,13 @@ def step_labels(environment: Environment, trajectory: Trajectory) -> Sequence[St
 
     An inadmissible action costs a step and changes nothing.
     """
-    oracle = environment.oracle(trajectory.task)
-    labels = []
-    for view, step in zip(views(trajectory), trajectory.steps, strict=True):
-        values = oracle.action_values(view, Disclosure.P100)
-        best = max(values.values(), default=-math.inf)
-        if math.isinf(best):
-            labels.append(StepLabel())
-            continue
-        # After an action that changes nothing, as many steps are left as before it.
-        value = values.get(step.action, best - 1)
-        labels.append(
-            StepLabel(steps_left=round(1 - best), wasted_steps=None if math.isinf(value) else round(best - value))
-        )
-    return labels
+    return list(map(_label, action_values(environment, trajectory), trajectory.steps))
+
+
+def _label(values: Values, step: Step) -> StepLabel:
+    cost = own_cost(values, step)
+    if cost is None:
+        return StepLabel()
+    return StepLabel(
+        steps_left=round(1 - max(values.values())), wasted_steps=None if math.isinf(cost) else round(cost)
+    )

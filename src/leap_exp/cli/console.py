@@ -10,7 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from leap_exp.core.protocols import Progress, ProgressCallback
+from leap_exp.core.protocols import ProgressCallback
+from leap_exp.runs import Progress
 
 STAGE_TITLES = {
     "trajectories": "rollout",
@@ -19,6 +20,7 @@ STAGE_TITLES = {
     "logprobs_before": "probe before training",
     "student": "train",
     "logprobs_after": "probe after training",
+    "measures": "measure",
     "evaluation": "evaluate",
 }
 LINE_EVERY_SECONDS = 5.0

@@ -41,7 +41,6 @@ from leap_exp.report.card_page import write_card_page
 from leap_exp.runs import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
 from leap_exp.runs.jobs import PrunedError, error_line, final_value, job_noted
 from leap_exp.runs.provenance import folder_digest, provenance
-from leap_exp.stages.protocol import PROTOCOLS
 
 _job_errors: list[Exception] = []
 """What jobs in this process raised. A job is a function for Hydra, so it reports here."""
@@ -244,7 +243,7 @@ def _note_provenance(path: Path, experiment: Experiment, round_0: Round0) -> Non
     student = dict(config.student.provenance())
     if config.checkpoint is not None:
         student["checkpoint_sha256"] = folder_digest(Path(config.checkpoint))
-    panel, protocol = experiment.panel, PROTOCOLS.get(config.evaluation.protocol or "")
+    panel, protocol = experiment.panel, config.evaluation.conditions
     write_document(
         path,
         {

@@ -22,7 +22,7 @@ from leap_exp.llm import Endpoint
 from leap_exp.loop import Leap, evaluate_round
 from leap_exp.runs import Journal
 from leap_exp.stages.evaluate import Panel
-from leap_exp.stages.protocol import PROTOCOLS
+from leap_exp.stages.protocol import Protocol
 from leap_exp.students.scripted import ExpertPolicy
 from leap_exp.tokens.renderer import THINK_OR_ACT
 
@@ -69,15 +69,9 @@ def build(config: RunConfig) -> Experiment:
         LeapError: Data, weights, tasks or keys are missing.
     """
     config = under_protocol(config)
-    environment = config.env.build()
-    if config.evaluation.protocol:
-        protocol = PROTOCOLS[config.evaluation.protocol]
-        protocol.step_limit(environment)
-        if protocol.answer == THINK_OR_ACT and writes_freely(config.student):
-            environment = EnvironmentWithThoughts(environment)
-    if config.privilege.facts is not None:
-        environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
-    environment.prepare()
+    environment = build_environment(
+        config.env, config.student, config.evaluation.conditions, facts=config.privilege.facts
+    )
     return Experiment(
         config=config,
         environment=environment,
@@ -87,38 +81,68 @@ def build(config: RunConfig) -> Experiment:
     )
 
 
-def under_protocol(config: RunConfig) -> RunConfig:
-    """Return ``config`` with what ``evaluation.protocol`` says about prompts and wording.
+def build_environment(
+    env: EnvironmentConfig, student: StudentConfig, protocol: Protocol | None, *, facts: str | None
+) -> Environment:
+    """Return the environment of a run, ready for episodes.
 
-    A student that is restricted to the admissible actions keeps its prompts: it is told the actions in another way, and
-    was trained with those prompts.
+    Args:
+        env: Its settings, with those of the protocol.
+        student: The settings of the student that acts in it.
+        protocol: The conditions of evaluation.
+        facts: The file with the privileged facts; None for the environment's own.
+
+    Raises:
+        LeapError: Data are missing, or the protocol has no values for this environment.
     """
-    if config.evaluation.protocol is None:
+    environment = env.build()
+    if protocol is not None:
+        protocol.step_limit(environment)
+        if protocol.answer == THINK_OR_ACT and _writes_freely(student):
+            environment = EnvironmentWithThoughts(environment)
+    if facts is not None:
+        environment = EnvironmentWithFacts(environment, Path(facts))
+    environment.prepare()
+    return environment
+
+
+def under_protocol(config: RunConfig) -> RunConfig:
+    """Return ``config`` with what ``evaluation.protocol`` says about prompts and wording."""
+    protocol = config.evaluation.conditions
+    if protocol is None:
         return config
-    protocol = PROTOCOLS[config.evaluation.protocol]
     changed = replace(config)
-    changed.env = _worded(config.env, protocol.wording)
-    if writes_freely(config.student):
-        prompts: dict[str, Any] = {
-            "answer": protocol.answer,
-            "reasons": protocol.answer != THINK_OR_ACT,
-            "list_actions": protocol.list_actions,
-        }
-        changed.student = replace(config.student, **prompts)
+    changed.env, changed.student = worded(config.env, protocol), prompted(config.student, protocol)
     return changed
 
 
-def _worded(env: EnvironmentConfig, wording: str) -> EnvironmentConfig:
-    """Return ``env`` with a wording, if it or one that it joins has this setting."""
+def worded(env: EnvironmentConfig, protocol: Protocol) -> EnvironmentConfig:
+    """Return ``env`` with the protocol's wording, if it or an environment that it joins has this setting."""
     names = _names(env)
     members = {name: getattr(env, name) for name in names if isinstance(getattr(env, name), EnvironmentConfig)}
-    changes: dict[str, Any] = {name: _worded(member, wording) for name, member in members.items()}
+    changes: dict[str, Any] = {name: worded(member, protocol) for name, member in members.items()}
     if "wording" in names:
-        changes["wording"] = wording
+        changes["wording"] = protocol.wording
     return replace(env, **changes)
 
 
-def writes_freely(student: StudentConfig) -> bool:
+def prompted(student: StudentConfig, protocol: Protocol) -> StudentConfig:
+    """Return ``student`` with the protocol's prompts.
+
+    A student that is restricted to the admissible actions keeps its own: it is told the actions in another way, and was
+    trained with those prompts.
+    """
+    if not _writes_freely(student):
+        return student
+    prompts: dict[str, Any] = {
+        "answer": protocol.answer,
+        "reasons": protocol.answer != THINK_OR_ACT,
+        "list_actions": protocol.list_actions,
+    }
+    return replace(student, **prompts)
+
+
+def _writes_freely(student: StudentConfig) -> bool:
     """Return whether a student reads prompts and answers with free text."""
     return "answer" in _names(student) and getattr(student, "decoding", "free") == "free"
 

@@ -10,7 +10,6 @@ from leap_exp.core.errors import LeapError
 from leap_exp.core.limits import StepLimit
 from leap_exp.llm import Endpoint
 from leap_exp.stages.aggregate import Aggregation
-from leap_exp.stages.protocol import PROTOCOLS
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, VllmStudentConfig
 from leap_exp.students.sizing.memory import Sizing, acting_bytes, training_bytes
 from leap_exp.students.sizing.shapes import model_shape
@@ -213,7 +212,7 @@ def _steps(limit: StepLimit) -> int:
 
 def _evaluation_steps(config: RunConfig) -> int:
     """Return the maximum steps of an evaluation episode; those of the longest, where a protocol has several."""
-    limit, protocol = config.env.step_limits.evaluate, PROTOCOLS.get(config.evaluation.protocol or "")
+    limit, protocol = config.env.step_limits.evaluate, config.evaluation.conditions
     if protocol is None:
         return _steps(limit)
     if isinstance(limit, int):

@@ -1,55 +1,22 @@
 """An environment in which an agent can think instead of acting, as in ReAct (Yao et al. 2023)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from leap_exp.core.protocols import Environment, Episode, Oracle
-from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
+from leap_exp.core.protocols import ConsistentWorlds, Episode
+from leap_exp.core.types import QUERY_SLOT, Observation, Step, Task, Transition, View
+from leap_exp.envs.wrapped import WrappedEnvironment
 
 THOUGHT = "think:"
 """How an action begins that is a thought."""
 
 _ANSWER = "OK."
+_SLOT = f"{THOUGHT} {QUERY_SLOT}"
 
 
-class EnvironmentWithThoughts(Environment):
+class EnvironmentWithThoughts(WrappedEnvironment):
     """Another environment that takes thoughts: it answers OK, changes nothing, and the thought takes a step."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.name = environment.name
-        self.max_repeats = environment.max_repeats
-        self.prompts = environment.prompts
-        self.parallel_steps = environment.parallel_steps
-        self._environment = environment
-
-    def prepare(self) -> None:
-        """Check that this machine can run episodes."""
-        self._environment.prepare()
-
-    def splits(self) -> Sequence[str]:
-        """Return the names of the splits."""
-        return self._environment.splits()
-
-    def tasks(self, split: str) -> Sequence[Task]:
-        """Return the tasks of ``split``."""
-        return self._environment.tasks(split)
-
-    def more_tasks(self, split: str) -> str:
-        """Return advice on how to get more tasks in ``split``."""
-        return self._environment.more_tasks(split)
-
-    def shares(self, split: str) -> Mapping[str, float]:
-        """Return each environment's share of the tasks that are drawn."""
-        return self._environment.shares(split)
-
-    def max_repeats_of(self, task: Task) -> int:
-        """Return ``max_repeats`` of the environment that ``task`` belongs to."""
-        return self._environment.max_repeats_of(task)
-
-    def contents(self, task: Task) -> Mapping[str, str]:
-        """Return what the episodes of ``task`` depend on."""
-        return self._environment.contents(task)
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["EpisodeWithThoughts"]:
@@ -57,13 +24,9 @@ class EnvironmentWithThoughts(Environment):
         with self._environment.open(task, seed=seed) as episode:
             yield EpisodeWithThoughts(episode)
 
-    def privileged(self, task: Task) -> PrivilegedFacts:
-        """Return what is hidden from the student at the start of ``task``."""
-        return self._environment.privileged(task)
-
-    def oracle(self, task: Task) -> Oracle:
-        """Return the scripted expert for ``task``."""
-        return self._environment.oracle(task)
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the worlds that are consistent with a history, in which thoughts tell nothing."""
+        return self._environment.consistent_worlds(_without_thoughts(view), limit=limit, seed=seed)
 
 
 class EpisodeWithThoughts(Episode):
@@ -96,4 +59,22 @@ def _with_thoughts(observation: Observation) -> Observation:
     actions = observation.admissible_actions
     if actions is None:
         return observation
-    return replace(observation, admissible_actions=(*actions, f"{THOUGHT} {QUERY_SLOT}"))
+    return replace(observation, admissible_actions=(*actions, _SLOT))
+
+
+def _without_thoughts(view: View) -> View:
+    """Return ``view`` as the environment alone would have shown it."""
+    history: list[Step] = []
+    # What the answer to a thought has taken the place of.
+    hidden: Observation | None = None
+    for step in view.history:
+        observation = hidden or _plain(step.observation)
+        hidden = observation if step.decision.action.startswith(THOUGHT) else None
+        if hidden is None:
+            history.append(replace(step, observation=observation))
+    return replace(view, history=tuple(history), observation=hidden or _plain(view.observation))
+
+
+def _plain(observation: Observation) -> Observation:
+    actions = observation.admissible_actions
+    return observation if actions is None else replace(observation, admissible_actions=actions[:-1])

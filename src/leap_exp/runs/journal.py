@@ -3,13 +3,14 @@
 import os
 import shutil
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from leap_exp.core.protocols import Progress, ProgressCallback, Tracker
+from leap_exp.core.protocols import ProgressCallback, Tracker
 from leap_exp.core.seeding import derive_seed
 from leap_exp.runs.documents import LineLog, decode_metrics, encode_metrics, read_document, write_document
 from leap_exp.runs.files import locked, storing
@@ -23,6 +24,14 @@ _VARYING = ("_seconds", "_per_second", "/paid_dollars", "/cache_hits_count", "/r
 def round_name(index: int) -> str:
     """Return the name of a round's folder."""
     return f"round_{index:03d}"
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    @abstractmethod
+    def stage(self, name: str, *, round_index: int) -> AbstractContextManager[ProgressCallback]:
+        """Announce a stage of a round; the callback reports progress while the context is open."""
 
 
 class Journal:

@@ -17,7 +17,7 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Task, Trajectory
 from leap_exp.runs import RecordSpool
-from leap_exp.stages.protocol import PROTOCOLS, Windowed
+from leap_exp.stages.protocol import PROTOCOLS, Protocol, Windowed
 from leap_exp.stages.rollout import rollout
 
 
@@ -48,6 +48,11 @@ class EvaluationConfig(Settings):
     samples: int | None = setting(
         None, "Episodes per task in which the student samples; null for one in which it does not.", minimum=1
     )
+
+    @property
+    def conditions(self) -> Protocol | None:
+        """The conditions of ``protocol``, or None if the settings stay as they are."""
+        return None if self.protocol is None else PROTOCOLS[self.protocol]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from leap_exp.students.weights import load_tokenizer, resolve_weights, select_de
 from leap_exp.tokens.briefed import BriefedCodec
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import Adapters, Engine, Prompt, TrainableStudent
-from leap_exp.tokens.spans import choice_row, training_rows
+from leap_exp.tokens.scoring import Score
+from leap_exp.tokens.spans import Row, choice_row, training_rows
 
 
 class HfStudent(TrainableStudent):
@@ -197,14 +198,18 @@ class HfStudent(TrainableStudent):
         decisions = self.greedy._decide(self._local, views, prompts, seed=0)
         return [decision for decision in decisions if isinstance(decision, Decision)]
 
+    def score(self, rows: Sequence[Row]) -> Sequence[Score]:
+        """Return the scores of ``rows`` under this student's weights, computed in this process."""
+        self._local.load_adapter(self._adapters)
+        return self._local.score(rows)
+
     def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
         """Return the log-probability (nats) of the teacher's response at each step, corrections and steps in order."""
-        self._local.load_adapter(self._adapters)
         values: list[float] = []
         for correction in corrections:
             totals = [0.0] * len(correction.decisions)
             rows = list(training_rows(correction, self.codec))
-            for row, score in zip(rows, self._local.score(rows), strict=True):
+            for row, score in zip(rows, self.score(rows), strict=True):
                 for index, span in enumerate(row.spans):
                     totals[span.step] = score.total(index)
             values += totals
@@ -244,6 +249,10 @@ class HfStudent(TrainableStudent):
             {action: score.total(scored.index(action)) for action in asked}
             for score, scored, asked in zip(scores, scored_actions, actions, strict=True)
         ]
+
+    def action_lengths(self, actions: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each action, the one that ends it included."""
+        return [len(self.codec.action_ids(action)) for action in actions]
 
     def usage(self) -> Mapping[str, float]:
         """Return the tokens of prompts and answers since the last call, as a server counts them if there is one."""

@@ -8,7 +8,8 @@ from leap_exp.config.build import build, under_protocol
 from leap_exp.config.panels import composed
 from leap_exp.config.plan import plan_stages
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.types import Decision, Observation, Step, Task, View
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.types import Decision, Observation, Step, Task, View, views
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.thoughts import EnvironmentWithThoughts
 from leap_exp.stages.evaluate import draw_panel, evaluate
@@ -174,6 +175,31 @@ def test_thoughts_take_a_step_and_change_nothing():
         assert (answer.observation.text, answer.reward, answer.done) == ("OK.", 0.0, False)
         assert answer.observation.admissible_actions == before.admissible_actions
         assert episode.step(DOORS[0]).observation.text == f"Nothing happens after {DOORS[0]}."
+
+
+def test_thoughts_leave_the_same_worlds_possible():
+    plain = AlfworldConfig().build()
+    environment = EnvironmentWithThoughts(plain)
+    task = plain.tasks("valid_unseen")[0]
+    (trajectory,) = rollout(
+        plain, ExpertPolicy(plain), [task], seed=0, max_steps=4, batch=1, on_progress=nothing
+    )
+    actions = [step.action for step in trajectory.steps[:3]]
+    wanted = plain.consistent_worlds(views(trajectory)[3], limit=8, seed=0)
+    steps = []
+    with environment.open(task, seed=0) as episode:
+        for action in (actions[0], "think: hm", "think: oh", *actions[1:], "think: so"):
+            decision = Decision(reason="", action=action)
+            steps.append(Step(observation=episode.observation, decision=decision, reward=0.0))
+            episode.step(action)
+        view = View(task=task, history=tuple(steps), observation=episode.observation)
+    found = environment.consistent_worlds(view, limit=8, seed=0)
+    assert found.probabilities == wanted.probabilities
+    decisions = [
+        [oracle.decide(views(trajectory)[3], Disclosure.P50, seed=0) for oracle in worlds.oracles]
+        for worlds in (found, wanted)
+    ]
+    assert decisions[0] == decisions[1]
 
 
 @pytest.mark.parametrize("wording", ["put", "move"])

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.protocols import Environment, Episode, Oracle
+from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.text import content_digest
-from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition
+from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition, View
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine import Play
 from leap_exp.envs.alfworld.engine.fast import FastPlay
@@ -21,6 +21,7 @@ from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
 from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
 from leap_exp.envs.alfworld.teaching.subtask import is_readable, read_subtask
+from leap_exp.envs.alfworld.teaching.worlds import consistent_worlds
 from leap_exp.envs.selection import index_range
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,12 @@ class AlfworldEnvironment(Environment):
             EnvError: It declines the game, because it cannot read its task sentence or because it has to be sliced.
         """
         return self._oracle(task.id)
+
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the households that are consistent with a history of a built-in game; None for other games."""
+        if self._config.games != "builtin":
+            return None
+        return consistent_worlds(self._game(view.task.id), view, limit=limit, seed=seed)
 
     def _start(self, task: Task) -> Play:
         if self._config.engine == "fast":
