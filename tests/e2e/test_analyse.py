@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from leap_exp.config.finished import FinishedRun
 from leap_exp.runs import read_document, read_metrics
 from tests.e2e.test_command_line import leap  # noqa: F401 - a fixture
 
@@ -48,6 +49,27 @@ def test_a_run_measures_what_it_is_told_and_analyse_the_rest(leap, folder):  # n
     (bound,) = data["bound"]
     assert bound["teacher_return"] <= 1.0
     assert bound["slack"] == pytest.approx(bound["best_return"] / 5 - bound["right"])
+
+
+def test_a_joint_run_under_a_protocol_is_measured_as_it_was_evaluated(leap, tmp_path):  # noqa: F811
+    settings = [each for each in ROUNDS if not each.startswith("env.")]
+    joint = ("env=joint", "env.members=[alfworld,webshop]", "env.max_steps_train=5", "evaluation.tasks=1")
+    code, _, err = leap(*settings, *joint, "evaluation.protocol=sdar", f"run_dir={tmp_path / 'run'}")
+    assert (code, err) == (0, "")
+    finished = FinishedRun.read(tmp_path / "run")
+    assert finished.step_limit == {"alfworld": 50, "webshop": 15}
+    assert finished.panel.hash == finished.run.rounds[0]["panel_hash"]
+    played = finished.play(finished.student(1), sees_all=False)
+    assert list(played) == list(finished.run.evaluation(1))
+
+    code, _, err = leap(str(tmp_path / "run"), "--rounds=1", command="analyse")
+    assert (code, err) == (0, "")
+    data = read_document(tmp_path / "run" / "measures.json")
+    (bound,) = data["bound"]
+    # With its whole history the oracle knows what is true, although students see two steps of it.
+    assert bound["teacher_return"] >= 0.5
+    assert bound["slack"] == pytest.approx(bound["best_return"] / 50 - bound["right"])
+    assert (bound["gamma"], bound["epsilon"]) == (pytest.approx(0.0), pytest.approx(bound["losses"][0]))
 
 
 def test_a_sweep_gets_its_statistics(leap, folder):  # noqa: F811

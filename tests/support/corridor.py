@@ -1,42 +1,43 @@
-"""A corridor of closed boxes, one with a coin, as arrays: small enough to enumerate."""
+"""The corridor of ``examples/tabular_world`` as arrays, with policies of a teacher and of students."""
 
 import random
+import sys
+from pathlib import Path
 
 from leap_exp.analysis.tabular import tabulate
 
-LEFT, RIGHT, OPEN = "left", "right", "open"
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/tabular_world"))
+
+from leap_boxes.corridor import LEFT, OPEN, RIGHT, Corridor
 
 
 def corridor(boxes, horizon):
-    """Return the corridor; a state is where the coin and the agent are, and the boxes that were opened."""
+    """Return the corridor; a state is where the coin is, and what is visible."""
+    game = Corridor(boxes)
 
     def follow(state):
-        coin, at, opened = state
-        options = {LEFT: at - 1, RIGHT: at + 1}
-        found = {action: ((coin, to, opened), 0.0) for action, to in options.items() if 0 <= to < boxes}
-        if at not in opened:
-            found[OPEN] = (coin, at, opened | {at}), float(at == coin)
-        return found
+        coin, seen = state
+        after = {action: game.after(coin, seen, action) for action in game.actions(seen)}
+        return {action: ((coin, to), float(to.found)) for action, to in after.items()}
 
     return tabulate(
-        {(coin, boxes // 2, frozenset()): 1 / boxes for coin in range(boxes)},
+        {(coin, game.start): 1 / boxes for coin in game.worlds},
         follow,
-        visible=lambda state: (state[1:], state[0] in state[2]),
-        done=lambda state: state[0] in state[2],
+        visible=lambda state: state[1],
+        done=lambda state: state[1].found,
         horizon=horizon,
     )
 
 
 def straight_to_the_coin(state):
     """The teacher's policy."""
-    coin, at, _ = state
-    return {OPEN if at == coin else RIGHT if coin > at else LEFT: 1.0}
+    coin, seen = state
+    return {OPEN if seen.position == coin else RIGHT if coin > seen.position else LEFT: 1.0}
 
 
 def possible(seen, boxes):
     """Return the admissible actions in a visible state."""
-    (at, opened), _ = seen
-    return [action for action, may in ((LEFT, at > 0), (RIGHT, at < boxes - 1), (OPEN, at not in opened)) if may]
+    return Corridor(boxes).actions(seen)
 
 
 def at_random(boxes, *, seed):
@@ -44,7 +45,7 @@ def at_random(boxes, *, seed):
 
     def policy(seen):
         actions = possible(seen, boxes)
-        generator = random.Random(f"{seed} {seen[0][0]} {sorted(seen[0][1])} {seen[1]}")
+        generator = random.Random(f"{seed} {seen.position} {sorted(seen.opened)} {seen.found}")
         weights = [generator.random() for _ in actions]
         return {action: weight / sum(weights) for action, weight in zip(actions, weights, strict=True)}
 

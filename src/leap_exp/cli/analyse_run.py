@@ -82,7 +82,7 @@ def bound_rows(finished: FinishedRun, *, worlds: int = WORLDS) -> list[BoundRow]
     """
     rounds, limit = finished.run.rounds, finished.step_limit
     is_joint = not isinstance(limit, int)
-    horizon = max(limit.values()) if is_joint else limit
+    horizon = limit if isinstance(limit, int) else max(limit.values())
     teacher_return = _teacher_return(finished) if len(rounds) > 1 else 0.0
     rows, losses, floors, largest = [], [], [], 0.0
     for entry in rounds[1:]:

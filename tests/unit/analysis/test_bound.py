@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.support.corridor import at_random, corridor, possible, straight_to_the_coin
+from tests.support.corridor import Corridor, at_random, corridor, possible, straight_to_the_coin
 
+from leap_boxes.corridor import best_value
 from leap_exp.analysis.bound import estimated_bound, tabular_bound
 from leap_exp.analysis.tabular import TabularWorld, best_visible_return, expected_return, visits
 
@@ -88,6 +89,12 @@ def test_values_in_a_corridor_of_two_boxes_are_those_computed_by_hand():
     opens_first = table.world.student(table.student(lambda seen: {possible(seen, 2)[-1]: 1.0}))
     assert expected_return(table.world, opens_first) == pytest.approx(1.0)
     assert visits(table.world, opens_first).sum(axis=1) == pytest.approx([1.0, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("horizon", [2, 4, 7])
+def test_the_best_return_is_the_exact_value_of_the_example(horizon):
+    game = Corridor(3)
+    assert best_visible_return(corridor(3, horizon).world) == pytest.approx(best_value(game, game.start, horizon))
 
 
 def every_policy(table, boxes):
