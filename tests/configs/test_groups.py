@@ -152,11 +152,11 @@ def test_every_setting_is_documented(schema):
 
 def test_a_student_has_its_training_settings_with_every_trainer():
     preferring = composed("trainer=dpo", "student=smollm2_135m").trainer
-    assert (preferring.learning_rate, preferring.cloning.learning_rate, preferring.epochs) == (1e-4, 1e-3, 1)
+    assert (preferring.learning_rate, preferring.cloning.learning_rate, preferring.epochs) == (2e-5, 1e-3, 1)
     assert composed("trainer=dpo", "student=llama3_8b").trainer.learning_rate == 5e-7
     staged = composed("trainer=sft_dpo", "student=smollm2_135m", "trainer.stages.dpo.beta=0.1").trainer
     assert list(staged.stages) == ["sft", "dpo"]
-    assert (staged.stages["sft"].learning_rate, staged.stages["dpo"].learning_rate) == (1e-3, 1e-4)
+    assert (staged.stages["sft"].learning_rate, staged.stages["dpo"].learning_rate) == (1e-3, 2e-5)
     assert (staged.stages["dpo"].beta, staged.cloning.learning_rate) == (0.1, 1e-3)
     own = composed("trainer=kto", "student=smollm2_135m", "trainer.learning_rate=0.5", "trainer.validation_share=0.3")
     assert (own.trainer.learning_rate, own.trainer.cloning.validation_share) == (0.5, 0.3)

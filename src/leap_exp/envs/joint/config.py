@@ -1,4 +1,8 @@
-"""Settings of several environments that are joined."""
+"""Settings of several environments that are joined.
+
+Each field of ``JointConfig`` that is an ``EnvironmentConfig`` can be a member. A package that joins other environments
+subclasses it, with a field for each.
+"""
 
 import math
 from collections.abc import Mapping
@@ -40,11 +44,7 @@ class InterCodeBashMember(InterCodeBashConfig):
 
 @dataclass
 class JointConfig(EnvironmentConfig):
-    """Several environments as one, for a student that learns all of them.
-
-    Each field that is an ``EnvironmentConfig`` can be a member. A package that joins other environments subclasses
-    this class, with a field for each.
-    """
+    """Several environments as one, for a student that learns all of them."""
 
     builds: ClassVar[str] = "leap_exp.envs.joint.environment:JointEnvironment"
 

@@ -9,9 +9,9 @@ from leap_exp.envs.intercode_bash.commands import DATASETS, bench, check
 
 
 def test_check_needs_one_thing_to_check(tmp_path):
-    with pytest.raises(ConfigError, match="--runs or --orphans"):
+    with pytest.raises(ConfigError, match="--runs, --orphans and --golds"):
         check()
-    with pytest.raises(ConfigError, match="--runs or --orphans"):
+    with pytest.raises(ConfigError, match="--runs, --orphans and --golds"):
         check(runs=tmp_path, orphans=1)
 
 
@@ -27,5 +27,6 @@ def test_data_sets_have_a_place_to_be_installed(tmp_path, monkeypatch):
     folders = {name: dataset.folder(None) for name, dataset in DATASETS.items()}
     assert folders == {
         "intercode": tmp_path / "intercode" / "tasks",
+        "intercode_alfa": tmp_path / "intercode" / "alfa",
         "intercode_rootfs": tmp_path / "intercode" / "rootfs",
     }
