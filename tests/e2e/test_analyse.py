@@ -53,7 +53,7 @@ def test_a_run_measures_what_it_is_told_and_analyse_the_rest(leap, folder):  # n
 
 def test_a_joint_run_under_a_protocol_is_measured_as_it_was_evaluated(leap, tmp_path):  # noqa: F811
     settings = [each for each in ROUNDS if not each.startswith("env.")]
-    joint = ("env=joint", "env.members=[alfworld,webshop]", "env.max_steps_train=5", "evaluation.tasks=1")
+    joint = ("env=joint", "env.members=[alfworld,webshop]", "evaluation.tasks=1")
     code, _, err = leap(*settings, *joint, "evaluation.protocol=sdar", f"run_dir={tmp_path / 'run'}")
     assert (code, err) == (0, "")
     finished = FinishedRun.read(tmp_path / "run")

@@ -9,7 +9,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/tabular_world"))
 
 from leap_boxes import BoxesConfig, state_of
-from leap_boxes.corridor import LEFT, OPEN, RIGHT, Corridor, action_value, best_value, expected_steps, informed_value, value
+from leap_boxes.corridor import (
+    LEFT,
+    OPEN,
+    RIGHT,
+    Corridor,
+    action_value,
+    best_value,
+    expected_steps,
+    informed_value,
+    value,
+)
 from leap_exp.analysis.information import action_shares
 from leap_exp.analysis.leakage import leaks
 from leap_exp.core.privilege import Disclosure

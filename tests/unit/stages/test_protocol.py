@@ -181,9 +181,7 @@ def test_thoughts_leave_the_same_worlds_possible():
     plain = AlfworldConfig().build()
     environment = EnvironmentWithThoughts(plain)
     task = plain.tasks("valid_unseen")[0]
-    (trajectory,) = rollout(
-        plain, ExpertPolicy(plain), [task], seed=0, max_steps=4, batch=1, on_progress=nothing
-    )
+    (trajectory,) = rollout(plain, ExpertPolicy(plain), [task], seed=0, max_steps=4, batch=1, on_progress=nothing)
     actions = [step.action for step in trajectory.steps[:3]]
     wanted = plain.consistent_worlds(views(trajectory)[3], limit=8, seed=0)
     steps = []
