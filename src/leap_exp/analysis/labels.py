@@ -40,6 +40,4 @@ def _label(values: Values, step: Step) -> StepLabel:
     cost = own_cost(values, step)
     if cost is None:
         return StepLabel()
-    return StepLabel(
-        steps_left=round(1 - max(values.values())), wasted_steps=None if math.isinf(cost) else round(cost)
-    )
+    return StepLabel(steps_left=round(1 - max(values.values())), wasted_steps=None if math.isinf(cost) else round(cost))
