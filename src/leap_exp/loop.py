@@ -12,6 +12,7 @@ for i = 1..N:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +36,7 @@ from leap_exp.stages.correct import (
     with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
+from leap_exp.stages.measure import Subject, check_measures, measure_round, measured_metrics
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
 from leap_exp.stages.recover import recover
@@ -105,9 +107,14 @@ class LoopConfig(Settings):
     evaluation: EvaluationConfig = settings(EvaluationConfig, "The panel.")
     batch: int = setting(32, "Episodes at a time.", minimum=1)
     probes: int = setting(16, "Trajectories per sample on which realizability is measured.", minimum=0)
+    measures: list[str] = settings(
+        list,
+        "What else is measured on them: distributions, briefing, information, recoverability; see docs/measures.md.",
+    )
 
     def check_together(self) -> None:
-        """Check that there are facts for demonstrations that are to be cloned with them."""
+        """Check the measures, and that there are facts for demonstrations that are to be cloned with them."""
+        check_measures(self.measures)
         if self.demonstrations.briefed_share and self.privilege.disclosure == Disclosure.NONE:
             raise ConfigError(
                 f"demonstrations.briefed_share={self.demonstrations.briefed_share} needs facts; choose a privilege "
@@ -304,6 +311,11 @@ class Leap:
         after = journal.document("logprobs_after", lambda on_progress: probe(trained, probes, on_progress=on_progress))
         realizability = probe_metrics(corrections, probes, before, after)
         journal.log(realizability)
+        if config.measures:
+            seed = journal.seed_for("measure")
+            subject = Subject.of(self.environment, before=student, after=trained, probes=probes, seed=seed)
+            measured = journal.document("measures", partial(measure_round, subject, config.measures))
+            journal.log(measured_metrics(measured))
         journal.tracker.log_student(folder, round_index=index)
         return trained, encode_metrics(realizability)
 
@@ -348,17 +360,19 @@ def evaluate_round(
     policy: Policy, environment: Environment, panel: Panel, journal: RoundJournal, config: LoopConfig
 ) -> dict[str, object]:
     """Evaluate ``policy`` on the panel as a stage of a round; return the round's entry for the summary."""
+    protocol = config.evaluation.conditions
 
     def produce(on_progress: ProgressCallback) -> Produced:
         trajectories = evaluate(
             policy,
             environment,
             panel,
-            max_steps=config.env.step_limits.evaluate,
+            max_steps=protocol.step_limit(environment) if protocol else config.env.step_limits.evaluate,
             batch=config.batch,
             on_progress=on_progress,
             spool=journal.spool(),
             samples=config.evaluation.samples,
+            window=protocol.window if protocol else None,
         )
         return _measured("evaluate", trajectories, policy)
 

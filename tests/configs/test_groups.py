@@ -32,7 +32,7 @@ def composed(*overrides: str) -> RunConfig:
         return run_config(compose("config", overrides=["run_dir=there", *overrides]))
 
 
-NEEDED = {("teacher", "vllm"): ["teacher.endpoint.model=served"]}
+NEEDED = {("student", "hf"): ["student.model=tiny"], ("teacher", "vllm"): ["teacher.endpoint.model=served"]}
 """Settings without a default."""
 
 
@@ -75,7 +75,7 @@ def test_a_language_model_teacher_has_the_endpoint_of_its_name():
 
 
 def composed_student(member):
-    needed = [] if settings_class("student", member).trainable else ["rounds=0"]
+    needed = NEEDED.get(("student", member), [] if settings_class("student", member).trainable else ["rounds=0"])
     return composed(f"student={member}", *needed).student
 
 

@@ -20,7 +20,12 @@ from tests.contracts.conftest import configured
 from tests.support.fault_server import answer, fault_server
 from tests.support.vllm_server import vllm_server
 
-CONFIGS = {name: configured(f"student={name}", "rounds=0").student for name in members("student")}
+NEEDED = {"hf": ["student.model=tiny"]}
+"""Settings without a default."""
+
+CONFIGS = {
+    name: configured(f"student={name}", "rounds=0", *NEEDED.get(name, [])).student for name in members("student")
+}
 
 
 def is_at_hand(config: StudentConfig) -> bool:

@@ -107,7 +107,7 @@ def test_any_student_can_be_evaluated(leap, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("nowhere",), "nowhere is not a finished round of a run; give a folder such as RUN_DIR/round_003."),
+        (("nowhere",), "nowhere is not a finished round of a run, an adapter, a model or a member of student; give"),
         (("rounds=3",), "leap eval does not train, so it takes no rounds; use leap run."),
         (("student=random", "checkpoint=there"), "checkpoint=there needs a student that can be trained"),
         (("checkpoint=there",), "checkpoint=there is not a folder"),

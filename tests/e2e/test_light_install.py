@@ -115,6 +115,7 @@ def test_commands_without_models_work(light, tmp_path, command):
         (("run", "--dry-run"), "torch"),
         (("run", "rounds=0", "student=random", "evaluation.tasks=2"), "wandb"),
         (("bench", "engine"), "torch"),
+        (("analyse", "."), "scipy"),
     ],
     ids=str,
 )

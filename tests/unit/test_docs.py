@@ -111,7 +111,7 @@ def _option_problem(name, arguments):
     if words and words[0] in _example_names():
         # The commands of plugins are not installed here.
         return ""
-    depth = {"report": 0, "data": 1}.get(name, 1) + (words[:1] == ["import-demonstrations"])
+    depth = {"analyse": 0, "report": 0, "data": 1}.get(name, 1) + (words[:1] == ["import-demonstrations"])
     path = [name, *words[:depth]]
     if any(word.startswith("-") or _is_placeholder(word) for word in path):
         path = path[:1]

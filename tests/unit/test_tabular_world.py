@@ -9,7 +9,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples/tabular_world"))
 
 from leap_boxes import BoxesConfig, state_of
-from leap_boxes.corridor import OPEN, Corridor, action_value, best_value, expected_steps, informed_value, value
+from leap_boxes.corridor import (
+    LEFT,
+    OPEN,
+    RIGHT,
+    Corridor,
+    action_value,
+    best_value,
+    expected_steps,
+    informed_value,
+    value,
+)
+from leap_exp.analysis.information import action_shares
 from leap_exp.analysis.leakage import leaks
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import views
@@ -44,6 +55,26 @@ def best(state, steps):
 def test_the_contract_is_kept():
     environment = BoxesConfig(boxes=5).build()
     assert [contract_violations(environment, split, tasks=5) for split in ("train", "valid_unseen")] == [[], []]
+
+
+def test_the_information_of_a_correction_is_computed_by_hand():
+    environment = BoxesConfig(boxes=5).build()
+    task = environment.tasks("train")[0]
+    (trajectory,) = rollout(
+        environment,
+        OraclePolicy(environment, Disclosure.P100),
+        [task],
+        seed=0,
+        max_steps=12,
+        batch=1,
+        on_progress=lambda done, total: None,
+    )
+    first = views(trajectory)[0]
+    shares = action_shares(environment, first, Disclosure.P100, taken=None, limit=64, seed=0)
+    assert shares.by_action == pytest.approx({LEFT: 0.4, OPEN: 0.2, RIGHT: 0.4})
+    assert (shares.worlds, shares.is_exact) == (5, True)
+    drawn = action_shares(environment, first, Disclosure.P100, taken=None, limit=3, seed=0)
+    assert (drawn.worlds, drawn.is_exact) == (3, False)
 
 
 def test_expected_steps_are_those_of_the_best_order():

@@ -20,7 +20,7 @@ from leap_boxes.corridor import (
 from leap_exp.core.components import EnvironmentConfig
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Episode, Oracle
+from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import setting
 from leap_exp.core.types import Decision, EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, View
@@ -88,6 +88,18 @@ class BoxesEnvironment(Environment):
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert."""
         return BoxesOracle(self.corridor, self.world(task))
+
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds:
+        """Return the boxes in which the coin may still be, or ``limit`` draws of them."""
+        worlds = self.corridor.consistent_worlds(state_of(self.corridor, view))
+        is_exact = len(worlds) <= limit
+        if not is_exact:
+            worlds = tuple(Random(derive_seed(seed, "worlds", *view.scope)).choices(worlds, k=limit))
+        return ConsistentWorlds(
+            oracles=tuple(BoxesOracle(self.corridor, world) for world in worlds),
+            probabilities=(1 / len(worlds),) * len(worlds),
+            is_exact=is_exact,
+        )
 
     def world(self, task: Task) -> int:
         """Return which box has the coin, from 0."""

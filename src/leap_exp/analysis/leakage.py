@@ -35,12 +35,12 @@ def leaks(view: View, reason: str, facts: PrivilegedFacts | None) -> tuple[str, 
         return ()
     shown = shown_text(view)
     text = reason.lower()
-    named = {name for name in _strings(facts.data.get("hidden_names")) if _has(text, name) and not _has(shown, name)}
+    named = {name for name in _strings(facts.data.get("hidden_names")) if has(text, name) and not has(shown, name)}
     locations = facts.data.get("locations")
     placed = {
-        f"{_kind(thing)} in {place}"
+        f"{kind(thing)} in {place}"
         for thing, place in (locations.items() if isinstance(locations, Mapping) else ())
-        if not _has(shown, thing) and any(_places(sentence, thing, place) for sentence in re.split(r"[.;!?]\s*", text))
+        if not has(shown, thing) and any(_places(sentence, thing, place) for sentence in re.split(r"[.;!?]\s*", text))
     }
     return tuple(sorted(named | placed))
 
@@ -68,7 +68,7 @@ def shown_text(view: View) -> str:
 def _places(sentence: str, thing: str, place: str) -> bool:
     """Return whether ``sentence`` states as a fact that ``thing``, or something of its kind, is at ``place``."""
     # Another instance of the same kind ("mug 3") does not count.
-    what = rf"\b(?:{re.escape(thing.lower())}\b|{re.escape(_kind(thing))}s?\b(?! \d))"
+    what = rf"\b(?:{re.escape(thing.lower())}\b|{re.escape(kind(thing))}s?\b(?! \d))"
     where = rf"\b{re.escape(place.lower())}\b"
     # A direct statement leaks even beside a word from CONJECTURE ("next: cabinet 4, where the mug is").
     is_there = r"(?: (?:is|are|lies|sits|stands|rests|waits))"
@@ -83,12 +83,12 @@ def _places(sentence: str, thing: str, place: str) -> bool:
     return any(not CONJECTURE.search(clause) for clause in clauses)
 
 
-def _has(text: str, name: str) -> bool:
+def has(text: str, name: str) -> bool:
     """Return whether lower-case ``text`` contains ``name`` as whole words ("mug 2" is not in "mug 21")."""
     return re.search(rf"\b{re.escape(name.lower())}\b", text) is not None
 
 
-def _kind(name: str) -> str:
+def kind(name: str) -> str:
     """Return the kind of an instance: its name without the number ("mug 2" is a "mug")."""
     return re.sub(r"\s+\d+$", "", name.lower())
 

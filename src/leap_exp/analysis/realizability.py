@@ -12,6 +12,7 @@ how realizable they are.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from leap_exp.core.types import Correction
@@ -82,3 +83,54 @@ def _agree(correction: Correction, index: int) -> bool:
 def _l1_gap(logprobs: Sequence[float]) -> float:
     """Return the mean L1 distance between a point mass on the teacher's action and the student's distribution."""
     return fmean(2.0 * (1.0 - math.exp(logprob)) for logprob in logprobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthRealizability:
+    """How well one sample was followed at one depth, or at all (None).
+
+    Attributes:
+        depth: Index of the step in its trajectory.
+        steps: Learnt steps.
+        logprob_before_nats: Mean log-probability of the teacher's decision before the round's training.
+        logprob_after_nats: The same after it.
+        epsilon_before: Mean of 2·(1 - π(a^E | h)) before training, in [0, 2]; half of it is the total variation.
+        epsilon: The same after it.
+        changed_share: Share of the steps that the teacher changed.
+    """
+
+    depth: int | None
+    steps: int
+    logprob_before_nats: float
+    logprob_after_nats: float
+    epsilon_before: float
+    epsilon: float
+    changed_share: float
+
+
+def by_depth(
+    corrections: Sequence[Correction], before: Sequence[float], after: Sequence[float]
+) -> list[DepthRealizability]:
+    """Return the realizability over all learnt steps, and then at each depth; arguments as in ``measure``."""
+    places = [(each, index) for each in corrections for index in range(len(each.decisions))]
+    found: dict[int, list[tuple[float, float, bool]]] = {}
+    for (correction, index), old, new in zip(places, before, after, strict=True):
+        if index not in correction.context_steps:
+            found.setdefault(index, []).append((old, new, correction.changed[index]))
+    if not found:
+        return []
+    everything = [step for steps in found.values() for step in steps]
+    return [_at_depth(None, everything), *(_at_depth(depth, found[depth]) for depth in sorted(found))]
+
+
+def _at_depth(depth: int | None, steps: Sequence[tuple[float, float, bool]]) -> DepthRealizability:
+    before, after, changed = zip(*steps, strict=True)
+    return DepthRealizability(
+        depth=depth,
+        steps=len(steps),
+        logprob_before_nats=fmean(before),
+        logprob_after_nats=fmean(after),
+        epsilon_before=_l1_gap(before),
+        epsilon=_l1_gap(after),
+        changed_share=fmean(changed),
+    )

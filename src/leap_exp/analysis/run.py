@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,9 @@ ROUND_FIELDS = frozenset(
     }
 )
 """What every round's entry in summary.json must have."""
+
+FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective", "measures")
+"""Settings that do not change the results of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +46,7 @@ class Run:
     @cached_property
     def scores(self) -> list[dict[str, float]]:
         """Success rate of each scored panel task (1 or 0 if it has one episode), one mapping per round."""
-        scores = []
-        for entry in self.rounds:
-            by_task: dict[str, list[float]] = {}
-            for trajectory in self.evaluation(entry["round"]):
-                if trajectory.score is not None:
-                    by_task.setdefault(trajectory.task.id, []).append(float(trajectory.succeeded))
-            scores.append({task: fmean(values) for task, values in by_task.items()})
-        return scores
+        return [success_by_task(self.evaluation(entry["round"])) for entry in self.rounds]
 
     def evaluation(self, index: int) -> Sequence[Trajectory]:
         """Return the trajectories on the panel in round ``index``."""
@@ -112,6 +108,15 @@ class Run:
         if table:
             table["all stages"] = [sum(value for (_, at), value in seconds.items() if at == index) for index in indices]
         return table
+
+
+def success_by_task(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """Return the success rate of each task over its scored episodes."""
+    found: dict[str, list[float]] = {}
+    for trajectory in trajectories:
+        if trajectory.score is not None:
+            found.setdefault(trajectory.task.id, []).append(float(trajectory.succeeded))
+    return {task: fmean(values) for task, values in found.items()}
 
 
 def is_run(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from leap_exp.analysis.statistics import Comparison, compare, mean_interval
 from leap_exp.core.errors import StoreError
 from leap_exp.runs.jobs import JobState, JobStatus, read_jobs
 
-BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker", "objective")
+BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker", "objective", "measures")
 """Settings that do not distinguish experiments."""
 
 DEFAULT_ARM = "default"

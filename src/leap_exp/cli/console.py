@@ -10,7 +10,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from leap_exp.core.protocols import Progress, ProgressCallback
+from leap_exp.core.protocols import ProgressCallback
+from leap_exp.runs import Progress
 
 STAGE_TITLES = {
     "trajectories": "rollout",
@@ -19,6 +20,7 @@ STAGE_TITLES = {
     "logprobs_before": "probe before training",
     "student": "train",
     "logprobs_after": "probe after training",
+    "measures": "measure",
     "evaluation": "evaluate",
 }
 LINE_EVERY_SECONDS = 5.0
@@ -132,6 +134,8 @@ def usage_table(metrics: Mapping[int, Mapping[str, float]], timings: Sequence[Ma
             if name.startswith("llm/"):
                 _, stage, figure = name.split("/")
                 figures.setdefault((index, stage), {})[figure] = value
+    # A student in this process has tokens, but no server that answers.
+    figures = {stage: values for stage, values in figures.items() if "replies_count" in values}
     if not figures:
         return None
     table = Table(title="Language models", title_justify="left", box=SIMPLE)

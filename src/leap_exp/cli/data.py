@@ -14,8 +14,10 @@ from typing import Annotated, TypeVar
 import typer
 
 from leap_exp.cli.commands import commands_module, environment_app, invoke
+from leap_exp.cli.data_export import export
 from leap_exp.cli.main import PASS_ON
 from leap_exp.config.build import build_endpoint
+from leap_exp.config.panels import RECIPES, find_panel, make_panel, user_panel
 from leap_exp.config.registry import settings_classes
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.types import PrivilegedFacts, Trajectory
@@ -53,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     app.command(add_help_option=False, context_settings=PASS_ON)(import_demonstrations)
     app.command()(annotate)
     app.command()(extract_facts)
+    app.command()(export)
+    app.command()(panels)
+    app.command()(panel)
     return invoke(lambda: app, arguments, name="data")
 
 
@@ -113,6 +118,46 @@ def extract_facts(log: Log, target: Target, endpoint: EndpointName, changes: Cha
     trajectories = [best[task_id] for task_id in sorted(best)]
     _write(target, trajectories, find_facts(client, trajectories, seed=0))
     _print_usage(client)
+
+
+def panels() -> None:
+    """List the panels by name: their tasks, their hash, and whether they come with the package."""
+    for name, recipe in RECIPES.items():
+        try:
+            found = find_panel(name)
+        except ConfigError:
+            print(f"{name}  {recipe.about} Not here: run leap data panel {name} once its data are installed.")
+        else:
+            print(f"{name}  {recipe.about} {len(found.tasks)} tasks, {found.sha256[:12]}, {' '.join(found.settings)}")
+
+
+def panel(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The panel; leap data panels lists those with a recipe.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SETTING=VALUE", help="For a panel of your own: env=NAME, env.… and evaluation.…"),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="The file to write; by default NAME in the data folder.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the panel that is here; write nothing.")] = False,
+) -> None:
+    """Make a panel from the installed data: the ids of its tasks, with digests of what they contain."""
+    made = make_panel(name, changes or ())
+    if check:
+        wanted = find_panel(str(target or name))
+        if made != wanted:
+            different = next(
+                (task.place for task, other in zip(made.tasks, wanted.tasks, strict=False) if task != other),
+                "its length",
+            )
+            raise DataError(f"The panel {name} that is here differs from the installed data, first in {different}.")
+        print(f"{name}: the installed data agree, {len(made.tasks)} tasks, {made.sha256}")
+        return
+    path = target or user_panel(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.write(path)
+    print(f"{len(made.tasks)} tasks, {made.sha256}: {path}")
 
 
 def _datasets() -> Mapping[str, Dataset]:

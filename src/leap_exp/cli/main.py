@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "Train a student by LEAP, or run a sweep; takes settings as GROUP=MEMBER and SETTING=VALUE.",
     "eval": "Evaluate a student on the panel, without training: a checkpoint of a run, or any student.",
     "sweep": "Show which runs of a sweep are done, running, failed or waiting.",
+    "analyse": "Measure realizability, information, recoverability and the bound of finished runs.",
     "report": "Write the HTML report of a run or a sweep.",
     "play": "Try the tasks of an environment yourself.",
     "data": "Install and verify benchmark data, and prepare demonstrations and facts.",

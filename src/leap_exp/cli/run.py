@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.logging import RichHandler
 
+from leap_exp.analysis.card import make_card, write_card
 from leap_exp.cli.commands import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from leap_exp.cli.console import ConsoleProgress, result_table, usage_table
 from leap_exp.cli.dry_run import OPTION, no_run_folder, note_pace, print_plan
@@ -35,9 +37,10 @@ from leap_exp.config.trials import report_round
 from leap_exp.core.errors import ConfigError, LeapError, StoreError
 from leap_exp.core.extras import training_extra_named
 from leap_exp.report import write_report
+from leap_exp.report.card_page import write_card_page
 from leap_exp.runs import Journal, locked, read_document, read_lines, read_metrics, storing, write_document
 from leap_exp.runs.jobs import PrunedError, error_line, final_value, job_noted
-from leap_exp.runs.provenance import provenance
+from leap_exp.runs.provenance import folder_digest, provenance
 
 _job_errors: list[Exception] = []
 """What jobs in this process raised. A job is a function for Hydra, so it reports here."""
@@ -214,6 +217,9 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
         )
         experiment.run(journal)
     report = write_report(run_dir)
+    card = make_card([run_dir])
+    write_card(card, run_dir)
+    card_page = write_card_page(card, run_dir)
     note_pace(config, run_dir)
     rounds = read_document(run_dir / "summary.json")["rounds"]
     console.print(result_table(rounds, trained=config.rounds > 0))
@@ -221,6 +227,7 @@ def _run(config: RunConfig, data: Mapping[str, object], run_dir: Path, *, sweep:
     if usage is not None:
         console.print(usage)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    console.print(f"Results card: {card_page}", highlight=False, soft_wrap=True)
     return final_value(run_dir, config.objective)
 
 
@@ -234,4 +241,18 @@ def _note_provenance(path: Path, experiment: Experiment, round_0: Round0) -> Non
     config = experiment.config
     seeds = {"seed": config.seed, "round_0_seed": round_0.seed, "panel_seed": config.evaluation.panel_seed}
     student = dict(config.student.provenance())
-    write_document(path, {**now, "student": student, "panel_hash": experiment.panel.hash, "seeds": seeds})
+    if config.checkpoint is not None:
+        student["checkpoint_sha256"] = folder_digest(Path(config.checkpoint))
+    panel, protocol = experiment.panel, config.evaluation.conditions
+    write_document(
+        path,
+        {
+            **now,
+            "overrides": list(HydraConfig.get().overrides.task),
+            "student": student,
+            "panel_hash": panel.hash,
+            "panel": {"name": panel.name, "contents_sha256": panel.contents_sha256},
+            "protocol": asdict(protocol) if protocol else None,
+            "seeds": seeds,
+        },
+    )

@@ -1,24 +1,30 @@
 """From settings to the objects of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.messages import explain
+from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
+from leap_exp.core.components import EnvironmentConfig, StudentConfig
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.facts_file import EnvironmentWithFacts
+from leap_exp.envs.thoughts import EnvironmentWithThoughts
 from leap_exp.llm import Endpoint
 from leap_exp.loop import Leap, evaluate_round
 from leap_exp.runs import Journal
-from leap_exp.stages.evaluate import Panel, draw_panel
+from leap_exp.stages.evaluate import Panel
+from leap_exp.stages.protocol import Protocol
 from leap_exp.students.scripted import ExpertPolicy
+from leap_exp.tokens.renderer import THINK_OR_ACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +68,87 @@ def build(config: RunConfig) -> Experiment:
     Raises:
         LeapError: Data, weights, tasks or keys are missing.
     """
-    environment = config.env.build()
-    if config.privilege.facts is not None:
-        environment = EnvironmentWithFacts(environment, Path(config.privilege.facts))
-    environment.prepare()
-    evaluation = config.evaluation
-    panel = draw_panel(
-        environment.tasks(evaluation.split),
-        split=evaluation.split,
-        size=evaluation.tasks,
-        seed=evaluation.panel_seed,
-        advice=environment.more_tasks(evaluation.split),
+    config = under_protocol(config)
+    environment = build_environment(
+        config.env, config.student, config.evaluation.conditions, facts=config.privilege.facts
     )
     return Experiment(
         config=config,
         environment=environment,
         teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
         student=_student(config, environment),
-        panel=panel,
+        panel=choose_panel(config.evaluation, environment),
     )
+
+
+def build_environment(
+    env: EnvironmentConfig, student: StudentConfig, protocol: Protocol | None, *, facts: str | None
+) -> Environment:
+    """Return the environment of a run, ready for episodes.
+
+    Args:
+        env: Its settings, with those of the protocol.
+        student: The settings of the student that acts in it.
+        protocol: The conditions of evaluation.
+        facts: The file with the privileged facts; None for the environment's own.
+
+    Raises:
+        LeapError: Data are missing, or the protocol has no values for this environment.
+    """
+    environment = env.build()
+    if protocol is not None:
+        protocol.step_limit(environment)
+        if protocol.answer == THINK_OR_ACT and _writes_freely(student):
+            environment = EnvironmentWithThoughts(environment)
+    if facts is not None:
+        environment = EnvironmentWithFacts(environment, Path(facts))
+    environment.prepare()
+    return environment
+
+
+def under_protocol(config: RunConfig) -> RunConfig:
+    """Return ``config`` with what ``evaluation.protocol`` says about prompts and wording."""
+    protocol = config.evaluation.conditions
+    if protocol is None:
+        return config
+    changed = replace(config)
+    changed.env, changed.student = worded(config.env, protocol), prompted(config.student, protocol)
+    return changed
+
+
+def worded(env: EnvironmentConfig, protocol: Protocol) -> EnvironmentConfig:
+    """Return ``env`` with the protocol's wording, if it or an environment that it joins has this setting."""
+    names = _names(env)
+    members = {name: getattr(env, name) for name in names if isinstance(getattr(env, name), EnvironmentConfig)}
+    changes: dict[str, Any] = {name: worded(member, protocol) for name, member in members.items()}
+    if "wording" in names:
+        changes["wording"] = protocol.wording
+    return replace(env, **changes)
+
+
+def prompted(student: StudentConfig, protocol: Protocol) -> StudentConfig:
+    """Return ``student`` with the protocol's prompts.
+
+    A student that is restricted to the admissible actions keeps its own: it is told the actions in another way, and was
+    trained with those prompts.
+    """
+    if not _writes_freely(student):
+        return student
+    prompts: dict[str, Any] = {
+        "answer": protocol.answer,
+        "reasons": protocol.answer != THINK_OR_ACT,
+        "list_actions": protocol.list_actions,
+    }
+    return replace(student, **prompts)
+
+
+def _writes_freely(student: StudentConfig) -> bool:
+    """Return whether a student reads prompts and answers with free text."""
+    return "answer" in _names(student) and getattr(student, "decoding", "free") == "free"
+
+
+def _names(config: EnvironmentConfig | StudentConfig) -> set[str]:
+    return {item.name for item in fields(config)}
 
 
 def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from leap_exp.config.panels import find_panel
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import LeapError
-from leap_exp.core.types import StepLimit
+from leap_exp.core.limits import StepLimit
 from leap_exp.llm import Endpoint
 from leap_exp.stages.aggregate import Aggregation
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, VllmStudentConfig
@@ -77,7 +78,7 @@ def plan_stages(config: RunConfig, speed: Speed | None, pace: RunPace | None = N
         stages.append(_correcting(config, rollouts, speed))
         stages.append(_training(config, speed, pace))
         stages.append(_probing(config, speed, pace))
-    stages.append(_acting(config, "evaluate", evaluations, _steps(config.env.step_limits.evaluate), speed, pace))
+    stages.append(_acting(config, "evaluate", evaluations, _evaluation_steps(config), speed, pace))
     return stages
 
 
@@ -209,9 +210,21 @@ def _steps(limit: StepLimit) -> int:
     return limit if isinstance(limit, int) else round(fmean(limit.values()))
 
 
+def _evaluation_steps(config: RunConfig) -> int:
+    """Return the maximum steps of an evaluation episode; those of the longest, where a protocol has several."""
+    limit, protocol = config.env.step_limits.evaluate, config.evaluation.conditions
+    if protocol is None:
+        return _steps(limit)
+    if isinstance(limit, int):
+        return max(protocol.max_steps.values())
+    return _steps({name: protocol.steps(name) for name in limit})
+
+
 def _panel_size(config: RunConfig) -> int:
     """Return the number of tasks in the panel; 0 if that is the whole split and its data are not installed."""
     evaluation, limit = config.evaluation, config.env.step_limits.evaluate
+    if evaluation.panel is not None:
+        return len(find_panel(evaluation.panel).tasks)
     if evaluation.tasks is not None:
         return evaluation.tasks * (1 if isinstance(limit, int) else len(limit))
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from leap_exp.analysis.run import FREE_SETTINGS
 from leap_exp.config.registry import GROUPS, settings_class
 from leap_exp.config.run import RunConfig
 from leap_exp.core.errors import StoreError
@@ -21,8 +22,6 @@ from leap_exp.runs import locked, read_config, round_name, storing, write_whole
 from leap_exp.runs.files import LOCK_NAME
 from leap_exp.students.config import RESUMABLE_SETTINGS
 
-FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective")
-"""Settings that do not change the results of a run."""
 ROUND_0_SETTINGS = ("env", "student", "trainer", "demonstrations", "evaluation", "probes", "batch")
 """Settings that round 0 depends on, besides its seed."""
 ROUND_0_SEED = "round_0_seed"

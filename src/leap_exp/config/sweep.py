@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from leap_exp.config.resume import FREE_SETTINGS
+from leap_exp.analysis.run import FREE_SETTINGS
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.runs import short_name
 from leap_exp.runs.jobs import error_line

@@ -11,23 +11,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from leap_exp.core.limits import StepLimits
 from leap_exp.core.protocols import Environment, Policy, Teacher, Tracker, Trainer
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import StepLimit
 
 
 def load(name: str) -> Any:  # noqa: ANN401 - whatever has that name
     """Import and return what ``module:name`` names. Heavy libraries are so imported only when they are used."""
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepLimits:
-    """The maximum steps of episodes: a number or, if several environments are joined, one for each by its name."""
-
-    train: StepLimit
-    evaluate: StepLimit
 
 
 @dataclass

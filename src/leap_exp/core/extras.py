@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from leap_exp.core.errors import ConfigError
 
-TRAINING_PACKAGES = ("accelerate", "gguf", "openai", "peft", "torch", "transformers", "wandb")
+TRAINING_PACKAGES = ("accelerate", "gguf", "openai", "peft", "scipy", "statsmodels", "torch", "transformers", "wandb")
 
 
 @contextmanager

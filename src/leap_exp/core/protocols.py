@@ -7,6 +7,7 @@ inherits the default, so that it only writes what it can do.
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -77,6 +78,21 @@ class Oracle(Protocol):
         return {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistentWorlds:
+    """Worlds that a student cannot tell apart by what it has seen.
+
+    Attributes:
+        oracles: The scripted expert for each of them.
+        probabilities: How likely each is, given the history; they add up to 1.
+        is_exact: Whether these are all worlds, or a sample of equally likely draws.
+    """
+
+    oracles: tuple[Oracle, ...]
+    probabilities: tuple[float, ...]
+    is_exact: bool
+
+
 class Environment(Protocol):
     """A set of tasks and a way to run them.
 
@@ -125,6 +141,13 @@ class Environment(Protocol):
         """Return ``max_repeats`` of the environment that ``task`` belongs to, which differ if several are joined."""
         return self.max_repeats
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the episodes of ``task`` depend on, by part: short values as they are, and digests of long ones.
+
+        They are the same on every machine with the same data. Empty if the id and the instruction say it all.
+        """
+        return {}
+
     @abstractmethod
     def open(self, task: Task, *, seed: int) -> AbstractContextManager[Episode]:
         """Start an episode of ``task``. Leaving the context frees all its resources."""
@@ -136,6 +159,16 @@ class Environment(Protocol):
     @abstractmethod
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert for ``task``."""
+
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the worlds in which the history of ``view`` would have been the same; None if that is not known.
+
+        Args:
+            view: What the student sees.
+            limit: The most worlds to return. If there are more, as many are drawn.
+            seed: Seed of what is drawn.
+        """
+        return None
 
 
 class Policy(Protocol):
@@ -215,6 +248,10 @@ class Student(Policy, Protocol):
             ConfigError: This student has no action probabilities.
         """
         raise ConfigError(f"The student {self.id!r} cannot score actions; choose a student with local weights.")
+
+    def action_lengths(self, actions: Sequence[str]) -> Sequence[int]:
+        """Return the number of tokens of each action; 1 for a student without tokens."""
+        return [1] * len(actions)
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> Sequence[Decision]:
         """Return one decision per view, taken as ``greedy`` does but with the briefing in the prompt.
@@ -359,11 +396,3 @@ class Tracker(Protocol):
     def log_student(self, folder: Path, *, round_index: int) -> None:
         """Record the trained student in ``folder``, the successor of the previous round's."""
         return
-
-
-class Progress(Protocol):
-    """Shows how far a run is."""
-
-    @abstractmethod
-    def stage(self, name: str, *, round_index: int) -> AbstractContextManager[ProgressCallback]:
-        """Announce a stage of a round; the callback reports progress while the context is open."""

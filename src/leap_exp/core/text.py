@@ -1,5 +1,7 @@
-"""Texts from outside, made fit to be stored."""
+"""Texts from outside, made fit to be stored, and digests of what they say."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 
@@ -11,6 +13,11 @@ def valid_text(text: str) -> str:
     if not _HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def content_digest(value: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of the JSON data ``value``; the order of names does not count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def map_texts(change: Callable[[str], str], value: object) -> object:

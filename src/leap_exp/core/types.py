@@ -20,15 +20,6 @@ OMITTED_IF_DEFAULT: Mapping[str, bool] = {"omitted_if_default": True}
 """Metadata of a field that older record files do not have: it is only written if it differs from its default."""
 
 
-StepLimit = int | Mapping[str, int]
-"""The maximum number of steps of an episode: one number or, if several environments are joined, one for each."""
-
-
-def step_limit(limit: StepLimit, task: "Task") -> int:
-    """Return the maximum number of steps of an episode of ``task``."""
-    return limit if isinstance(limit, int) else limit[task.environment]
-
-
 class StopReason(StrEnum):
     """Why an episode ended."""
 
@@ -93,8 +84,9 @@ class EnvironmentPrompts:
     """How models are told about an environment.
 
     Attributes:
-        student: Jinja template of the student's instructions. Its variables are ``reasons``, ``list_actions`` and
-            ``brief`` (one line, for plain transcripts); see leap_exp.tokens.renderer.
+        student: Jinja template of the student's instructions. Its variables are ``reasons``, ``list_actions``,
+            ``answer`` (the form of answers) and ``brief`` (one line, for plain transcripts); see
+            leap_exp.tokens.renderer.
         teacher: Jinja template that sets ``description``, ``actions``, ``hidden``, ``search``, ``discreet`` and
             ``outright`` for teachers that are language models; empty for a general description.
         condense: Returns an observation's text without what only repeats the action before it.
@@ -221,18 +213,25 @@ class Trajectory:
 class View:
     """All that a student gets to see. It has no field for a briefing, so leaking privileged facts is a type error.
 
-    ``sample`` is that of the trajectory. A student that draws its decisions draws others in each sample.
+    ``sample`` is that of the trajectory. A student that draws its decisions draws others in each sample. ``left_out``
+    is the number of steps before the history that are not shown.
     """
 
     task: Task
     history: tuple[Step, ...]
     observation: Observation
     sample: int = 0
+    left_out: int = 0
+
+    def latest(self, count: int) -> "View":
+        """Return this view with the latest ``count`` steps of its history alone."""
+        more = max(0, len(self.history) - count)
+        return replace(self, history=self.history[more:], left_out=self.left_out + more) if more else self
 
     @property
     def scope(self) -> tuple[str | int, ...]:
         """What the randomness of a decision is derived from, besides a seed and its use: task, step and sample."""
-        place = self.task.id, len(self.history)
+        place = self.task.id, self.left_out + len(self.history)
         return (*place, "sample", self.sample) if self.sample else place
 
 

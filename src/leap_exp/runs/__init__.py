@@ -12,13 +12,14 @@ from leap_exp.runs.documents import (
     write_document,
 )
 from leap_exp.runs.files import cache_folder, is_locked, locked, process_name, short_name, storing, write_whole
-from leap_exp.runs.journal import Journal, RoundJournal, round_name
+from leap_exp.runs.journal import Journal, Progress, RoundJournal, round_name
 from leap_exp.runs.records import Record, RecordSpool, StoredRecords, read_records, write_records
 
 __all__ = [
     "TRAIN_LOG",
     "Journal",
     "LineLog",
+    "Progress",
     "Record",
     "RecordSpool",
     "RoundJournal",

@@ -1,14 +1,16 @@
 """The journal of a run. Every stage of every round runs once; the file it leaves marks it as done."""
 
+import os
 import shutil
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from leap_exp.core.protocols import Progress, ProgressCallback, Tracker
+from leap_exp.core.protocols import ProgressCallback, Tracker
 from leap_exp.core.seeding import derive_seed
 from leap_exp.runs.documents import LineLog, decode_metrics, encode_metrics, read_document, write_document
 from leap_exp.runs.files import locked, storing
@@ -22,6 +24,14 @@ _VARYING = ("_seconds", "_per_second", "/paid_dollars", "/cache_hits_count", "/r
 def round_name(index: int) -> str:
     """Return the name of a round's folder."""
     return f"round_{index:03d}"
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    @abstractmethod
+    def stage(self, name: str, *, round_index: int) -> AbstractContextManager[ProgressCallback]:
+        """Announce a stage of a round; the callback reports progress while the context is open."""
 
 
 class Journal:
@@ -71,6 +81,11 @@ class Journal:
         write_document(self.run_dir / "summary.json", {"rounds": rounds})
         if self._on_round is not None:
             self._on_round(len(rounds) - 1)
+
+
+def _core_seconds() -> float:
+    """Return the processor time of this process and of the processes that it has started and that have ended."""
+    return sum(os.times()[:4])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +154,12 @@ class RoundJournal:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[ProgressCallback]:
-        start = time.monotonic()
+        start, core_start = time.monotonic(), _core_seconds()
         with self.progress.stage(name, round_index=self.index) as on_progress:
             yield on_progress
-        self.timings.append({"round": self.index, "stage": name, "seconds": round(time.monotonic() - start, 3)})
+        seconds, core_seconds = time.monotonic() - start, _core_seconds() - core_start
+        used = {"seconds": round(seconds, 3), "core_seconds": round(core_seconds, 2)}
+        self.timings.append({"round": self.index, "stage": name, **used})
 
     def _repeatable(self, name: str, metrics: Metrics) -> Metrics:
         """Return the metrics that are the same in equal runs; write the others to timings.jsonl."""

@@ -36,6 +36,16 @@ def provenance() -> dict[str, object]:
     }
 
 
+def folder_digest(folder: Path) -> str:
+    """Return a SHA-256 over the names and contents of all files in ``folder``."""
+    digest = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
 def _versions() -> Mapping[str, str]:
     versions = {}
     for name in LIBRARIES:

@@ -4,16 +4,13 @@ The cost of a student's action is exact where the environment's oracle knows how
 (``Oracle.action_values``). Where it does not, the student's uncertainty about its action takes the place of the cost.
 """
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from leap_exp.core.privilege import Disclosure
+from leap_exp.analysis.recoverability import action_values, own_cost
 from leap_exp.core.protocols import Environment, Student
 from leap_exp.core.types import Step, Trajectory, View, views
-
-logger = logging.getLogger(__name__)
 
 
 class Uncertainty(StrEnum):
@@ -47,7 +44,7 @@ def critical_steps(
         min_uncertainty: Lowest uncertainty of a critical step. A step at which the student cannot be uncertain among
             listed actions, because any text is an action there, is critical.
     """
-    costs = [_costs(environment, each) if with_facts else [None] * len(each.steps) for each in trajectories]
+    costs = [_own_costs(environment, each) if with_facts else [None] * len(each.steps) for each in trajectories]
     critical = [[cost is not None and cost >= min_cost for cost in of_steps] for of_steps in costs]
     for places, batch, steps in _unknown(trajectories, costs):
         actions = [view.observation.admissible_actions or () for view in batch]
@@ -78,24 +75,9 @@ def uncertainty_of(logprobs: Mapping[str, float], measure: Uncertainty) -> float
     return -sum(share * math.log(share) for share in shares if share > 0.0) / math.log(len(shares))
 
 
-def _costs(environment: Environment, trajectory: Trajectory) -> list[float | None]:
+def _own_costs(environment: Environment, trajectory: Trajectory) -> list[float | None]:
     """Return how many more steps each action costs than the best one; None where the oracle does not know."""
-    try:
-        oracle = environment.oracle(trajectory.task)
-        # From P50 on an oracle uses all facts; what it may disclose does not matter here.
-        values = [oracle.action_values(view, Disclosure.P50) for view in views(trajectory)]
-    except Exception as error:  # noqa: BLE001 - one broken task must not cost the round its corrections
-        logger.warning("%s: no costs of actions: %s: %s", trajectory.task.id, type(error).__name__, error)
-        return [None] * len(trajectory.steps)
-    return list(map(_cost, values, trajectory.steps))
-
-
-def _cost(values: Mapping[str, float], step: Step) -> float | None:
-    best = max(values.values(), default=-math.inf)
-    if math.isinf(best):
-        return None
-    # An action that the environment does not carry out costs a step.
-    return best - values.get(step.action, best - 1.0)
+    return list(map(own_cost, action_values(environment, trajectory), trajectory.steps))
 
 
 def _unknown(

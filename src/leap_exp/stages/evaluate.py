@@ -11,11 +11,13 @@ from typing import ClassVar
 
 from leap_exp.analysis.statistics import pass_all_k, pass_at_k, wilson_interval
 from leap_exp.core.errors import DataError
+from leap_exp.core.limits import StepLimit
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import StepLimit, Task, Trajectory
+from leap_exp.core.types import Task, Trajectory
 from leap_exp.runs import RecordSpool
+from leap_exp.stages.protocol import PROTOCOLS, Protocol, Windowed
 from leap_exp.stages.rollout import rollout
 
 
@@ -25,6 +27,17 @@ class EvaluationConfig(Settings):
 
     place: ClassVar[str] = "evaluation"
 
+    panel: str | None = setting(
+        None,
+        "A panel by name (leap data panels) or the file of one, instead of split and tasks; panel_seed is then the "
+        "seed of its episodes.",
+    )
+    protocol: str | None = setting(
+        None,
+        "Conditions of another project (docs/protocols.md): steps, history, list of actions, wording, form of answers; "
+        "null for the settings as they are.",
+        choices=tuple(PROTOCOLS),
+    )
     split: str = setting("valid_unseen", "Split that the panel is drawn from.")
     tasks: int | None = setting(
         None,
@@ -36,14 +49,26 @@ class EvaluationConfig(Settings):
         None, "Episodes per task in which the student samples; null for one in which it does not.", minimum=1
     )
 
+    @property
+    def conditions(self) -> Protocol | None:
+        """The conditions of ``protocol``, or None if the settings stay as they are."""
+        return None if self.protocol is None else PROTOCOLS[self.protocol]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A fixed, ordered list of evaluation tasks of one split, and the seed of their episodes."""
+    """A fixed, ordered list of evaluation tasks of one split, and the seed of their episodes.
+
+    Attributes:
+        name: The name of the file that it is from (``leap_exp.stages.panels``); empty if it was drawn.
+        contents_sha256: The hash in that file.
+    """
 
     split: str
     seed: int
     tasks: tuple[Task, ...]
+    name: str = ""
+    contents_sha256: str = ""
 
     @property
     def hash(self) -> str:
@@ -101,15 +126,18 @@ def evaluate(
     batch: int,
     on_progress: ProgressCallback,
     samples: int | None = None,
+    window: int | None = None,
     spool: RecordSpool[Trajectory] | None = None,
 ) -> Sequence[Trajectory]:
     """Run ``policy`` on each task of ``panel``, in every round and run with the same episode seeds.
 
-    It runs once and makes its likeliest decisions or, with ``samples``, that often and as it is.
+    It runs once and makes its likeliest decisions or, with ``samples``, that often and as it is. With ``window`` it
+    sees only so many of the latest steps.
     """
+    acting = policy.greedy if samples is None else policy
     return rollout(
         environment,
-        policy.greedy if samples is None else policy,
+        acting if window is None else Windowed(acting, window),
         panel.tasks,
         seed=panel.seed,
         max_steps=max_steps,

@@ -11,20 +11,11 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from leap_exp.core.errors import DataError, EnvError
+from leap_exp.core.limits import StepLimit, step_limit
 from leap_exp.core.protocols import Environment, Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
-from leap_exp.core.types import (
-    Decision,
-    DecisionFailure,
-    Step,
-    StepLimit,
-    StopReason,
-    Task,
-    Trajectory,
-    View,
-    step_limit,
-)
+from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View
 from leap_exp.runs import RecordSpool
 from leap_exp.stages.episodes import as_ready, in_turns
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps

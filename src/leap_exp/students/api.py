@@ -10,7 +10,6 @@ from leap_exp.llm import CHARACTERS_PER_TOKEN, ChatClient, ChatFailure, ChatRequ
 from leap_exp.students.config import ApiStudentConfig
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.markup import MESSAGES_MARKUP
-from leap_exp.tokens.parser import read_decision
 from leap_exp.tokens.renderer import Renderer
 
 STEP_TOKENS = 300
@@ -42,7 +41,7 @@ class ApiStudent(Policy):
     def act(self, views: Sequence[View], *, seed: int) -> list[Decision | DecisionFailure]:
         """Return one decision per view, or a failure where the server gave no answer."""
         results = self._client.complete([self._request(view, seed) for view in views])
-        return [_decision(result, reasons=self._renderer.config.reasons) for result in results]
+        return [_decision(result, self._renderer) for result in results]
 
     def usage(self) -> Mapping[str, float]:
         """Return what was used since the last call, and how many prompts lost turns, and observations their middle."""
@@ -88,11 +87,11 @@ def decision_seed(view: View, seed: int) -> int:
     return derive_seed(seed, "decision", *view.scope)
 
 
-def _decision(result: ChatResult, *, reasons: bool) -> Decision | DecisionFailure:
+def _decision(result: ChatResult, renderer: Renderer) -> Decision | DecisionFailure:
     """Return the decision in a model's answer; a refusal is an answer without an action."""
     if isinstance(result, ChatFailure):
         return DecisionFailure(error=result.error)
-    return read_decision(result.text or result.refusal, reasons=reasons, cut_off=result.is_truncated)
+    return renderer.read(result.text or result.refusal, cut_off=result.is_truncated)
 
 
 def _rough_tokens(text: str) -> range:

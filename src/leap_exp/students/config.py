@@ -49,7 +49,8 @@ class ApiStudentConfig(StudentConfig, PromptConfig):
     )
 
     def check_together(self) -> None:
-        """Check that there is room for a prompt."""
+        """Check that there is room for a prompt, and the form of answers."""
+        self.check_answer(is_free=True)
         if self.context_length < 2 * self.endpoint.max_tokens:
             raise ConfigError(
                 f"student.context_length={self.context_length} is not valid: it must be at least "
@@ -130,6 +131,7 @@ class HfStudentConfig(StudentConfig, PromptConfig):
 
     def check_together(self) -> None:
         """Check that there is room for a prompt, that thinking is possible, and that the adapter exists."""
+        self.check_answer(is_free=self.decoding == "free")
         if self.thinking and self.format != "chat":
             raise ConfigError(
                 f"student.thinking=true does not work with student.format={self.format}; set student.format=chat."

@@ -11,7 +11,7 @@ from leap_exp.students.config import HfStudentConfig
 from leap_exp.students.thoughts import Thinker
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import GREEDY, Engine, Generation, Prompt, Sampling
-from leap_exp.tokens.parser import EMPTY_ACTION, THOUGHT_START, cut_off_action, is_unfinished, read_decision
+from leap_exp.tokens.parser import EMPTY_ACTION, THOUGHT_START, cut_off_action, is_unfinished
 from leap_exp.tokens.renderer import REASON_FIELD
 
 
@@ -102,7 +102,7 @@ class Decoder:
         text = f"{THOUGHT_START}{response.text}" if opened else response.text
         # What ends a response after one line also ends a command of several lines.
         cut_off = response.is_cut_off or (markup.ends_with_line and is_unfinished(response.text))
-        return read_decision(text, reasons=self._config.reasons, cut_off=cut_off)
+        return self._codec.renderer.read(text, cut_off=cut_off)
 
     def _continue(
         self, engine: Engine, prompts: Sequence[Prompt], *end_ids: int

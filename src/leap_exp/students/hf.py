@@ -28,7 +28,8 @@ from leap_exp.students.weights import load_tokenizer, resolve_weights, select_de
 from leap_exp.tokens.briefed import BriefedCodec
 from leap_exp.tokens.codec import PromptCodec
 from leap_exp.tokens.engine import Adapters, Engine, Prompt, TrainableStudent
-from leap_exp.tokens.spans import choice_row, training_rows
+from leap_exp.tokens.scoring import Score
+from leap_exp.tokens.spans import Row, choice_row, training_rows
 
 
 class HfStudent(TrainableStudent):
@@ -74,6 +75,8 @@ class HfStudent(TrainableStudent):
         else:
             lora_config(config.lora, modules)
         self._acting: Engine = self._local
+        # Shared by the copies of this student.
+        self._tokens: Counter[str] = Counter()
 
     @property
     def pad_id(self) -> int:
@@ -182,7 +185,12 @@ class HfStudent(TrainableStudent):
             # The server may need the memory.
             self._local.sleep()
         prompts = [self.codec.prompt_ids(view, thinking=self._decoder.thinks) for view in views]
-        return self._decide(self._acting, views, prompts, seed=seed)
+        decisions = self._decide(self._acting, views, prompts, seed=seed)
+        self._tokens["tokens_in_count"] += sum(map(len, prompts))
+        self._tokens["tokens_out_count"] += sum(
+            len(self.codec.response_ids(each)) for each in decisions if isinstance(each, Decision)
+        )
+        return decisions
 
     def advise(self, views: Sequence[View], briefings: Sequence[Briefing]) -> list[Decision]:
         """Return one decision per view, as ``greedy`` takes it but with a briefing in the prompt: for teaching only."""
@@ -190,14 +198,18 @@ class HfStudent(TrainableStudent):
         decisions = self.greedy._decide(self._local, views, prompts, seed=0)
         return [decision for decision in decisions if isinstance(decision, Decision)]
 
+    def score(self, rows: Sequence[Row]) -> Sequence[Score]:
+        """Return the scores of ``rows`` under this student's weights, computed in this process."""
+        self._local.load_adapter(self._adapters)
+        return self._local.score(rows)
+
     def logprobs(self, corrections: Sequence[Correction]) -> list[float]:
         """Return the log-probability (nats) of the teacher's response at each step, corrections and steps in order."""
-        self._local.load_adapter(self._adapters)
         values: list[float] = []
         for correction in corrections:
             totals = [0.0] * len(correction.decisions)
             rows = list(training_rows(correction, self.codec))
-            for row, score in zip(rows, self._local.score(rows), strict=True):
+            for row, score in zip(rows, self.score(rows), strict=True):
                 for index, span in enumerate(row.spans):
                     totals[span.step] = score.total(index)
             values += totals
@@ -238,9 +250,15 @@ class HfStudent(TrainableStudent):
             for score, scored, asked in zip(scores, scored_actions, actions, strict=True)
         ]
 
+    def action_lengths(self, actions: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each action, the one that ends it included."""
+        return [len(self.codec.action_ids(action)) for action in actions]
+
     def usage(self) -> Mapping[str, float]:
-        """Return what the engine used since the last call."""
-        return self._acting.usage()
+        """Return the tokens of prompts and answers since the last call, as a server counts them if there is one."""
+        tokens = dict(self._tokens)
+        self._tokens.clear()
+        return {**tokens, **self._acting.usage()}
 
     def _briefed_prompts(
         self, views: Sequence[View], briefings: Sequence[Briefing], *, thinking: bool = False

@@ -60,6 +60,22 @@ class RandomPolicy(Policy):
         return action.replace(QUERY_SLOT, _excerpt(view.task.instruction, rng)) if QUERY_SLOT in action else action
 
 
+class NoisyPolicy(Policy):
+    """Takes the decisions of one policy and, with probability ``share`` at each step, those of another."""
+
+    def __init__(self, policy: Policy, noise: Policy, *, share: float) -> None:
+        self._policy, self._noise, self._share = policy, noise, share
+        self.id = f"{policy.id}, {share:.0%} {noise.id}"
+
+    def act(self, views: Sequence[View], *, seed: int) -> Sequence[Decision | DecisionFailure]:
+        """Return one decision per view; whose it is depends on seed, task, step and sample."""
+        pairs = zip(views, self._policy.act(views, seed=seed), self._noise.act(views, seed=seed), strict=True)
+        return [noise if self._is_noisy(view, seed) else decision for view, decision, noise in pairs]
+
+    def _is_noisy(self, view: View, seed: int) -> bool:
+        return Random(derive_seed(seed, "noise", *view.scope)).random() < self._share
+
+
 def _excerpt(text: str, rng: Random) -> str:
     """Return one to ``_LONGEST_QUERY`` consecutive words of ``text``."""
     words = text.split()

@@ -121,7 +121,8 @@ class PromptCodec:
         limits: dict[int, int] = {}
         for index, observation in enumerate([*(step.observation for step in view.history), view.observation]):
             most = room if index else int(KEPT_SHARE * room)
-            length = len(self._encode(self.renderer.turn(view.task, observation)))
+            left_out = 0 if index else view.left_out
+            length = len(self._encode(self.renderer.turn(view.task, observation, left_out=left_out)))
             if length > most:
                 limits[index], length = self._cut(view.task, observation, most)
             lengths.append(length)

@@ -43,6 +43,7 @@ _INLINE_ACTION = re.compile(r"(?<=\s)(?:\*\*)?(?:ACTION|Action)(?:\*\*)?[ \t]*:(
 _THOUGHT_START = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"(?:</think(?:ing)?>|\[/THINK\])", re.IGNORECASE)
 _LONE_THOUGHT_END = re.compile(r"(?:</think(?:ing)?>|\[/THINK\])[ \t]*(?:\n|\Z)", re.IGNORECASE)
+_TAGGED = {name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("think", "action")}
 _FENCED = re.compile(
     rf"\s*?(?P<fence>`{{3,}}|~{{3,}})[^`\n]*\n(?P<content>.*?)(?:(?P=fence)[`~]*[ \t{_CUT}]*$|\Z)",
     re.DOTALL | re.MULTILINE,
@@ -103,6 +104,17 @@ def read_decision(text: str, *, reasons: bool, cut_off: bool = False) -> Decisio
         return Decision(reason="", action=_quoted(NO_ACTION, rest) if "\n" in rest else rest or EMPTY_ACTION)
     reason, action = decision.reason.replace(_CUT, ""), decision.action
     return Decision(reason=reason, action=cut_off_action(action.replace(_CUT, "")) if _CUT in action else action)
+
+
+def read_tagged(text: str, *, cut_off: bool = False) -> Decision:
+    """Parse a response with ``<think>…</think>`` and ``<action>…</action>``: the first action, wherever it stands.
+
+    A response without an action becomes, as in ``read_decision``, an action that no environment admits.
+    """
+    reason, action = (_TAGGED[name].search(text) for name in ("think", "action"))
+    if action is None or not action[1].strip():
+        return Decision(reason="", action=_quoted(CUT_OFF if cut_off else NO_ACTION, text.strip()))
+    return Decision(reason=reason[1].strip() if reason else "", action=action[1].strip())
 
 
 def cut_off_action(text: str) -> str:

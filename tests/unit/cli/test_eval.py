@@ -5,6 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from leap_exp.cli.eval import evaluation_overrides
+from leap_exp.core.errors import ConfigError
 
 CONFIG = {
     "env": {"name": "alfworld", "games": "it's, a {folder}", "builtin_counts": {"train": 3}, "task_types": ["heat"]},
@@ -55,8 +56,43 @@ def test_given_arguments_replace_those_of_the_run(run_dir):
 
 def test_without_a_checkpoint_the_arguments_stay(run_dir):
     assert evaluation_overrides(["student=random", "-m", "seed=0,1"]) == [
+        "-m",
         "rounds=0",
         "student=random",
-        "-m",
         "seed=0,1",
     ]
+
+
+def test_a_panel_brings_its_environment_and_keeps_the_other_settings_of_the_run(run_dir):
+    folder = str(run_dir / "round_001")
+    found = values(evaluation_overrides([folder], panel="builtin_alfworld_36", protocol="leap"))
+    assert found["env"] == "alfworld"
+    assert (found["env.games"], found["env.household"], found["env.builtin_seed"]) == ("builtin", "small", 0)
+    assert found["env.task_types"] == ["heat"]
+    assert (found["evaluation.panel"], found["evaluation.protocol"]) == ("builtin_alfworld_36", "leap")
+    other = values(evaluation_overrides([folder], panel="builtin_webshop_40"))
+    assert (other["env"], other["env.catalogue"]) == ("webshop", "builtin")
+    assert "env.games" not in other
+    given = values(evaluation_overrides([folder, "env=webshop"], panel="builtin_webshop_40"))
+    assert "env.catalogue" not in given
+
+
+def test_a_model_of_the_hub_an_adapter_a_folder_and_a_member(tmp_path):
+    assert values(evaluation_overrides(["Qwen/Qwen3-0.6B"]))["student.model"] == "Qwen/Qwen3-0.6B"
+    assert values(evaluation_overrides(["Qwen/Qwen3-0.6B", "student=vllm"])) == {
+        "rounds": 0,
+        "student.model": "Qwen/Qwen3-0.6B",
+        "student": "vllm",
+    }
+    assert evaluation_overrides(["gpt4o_mini"]) == ["rounds=0", "student=gpt4o_mini"]
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    found = values(evaluation_overrides([str(adapter)]))
+    assert (found["student"], found["student.model"], found["student.adapter"]) == ("hf", "org/base", str(adapter))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    assert values(evaluation_overrides([str(model)]))["student.model"] == str(model)
+    with pytest.raises(ConfigError, match="is not a finished round of a run"):
+        evaluation_overrides([str(tmp_path)])

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from leap_exp.cli.scale.stand_ins import Corridors, Pace, ReadingTrainer, StandInStudent, best_seconds, rooms_of
 from leap_exp.core.components import EnvironmentConfig, TrainerConfig
-from leap_exp.core.protocols import Progress, ProgressCallback
+from leap_exp.core.protocols import ProgressCallback
 from leap_exp.core.types import Trajectory
 from leap_exp.loop import DemonstrationsConfig, Leap, LoopConfig
 from leap_exp.report import write_report
-from leap_exp.runs import Journal, read_lines, read_records, write_whole
+from leap_exp.runs import Journal, Progress, read_lines, read_records, write_whole
 from leap_exp.stages.correct import CorrectConfig
 from leap_exp.stages.evaluate import draw_panel
 from leap_exp.stages.rollout import RolloutsConfig

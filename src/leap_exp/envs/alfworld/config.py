@@ -9,6 +9,7 @@ from leap_exp.core.settings import setting, settings
 from leap_exp.envs.alfworld.builtin import SPLIT_ROOMS
 from leap_exp.envs.alfworld.builtin.catalogue import HOUSEHOLDS
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from leap_exp.envs.alfworld.engine.wording import MOVE, PUT
 from leap_exp.envs.alfworld.human_goals import ORIGINAL_SEED
 
 
@@ -36,6 +37,12 @@ class AlfworldConfig(EnvironmentConfig):
         maximum=1,
     )
     human_goals_seed: int = setting(ORIGINAL_SEED, "Seed of these draws; the default is that of alfworld-generate.")
+    wording: str | None = setting(
+        None,
+        "How a thing is put down: put (put X in/on Y, as in ALFWorld's older games) or move (move X to Y); null for as "
+        "the games have it.",
+        choices=(PUT, MOVE),
+    )
     task_types: list[str] = settings(list, "Task types to keep; empty for all.")
     select: str = setting("", "Games to keep: an index range such as 0:50, or ids separated by commas; empty for all.")
 

@@ -1,23 +1,27 @@
 """The ALFWorld environment: its tasks, episodes, privileged facts and scripted experts."""
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.protocols import Environment, Episode, Oracle
-from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition
+from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
+from leap_exp.core.text import content_digest
+from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition, View
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine import Play
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import Game, read_game, read_summary
+from leap_exp.envs.alfworld.engine.wording import worded
 from leap_exp.envs.alfworld.game_cache import read_cached_game, read_cached_summary
 from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
 from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
 from leap_exp.envs.alfworld.teaching.subtask import is_readable, read_subtask
+from leap_exp.envs.alfworld.teaching.worlds import consistent_worlds
 from leap_exp.envs.selection import index_range
 
 logger = logging.getLogger(__name__)
@@ -61,6 +65,12 @@ class AlfworldEnvironment(Environment):
         """Return the setting with the number of built-in games."""
         return f"raise env.builtin_counts.{split}" if self._config.games == "builtin" else ""
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return digests of what the game's file says; its layout does not count."""
+        game = json.loads(self._file_text(task.id))
+        parts = {"rules": "pddl_domain", "texts": "grammar", "household": "pddl_problem"}
+        return {part: content_digest(game[name]) for part, name in parts.items()}
+
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["AlfworldEpisode"]:  # noqa: ARG002 - nothing is random
         """Start an episode; all episodes of a game start in the same state."""
@@ -82,6 +92,12 @@ class AlfworldEnvironment(Environment):
         """
         return self._oracle(task.id)
 
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the households that are consistent with a history of a built-in game; None for other games."""
+        if self._config.games != "builtin":
+            return None
+        return consistent_worlds(self._game(view.task.id), view, limit=limit, seed=seed)
+
     def _start(self, task: Task) -> Play:
         if self._config.engine == "fast":
             return FastPlay(self._game(task.id))
@@ -90,6 +106,11 @@ class AlfworldEnvironment(Environment):
         return TextWorldPlay(self._text(task.id))
 
     def _text(self, task_id: str) -> str:
+        """Return the text of the game's file, in the wording that is set."""
+        text = self._file_text(task_id)
+        return worded(text, self._config.wording) if self._config.wording else text
+
+    def _file_text(self, task_id: str) -> str:
         if not task_id.startswith(_ID_PREFIX):
             raise DataError(f"The task {task_id!r} does not belong to ALFWorld, whose ids start with {_ID_PREFIX!r}.")
         return self._library.text(task_id.removeprefix(_ID_PREFIX))

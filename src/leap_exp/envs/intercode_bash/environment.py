@@ -3,13 +3,14 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.protocols import Environment, Oracle
+from leap_exp.core.text import content_digest
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate
 from leap_exp.envs.intercode_bash.config import InterCodeBashConfig
@@ -98,6 +99,16 @@ class InterCodeBashEnvironment(Environment):
     def golds(self, task: Task) -> Sequence[str]:
         """Return the commands that do what ``task`` asks for."""
         return self._query(task).golds
+
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return digests of the query's words, its gold commands and its files."""
+        query = self._query(task)
+        tree = self._collection.trees[query.tree]
+        parts = {"words": query.text, "gold command": query.gold}
+        if query.other_gold:
+            parts["other gold command"] = query.other_gold
+        digests = {part: content_digest(text) for part, text in parts.items()}
+        return {**digests, "files": tree.digest_of_contents}
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[BashEpisode]:  # noqa: ARG002 - nothing is random

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from leap_exp.core.components import EnvironmentConfig, StepLimits
+from leap_exp.core.components import EnvironmentConfig
 from leap_exp.core.errors import ConfigError
+from leap_exp.core.limits import StepLimits
 from leap_exp.core.settings import setting, settings
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.intercode_bash.config import InterCodeBashConfig

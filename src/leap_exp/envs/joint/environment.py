@@ -10,8 +10,8 @@ from threading import BoundedSemaphore
 
 from leap_exp.core.components import EnvironmentConfig
 from leap_exp.core.errors import ConfigError, LeapError
-from leap_exp.core.protocols import Environment, Episode, Oracle
-from leap_exp.core.types import EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, foreign_task
+from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
+from leap_exp.core.types import EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, View, foreign_task
 from leap_exp.envs.joint.config import TEST_SPLIT, JointConfig
 
 
@@ -95,6 +95,12 @@ class JointEnvironment(Environment):
         _, member, own = self._own(task)
         return member.environment.max_repeats_of(own)
 
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return what the task's environment says that its episodes depend on."""
+        name, member, own = self._own(task)
+        with _settings_named(name):
+            return member.environment.contents(own)
+
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator["JointEpisode"]:
         """Start an episode in the task's environment."""
@@ -119,6 +125,12 @@ class JointEnvironment(Environment):
         name, member, own = self._own(task)
         with _settings_named(name):
             return member.environment.oracle(own)
+
+    def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
+        """Return the worlds that the task's environment takes for consistent with a history."""
+        name, member, own = self._own(view.task)
+        with _settings_named(name):
+            return member.environment.consistent_worlds(replace(view, task=own), limit=limit, seed=seed)
 
     def _list_tasks(self, split: str) -> Sequence[Task]:
         splits = (self._config.train_split, TEST_SPLIT)

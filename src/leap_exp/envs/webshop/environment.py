@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import overload
 
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.protocols import Environment, Episode, Oracle
+from leap_exp.core.text import content_digest
 from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
 from leap_exp.envs.selection import index_range
 from leap_exp.envs.webshop.config import WebShopConfig
@@ -82,6 +84,22 @@ class WebShopEnvironment(Environment):
         if self._config.catalogue != "all":
             others.append("env.catalogue=all")
         return f"use {' or '.join(others)}, which may have more" if others else ""
+
+    def contents(self, task: Task) -> Mapping[str, str]:
+        """Return the prices of the goal, and digests of the goal, its product and the whole catalogue.
+
+        The nouns of product names are left out: they depend on the tagger with which the catalogue was built.
+        """
+        goal = self._shop.goals.goal(self._index(task))
+        product = asdict(self._shop.catalogue.product(goal.row))
+        del product["nouns"]
+        return {
+            "goal": content_digest([goal.asin, goal.attributes, goal.options]),
+            "price limit": f"{goal.price_limit:.2f}",
+            "price": f"{self._shop.goals.price(goal.row):.6f}",
+            "product": content_digest(product),
+            "catalogue": self._shop.catalogue.digest,
+        }
 
     @contextmanager
     def open(self, task: Task, *, seed: int) -> Iterator[WebShopEpisode]:

@@ -108,6 +108,23 @@ def test_the_teacher_says_what_the_own_environment_s_teacher_says(joint, single,
         assert replace(result, trajectory=alone) == own
 
 
+def test_what_a_task_depends_on_and_its_worlds_are_what_the_own_environment_says(joint, single, wandering):
+    for trajectory in wandering:
+        environment, alone = single[trajectory.task.environment], as_alone(trajectory)
+        assert joint.contents(trajectory.task) == environment.contents(alone.task) != {}
+        view, own_view = views(trajectory)[-1], views(alone)[-1]
+        worlds = joint.consistent_worlds(view, limit=8, seed=0)
+        own = environment.consistent_worlds(own_view, limit=8, seed=0)
+        assert (worlds is None) == (own is None) == (trajectory.task.environment == "webshop")
+        if worlds is not None:
+            assert (worlds.probabilities, worlds.is_exact) == (own.probabilities, own.is_exact)
+            actions, own_actions = (
+                [oracle.decide(seen, Disclosure.P100, seed=0) for oracle in each.oracles]
+                for each, seen in ((worlds, view), (own, own_view))
+            )
+            assert actions == own_actions
+
+
 def test_the_panel_is_that_of_each_member(joint, single):
     panel = draw_panel(joint.tasks("test"), split="test", size=5, seed=3)
     assert len(panel.tasks) == 10

@@ -12,6 +12,7 @@ _ROOM = re.compile(r"Looking quickly around you, you see ([^.]*)\.")
 _CONTENTS = re.compile(r"(?:On the ([a-z]+ \d+)|The ([a-z]+ \d+) is open\. In it), you see ([^.]*)\.")
 _CLOSED = re.compile(r"The ([a-z]+ \d+) is closed\.")
 _EVENT = re.compile(r"^You (pick up|move|put|clean|heat|cool|open|close) the ([a-z]+ \d+)\b(?:.*?([a-z]+ \d+))?")
+_USE_OF_HELD = re.compile(r"(?:move|put|clean|heat|cool) ([a-z]+ \d+) (?:to|in/on|with) ")
 _COMMANDS = ("go to ", "open ", "close ", "examine ", "use ")
 _UNDONE = {"heat": "cool", "cool": "heat"}
 
@@ -143,10 +144,27 @@ class Memory:
 
 
 def recall(view: View) -> Memory:
-    """Return what an agent knows in ``view`` from its history alone."""
-    memory = Memory()
+    """Return what an agent knows in ``view`` from its history alone.
+
+    If its beginning is left out, the places and the held object are those that texts and commands name.
+    """
+    memory = _begun_later(view) if view.left_out else Memory()
     for step, observation in enumerate(_observations(view)):
         memory.take_in(read_observation(observation), step)
+    return memory
+
+
+def _begun_later(view: View) -> Memory:
+    """Return what the observations of ``view`` tell about the time before them."""
+    memory = Memory()
+    for observation in _observations(view):
+        seen = read_observation(observation)
+        named = [place for heading, place in seen.commands if heading in ("go to", "open", "close")]
+        named += [*(place for place, _ in seen.contents), *seen.closed, *(place for _, place in seen.takeable)]
+        memory.places.extend(place for place in dict.fromkeys(named) if place not in memory.places)
+    first = next(_observations(view))
+    using = (_USE_OF_HELD.match(command) for command in first.admissible_actions or ())
+    memory.held = next((found[1] for found in using if found), None)
     return memory
 
 

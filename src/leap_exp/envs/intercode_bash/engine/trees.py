@@ -4,12 +4,14 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from leap_exp.core.errors import DataError
+from leap_exp.core.text import content_digest
 
 USUAL_TIME = 1_700_000_000
 """Default modification time of files, in seconds since 1970. It is fixed so that trees are the same every day."""
@@ -17,6 +19,9 @@ USUAL_TIME = 1_700_000_000
 RECORDED = datetime(2023, 5, 26, 12, tzinfo=UTC).timestamp()
 """About when the authors made their file trees and logged their runs."""
 _DAY = 86_400
+
+_SETUP = re.compile(r"/setup_nl2b_fs_\d+\.sh")
+"""The path of the script that makes a recorded tree."""
 
 IGNORED = (
     *("bin", "boot", "dev", "etc", "home", "lib", "media", "opt", "proc", "root", "run", "sbin", "srv", "sys", "usr"),
@@ -79,6 +84,27 @@ class FileTree:
         for entry in self.entries:
             digest.update(repr((entry.path, entry.mode, entry.content, entry.changed)).encode())
         return digest.hexdigest()
+
+    @property
+    def digest_of_contents(self) -> str:
+        """16 hexadecimal digits of a SHA-256 of the files, equal for every installation of a recorded tree.
+
+        Dumps of recorded trees lack the set-up script, and the script packs its archives anew at each installation,
+        with the times of that moment: of these only the paths count.
+        """
+        listed = [
+            [
+                entry.path,
+                entry.mode,
+                entry.changed,
+                None if entry.content is None or self._is_made_anew(entry) else entry.content.hex(),
+            ]
+            for entry in self.entries
+        ]
+        return content_digest([entry for entry in listed if self.made is None or not _SETUP.fullmatch(str(entry[0]))])
+
+    def _is_made_anew(self, entry: Entry) -> bool:
+        return self.made is not None and entry.path.endswith((".gz", ".tar"))
 
     def write(self, root: Path, *, now: float) -> None:
         """Write the tree to ``root``, which becomes ``/``; ``now`` is the time in seconds since 1970."""

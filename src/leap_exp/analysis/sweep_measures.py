@@ -1,0 +1,100 @@
+"""The statistics and predictions of a sweep, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from statistics import fmean
+
+from leap_exp.analysis.arms import Arm, read_arms
+from leap_exp.analysis.inference import holm, interquartile_mean, mean_over_tasks, probability_of_improvement
+from leap_exp.analysis.prediction import predictions, sentence
+from leap_exp.analysis.run import Run
+from leap_exp.analysis.statistics import Comparison
+from leap_exp.analysis.sweep import Group, Sweep
+from leap_exp.runs import read_document, round_name
+
+MEASURES_FILE = "measures.json"
+"""In a round's folder what was measured on its probes; in the folder of a run or a sweep, everything together."""
+
+_BEFORE_TRAINING = ("_before_nats", "epsilon_before", "agreement_share", "changed_share")
+"""How the metrics of realizability end that do not depend on the round's training."""
+_NO_PREDICTORS = ("depth", "steps", "exact_share", "changed", "error_errors", "error_others")
+"""Figures of a measure that only say how much was measured."""
+
+
+def sweep_measures(sweep: Sweep) -> dict[str, object]:
+    """Return what the arms of a sweep show, with its statistics, as JSON data.
+
+    - ``arms``: by label, final success as interquartile mean and as mean over tasks, with intervals.
+    - ``comparisons``: of each arm with behaviour cloning and with every baseline: difference with interval, p-value,
+      the p-value corrected by Holm over all comparisons, and the probability of improvement over baselines.
+    - ``prediction``: how well each measure of the first round predicts final success, and a sentence about it.
+    """
+    arms = read_arms(sweep)
+    measures = {group.label: _means(group) for group in sweep.groups}
+    names = sorted({name for of_arm in measures.values() for name in of_arm})
+    rows = predictions(
+        {name: [measures[group.label].get(name) for group in sweep.groups] for name in names},
+        [group.rounds[-1].success_mean for group in sweep.groups],
+    )
+    return {
+        "arms": {
+            group.label: {
+                "success": group.rounds[-1].success_mean,
+                "interquartile_mean": asdict(interquartile_mean(_final_scores(group))),
+                "mean_over_tasks": asdict(mean_over_tasks(_final_scores(group))),
+                "first_round": measures[group.label],
+            }
+            for group in sweep.groups
+        },
+        "comparisons": _comparisons(sweep, arms),
+        "prediction": {"sentence": sentence(rows), "measures": [asdict(row) for row in rows]},
+    }
+
+
+def first_round_measures(run: Run) -> dict[str, float]:
+    """Return what was measured in the first round after cloning, before its training, by name; {} without a round."""
+    if len(run.rounds) < 2:
+        return {}
+    index = run.rounds[1]["round"]
+    metrics = run.metrics.get(index, {})
+    found = {
+        name: value
+        for name, value in metrics.items()
+        if name == "leakage/share" or (name.startswith("realizability/") and name.endswith(_BEFORE_TRAINING))
+    }
+    path = run.folder / round_name(index) / MEASURES_FILE
+    measured = read_document(path) if path.is_file() else {}
+    for measure, samples in measured.items():
+        # What training changed is no prediction.
+        for sample, rows in samples.items() if measure != "distributions" else ():
+            for figure, value in (rows[0] if rows else {}).items():
+                if figure not in _NO_PREDICTORS and isinstance(value, int | float):
+                    found[f"{measure}/{sample}_{figure}"] = float(value)
+    return found
+
+
+def _means(group: Group) -> dict[str, float]:
+    """Return the means over seeds of the measures that every run of an arm has."""
+    by_run = [first_round_measures(run) for run in group.runs]
+    names = set.intersection(*(set(each) for each in by_run))
+    return {name: fmean(each[name] for each in by_run) for name in sorted(names)}
+
+
+def _final_scores(group: Group) -> list[Mapping[str, float]]:
+    last = len(group.rounds) - 1
+    return [run.scores[last] for run in group.runs]
+
+
+def _comparisons(sweep: Sweep, arms: list[Arm]) -> list[dict[str, object]]:
+    scores = {group.label: _final_scores(group) for group in sweep.groups}
+    pairs: list[tuple[str, str, Comparison]] = [
+        (group.label, "behaviour cloning", group.comparison) for group in sweep.groups if group.comparison is not None
+    ]
+    pairs += [(arm.label, baseline, each) for arm in arms for baseline, each in arm.against.items()]
+    corrected = holm({f"{arm}\n{baseline}": each.p for arm, baseline, each in pairs})
+    found: list[dict[str, object]] = []
+    for arm, baseline, each in pairs:
+        better = None if baseline not in scores else asdict(probability_of_improvement(scores[arm], scores[baseline]))
+        figures = {"difference": each.difference, **asdict(each), "p_holm": corrected[f"{arm}\n{baseline}"]}
+        found.append({"arm": arm, "against": baseline, **figures, "probability_of_improvement": better})
+    return found
