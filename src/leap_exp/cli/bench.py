@@ -27,6 +27,7 @@ _SLOW_TO_IMPORT = {
     "engine": "leap_exp.cli.bench_engine:engine",
     "environments": "leap_exp.cli.bench_environments:environments",
     "memory": "leap_exp.cli.bench_memory:memory",
+    "round": "leap_exp.cli.bench_round:whole_round",
     "scale": "leap_exp.cli.scale.command:scale",
     "train": "leap_exp.cli.bench_train:train",
 }
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
     text = (
-        "Measure the speed of an environment, of acting, of training or of large runs, memory, or imports; the last "
-        "line of the output is one JSON object."
+        "Measure the speed of an environment, of acting, of training, of a round or of large runs, memory, or imports; "
+        "the last line of the output is one JSON object."
     )
     app = environment_app("bench", arguments, text=text)
     app.command("leakage")(leakage)

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from statistics import fmean, median
@@ -35,15 +35,23 @@ _SPACED_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """Episodes of up to ``steps`` steps in which an answer has ``answer`` tokens."""
+class Work:
+    """Episodes of up to ``steps`` steps, from an opening of so many tokens on, with turns and answers of so many.
 
-    episodes: int
-    steps: int
-    opening: int
-    turn: int
-    answer: int
-    vocabulary: int
+    ``vocabulary`` is the number of token ids to draw from.
+    """
+
+    episodes: int = 32
+    steps: int = 20
+    opening: int = 400
+    turn: int = 60
+    answer: int = 40
+    vocabulary: int = 0
+
+    @property
+    def length(self) -> int:
+        """The most tokens of an episode."""
+        return self.opening + self.steps * (self.turn + self.answer) + _ACTION_TOKENS
 
     def shown(self, episode: int, step: int) -> list[int]:
         """Return the tokens of an observation; the first one comes with the instructions."""
@@ -94,12 +102,18 @@ def engine(
 ) -> None:
     """Measure how fast a student acts, beside one episode at a time and transformers' batched generate."""
     device = select_device(device)
-    shape = choose_shape(shape, device)
+    work = Work(episodes, steps, opening, turn, answer)
+    print(json.dumps(measure_acting(work, device, choose_shape(shape, device), model, dtype, seconds=seconds)))
+
+
+def measure_acting(
+    work: Work, device: str, shape: str, model: str | None, dtype: str, *, seconds: float
+) -> dict[str, Any]:
+    """Return the figures of the engine and of the other ways, and how many times as many episodes the engine plays."""
     source = resolve_weights(model) if model else SHAPES[shape]
     weights = select_dtype(dtype, device)
-    work = _Work(episodes, steps, opening, turn, answer, vocabulary=len(load_tokenizer(source)))
-    length = opening + steps * (turn + answer) + _ACTION_TOKENS
-    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=length)
+    work = replace(work, vocabulary=len(load_tokenizer(source)))
+    acting = InProcessEngine(source, _Numbers(), dtype=weights, device=device, pad_id=0, context_length=work.length)
     run = _act(acting, work, seconds=_OURS_SHARE * seconds)
     acting.sleep()
     reference = load_model(source, dtype=weights, device=device)
@@ -112,9 +126,9 @@ def engine(
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "threads": torch.get_num_threads(),
         "dtype": str(weights).removeprefix("torch."),
-        "episodes": episodes,
+        "episodes": work.episodes,
         "steps": len(run.writing),
-        "tokens": {"opening": opening, "turn": turn, "answer": answer},
+        "tokens": {"opening": work.opening, "turn": work.turn, "answer": work.answer},
         "engine": ours,
         **others,
     }
@@ -123,10 +137,10 @@ def engine(
             rate = f"episodes_per_minute{mode}"
             if rate in figures:
                 result[f"{name}{mode}_ratio"] = round(ours[rate] / figures[rate], 2)
-    print(json.dumps(result))
+    return result
 
 
-def _act(acting: InProcessEngine, work: _Work, *, seconds: float) -> _Run:
+def _act(acting: InProcessEngine, work: Work, *, seconds: float) -> _Run:
     """Play the episodes with the engine, for as many steps as fit into ``seconds``."""
     _note("loading the model")
     acting.generate([Prompt(ids=work.shown(-1, 1), conversation="")], stop_ids=frozenset(), max_new_tokens=2)
@@ -158,7 +172,7 @@ def _write(acting: InProcessEngine, prompts: Sequence[Prompt], count: int) -> li
     return [each.text for each in acting.generate(prompts, stop_ids=frozenset(), max_new_tokens=count)]
 
 
-def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: float) -> dict[str, dict[str, Any]]:
+def _others(reference: PreTrainedModel, work: Work, run: _Run, *, seconds: float) -> dict[str, dict[str, Any]]:
     """Return the figures of transformers' ``generate``, one episode at a time and for many at once."""
     last = len(run.prompts) - 1
     spaced = sorted({round(last * part / (_SPACED_STEPS - 1)) for part in range(_SPACED_STEPS)})
@@ -188,7 +202,7 @@ def _others(reference: PreTrainedModel, work: _Work, run: _Run, *, seconds: floa
     return {"one_at_a_time": one, "transformers_batched": batched}
 
 
-def _figures(work: _Work, run: _Run) -> dict[str, float]:
+def _figures(work: Work, run: _Run) -> dict[str, float]:
     """Return the figures of the engine. Reading takes place in both modes, writing or choosing in one."""
     minutes = {
         mode: (sum(run.reading) + sum(seconds)) / 60

@@ -10,7 +10,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +68,35 @@ def train(
 ) -> None:
     """Measure training, beside one row per step with transformers' Trainer and with TRL's SFTTrainer."""
     device = select_device(device)
-    shape = choose_shape(shape, device)
+    measured = measure_training(
+        device,
+        choose_shape(shape, device),
+        model,
+        dtype,
+        tokens=tokens,
+        corrections=corrections,
+        step=step,
+        rows=rows,
+        seconds=seconds,
+    )
+    for result in measured:
+        # Printed as it grows, so that a time limit from outside costs the last way only.
+        print(json.dumps(result), flush=True)
+
+
+def measure_training(
+    device: str,
+    shape: str,
+    model: str | None,
+    dtype: str,
+    *,
+    tokens: int | None = None,
+    corrections: int = 32,
+    step: int = 8,
+    rows: int = 1,
+    seconds: float,
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of our trainer, and again with those of each other way; for the arguments see ``train``."""
     environment = AlfworldEnvironment(AlfworldConfig())
     _note("playing and correcting episodes")
     work = corrected_episodes(environment, corrections)
@@ -92,8 +120,7 @@ def train(
         "loss_relative_difference": _loss_difference(reference, student, work[0]),
         "ours": _figures(ours, ours["tokens_per_trajectory"], flops, matrix_rate),
     }
-    # Printed as it grows, so that a time limit from outside costs the last way only.
-    print(json.dumps(result), flush=True)
+    yield result
     for name, make in (("authors", transformers_trainer), ("trl", trl_trainer)):
         figures = _other(student, reference, step_rows, make, rows=rows, step=step, limit=_OTHERS_SHARE * seconds)
         result[name] = figures
@@ -102,7 +129,7 @@ def train(
             for unit in ("tokens", "seconds"):
                 key = f"{unit}_per_trajectory"
                 result[f"{name}_{unit}_ratio"] = round(result[name][key] / result["ours"][key], 2)
-        print(json.dumps(result), flush=True)
+        yield result
 
 
 def corrected_episodes(environment: AlfworldEnvironment, count: int) -> list[Correction]:
