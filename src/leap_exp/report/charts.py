@@ -214,8 +214,10 @@ def _legend(named: Sequence[Series], width: float) -> list[list[tuple[float, Ser
     lines: list[list[tuple[float, Series]]] = []
     x = width
     # The first of several lines of one name stands for all. A single name is that of the axis.
-    first = {line.name: line for line in reversed(named)}
-    for line in reversed(first.values()) if len(first) > 1 else ():
+    first: dict[str, Series] = {}
+    for line in named:
+        first.setdefault(line.name, line)
+    for line in first.values() if len(first) > 1 else ():
         needed = 50 + LEGEND_CHARACTER_WIDTH * len(line.name)
         if x + needed > width:
             lines.append([])

@@ -6,6 +6,7 @@ from pathlib import Path
 import wandb
 from wandb_workspaces.reports import v2 as panels
 from wandb_workspaces.workspaces import (
+    And,
     Config,
     FilterExpr,
     Metric,
@@ -89,7 +90,7 @@ def make_workspace(sweep: Sweep, *, entity: str, project: str, shown: FilterExpr
             Section(name=name, panels=found, is_open=name != "Cost") for name, found in sections.items() if found
         ],
         settings=WorkspaceSettings(x_axis="round", max_runs=100),
-        runset_settings=RunsetSettings(filters=[shown], groupby=[Config(key) for key in sweep.keys]),
+        runset_settings=RunsetSettings(filters=And(shown), groupby=[Config(key) for key in sweep.keys]),
     )
 
 
