@@ -16,12 +16,16 @@ LINE_HEIGHT = 18
 """Height of a line of the legend."""
 LABEL_GAP = 15
 """Minimum distance between the names at the ends of lines, in chart units."""
+MOST_NAMES = 18
+"""Most names that have room at the ends of lines; of more lines none is named."""
 CHARACTER_WIDTH = 7.6
 """Width reserved per character of a name; enough for the larger type on small screens."""
 LEGEND_CHARACTER_WIDTH = 9.2
 """The same in a legend, where names must not touch."""
 SLANT = 32
 """Angle in degrees of labels on the x axis that have no room side by side."""
+SLANTED_WIDTH = 14
+"""Width that a slanted label needs; where there is less, some are left out."""
 LONGEST_LABEL = 26
 """Characters of a label on the x axis; a longer one is cut."""
 COLOURS = 8
@@ -114,7 +118,7 @@ def line_chart(
         divider: Place of a vertical line, and the name of what is to the right of it.
     """
     named = [line for line in series if not line.faint and line.points]
-    has_names = len(named) > 1 and not has_legend
+    has_names = 1 < len(named) <= MOST_NAMES and not has_legend
     right = 22 + (max(CHARACTER_WIDTH * len(line.name) for line in named) if has_names else 0.0)
     labels = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in x_labels]
     width = (WIDTH - right - LEFT) / len(labels)
@@ -188,7 +192,8 @@ def _grid(frame: _Frame, labels: Sequence[str], x_title: str, *, is_slanted: boo
         lines.append(
             f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{frame.axis.label(value)}</text>'
         )
-    for column, label in enumerate(labels):
+    every = math.ceil(SLANTED_WIDTH * len(labels) / (frame.right - LEFT)) if is_slanted else 1
+    for column, label in list(enumerate(labels))[::every]:
         x, y = frame.x(column), frame.base + (14 if is_slanted else 20)
         place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="middle"'
         if is_slanted:

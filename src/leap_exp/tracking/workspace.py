@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import wandb
 from wandb_workspaces.reports import v2 as panels
@@ -31,7 +32,8 @@ _SUCCESS = "evaluate/success_rate"
 _COSTS = ("/tokens_in_count", "/tokens_out_count", "/cost_dollars", "train/tokens_count")
 """How the metrics end that say what a round cost."""
 
-Panel = panels.LinePlot | panels.BarPlot | panels.MarkdownPanel | panels.WeavePanelSummaryTable
+Panel: TypeAlias = Any
+"""A panel of the library, which has no types for what several kinds have in common."""
 
 
 def save_workspace(folder: Path) -> str:
@@ -53,7 +55,7 @@ def save_workspace(folder: Path) -> str:
     else:
         shown = Metric("Group") == short_name(str(settings["tracker.group"] or sweep.name))
     try:
-        entity = settings["tracker.entity"] or wandb.Api().default_entity
+        entity = settings["tracker.entity"] or wandb.Api().default_entity or ""
         workspace = make_workspace(sweep, entity=entity, project=settings["tracker.project"], shown=shown)
         return str(workspace.save().url)
     except Exception as error:

@@ -91,3 +91,12 @@ def test_an_axis_of_equal_values_contains_zero_where_it_is_near(value):
     axis = fit_axis("nats", [series(value, value)], percent=False)
     assert axis.low <= value <= axis.high
     assert axis.low < axis.high
+
+
+def test_a_chart_of_very_many_lines_has_no_names_and_only_some_labels():
+    lines = [series(*([0.5] * 90), name=f"trial {n}") for n in range(30)]
+    svg = chart(lines, fit_axis("", [], percent=True), labels=[f"trial {n}" for n in range(90)])
+    assert 'class="name' not in svg
+    places = [float(x) for x in re.findall(r'translate\(([\d.]+) [\d.]+\) rotate\(-32\)"', svg)]
+    assert len(places) < 90
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 13
