@@ -18,18 +18,12 @@ def arms_table(sweep: Sweep, costs: Mapping[str, ArmCost]) -> SortableTable:
     gains = [group.comparison for group in sweep.groups]
     columns: list[tuple[str, Sequence[Cell]]] = [
         ("success", _cells([each.success_mean for each in rounds], percent)),
-        (
-            "95 % interval",
-            [_interval(*each.success_ci95) for each in rounds],
-        ),
+        ("95 % interval", [_interval(*each.success_ci95) for each in rounds]),
     ]
     if any(gains):
         columns += [
-            (
-                "gain over cloning (points)",
-                _cells([None if gain is None else gain.difference for gain in gains], points),
-            ),
-            ("p", _cells([None if gain is None else gain.p for gain in gains], lambda p: f"{p:.4f}")),
+            ("gain over cloning (points)", _cells([gain.difference if gain else None for gain in gains], points)),
+            ("p", _cells([gain.p if gain else None for gain in gains], lambda p: f"{p:.4f}")),
         ]
     columns += [
         ("score", _numbers([each.score_mean for each in rounds])),
