@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from leap_exp.analysis.run import measured_metrics
 from leap_exp.core.components import EnvironmentConfig, TrainerConfig
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
@@ -36,7 +37,7 @@ from leap_exp.stages.correct import (
     with_briefings,
 )
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
-from leap_exp.stages.measure import Subject, check_measures, measure_round, measured_metrics
+from leap_exp.stages.measure import Subject, check_measures, measure_round
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share
 from leap_exp.stages.probe import draw_probes, probe, probe_metrics
 from leap_exp.stages.recover import recover

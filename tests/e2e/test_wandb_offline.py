@@ -209,6 +209,18 @@ def test_killed_or_failed_during_the_replay_the_longer_folder_is_the_one_to_sync
     assert not (tmp_path / "wandb" / "repeating").exists()
 
 
+def test_a_sweep_is_a_group(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    groups = []
+    for config in (WandbConfig(), WandbConfig(group="mine")):
+        run_dir = tmp_path / str(config.group)
+        run_dir.mkdir()
+        with config.open(run_dir, config=CONFIG, sweep="ladder"):
+            pass
+        groups += [info.run_group for info in OfflineRun(run_dir).runs[:1]]
+    assert groups == ["ladder", "mine"]
+
+
 def test_names_of_w_and_b_are_short_and_differ(tmp_path):
     long = [tmp_path / f"{'x' * 200}{number}" for number in (1, 2)]
     infos = []

@@ -10,6 +10,9 @@ from leap_exp.analysis.sweep import DEFAULT_ARM, Group, Sweep
 from leap_exp.core.types import Correction, Trajectory
 from leap_exp.runs import read_records, round_name
 
+CLONING = "behaviour cloning"
+"""What every arm is compared with: the student before its first round."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
@@ -37,10 +40,22 @@ class Arm:
 def read_arms(sweep: Sweep) -> list[Arm]:
     """Return the groups of ``sweep`` as arms; none if it has no baseline to compare them with.
 
-    Baselines are the control for length (``learn_from=demonstrations``) and the default arm.
+    Baselines are the control for length (``learn_from=demonstrations``), the default arm, and for an arm with
+    privileged facts those whose teacher was told something else in their place under the same rule.
     """
-    baselines = [group for group in sweep.groups if _is_baseline(group)]
-    return [_arm(group, baselines) for group in sweep.groups] if baselines and len(sweep.groups) > 1 else []
+    baselines = {
+        group.label: [
+            each for each in sweep.groups if each is not group and (_is_baseline(each) or _is_control_of(each, group))
+        ]
+        for group in sweep.groups
+    }
+    return [_arm(group, baselines[group.label]) for group in sweep.groups] if any(baselines.values()) else []
+
+
+def comparisons(sweep: Sweep, arms: Sequence[Arm]) -> list[tuple[str, str, Comparison]]:
+    """Return the tests of a sweep, as (arm, against, comparison): with behaviour cloning, then with the baselines."""
+    with_cloning = [(each.label, CLONING, each.comparison) for each in sweep.groups if each.comparison is not None]
+    return [*with_cloning, *((arm.label, name, each) for arm in arms for name, each in arm.against.items())]
 
 
 def count_labels(run: Run) -> int:
@@ -71,8 +86,18 @@ def _is_baseline(group: Group) -> bool:
     return config.get("learn_from") == "demonstrations" or group.settings.get("arm") == DEFAULT_ARM
 
 
+def _is_control_of(control: Group, group: Group) -> bool:
+    ours, theirs = group.runs[0].config, control.runs[0].config
+    return (
+        theirs.get("privilege.control") is not None
+        and ours.get("privilege.control") is None
+        and ours.get("learn_from") != "demonstrations"
+        and ours.get("privilege.disclosure") == theirs.get("privilege.disclosure")
+    )
+
+
 def _arm(group: Group, baselines: Sequence[Group]) -> Arm:
-    against = {each.label: _compare(group, each) for each in baselines if each is not group}
+    against = {each.label: _compare(group, each) for each in baselines}
     tokens = [sum(value for place, value in run.series("train/tokens_count") if place) for run in group.runs]
     return Arm(
         label=group.label,

@@ -1,7 +1,10 @@
 """What a run has cost, and how much success it gained for that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from statistics import fmean
 
 from leap_exp.analysis.run import Run
 from leap_exp.core.types import Correction
@@ -77,6 +80,32 @@ def gain_per_cost(gained: float | None, spent: Cost) -> dict[str, float | None]:
         name: None if gained is None or not amounts[name] else gained * unit / amounts[name]
         for name, unit in UNITS.items()
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCost:
+    """What the runs of an arm have cost, and what they gained for that.
+
+    Attributes:
+        per_run: Mean cost of a run, by name (``UNITS``).
+        gained: Mean gain of a run; None if there was only one round.
+        gained_per: The gain for each unit of each cost; None where nothing was gained or spent.
+    """
+
+    per_run: Mapping[str, float]
+    gained: float | None
+    gained_per: Mapping[str, float | None]
+
+
+def arm_cost(runs: Sequence[Run]) -> ArmCost:
+    """Return the cost of runs that differ in the seed alone."""
+    spent = reduce(add, map(cost, runs))
+    gains = [gained for run in runs if (gained := gain(run)) is not None]
+    return ArmCost(
+        per_run={name: value / len(runs) for name, value in asdict(spent).items()},
+        gained=fmean(gains) if gains else None,
+        gained_per=gain_per_cost(sum(gains) if gains else None, spent),
+    )
 
 
 def _labels(run: Run, index: int) -> int:

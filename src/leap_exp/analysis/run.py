@@ -22,6 +22,9 @@ ROUND_FIELDS = frozenset(
 )
 """What every round's entry in summary.json must have."""
 
+MEASURES_FILE = "measures.json"
+"""In a round's folder what was measured on its probes; in the folder of a run or a sweep, everything together."""
+
 FREE_SETTINGS = ("run_dir", "tracker", "launch", "objective", "measures")
 """Settings that do not change the results of a run."""
 
@@ -74,6 +77,17 @@ class Run:
         values = [(place, self.metrics.get(entry["round"], {}).get(metric)) for place, entry in enumerate(self.rounds)]
         return [(place, value) for place, value in values if value is not None and not math.isnan(value)]
 
+    def measured(self, index: int) -> dict[str, float]:
+        """Return what was measured on the probes of round ``index``, as ``measured_metrics``; {} if nothing was."""
+        path = self.folder / round_name(index) / MEASURES_FILE
+        return measured_metrics(read_document(path)) if path.is_file() else {}
+
+    @cached_property
+    def analysis(self) -> Mapping[str, Any]:
+        """What ``leap analyse`` has written for the run: ``rounds`` and, if it was measured, ``bound``; {} without."""
+        path = self.folder / MEASURES_FILE
+        return read_document(path) if path.is_file() else {}
+
     def losses(self) -> list[list[float]]:
         """Return the loss of each optimizer step, one list per round; empty where no step was logged.
 
@@ -108,6 +122,17 @@ class Run:
         if table:
             table["all stages"] = [sum(value for (_, at), value in seconds.items() if at == index) for index in indices]
         return table
+
+
+def measured_metrics(measured: Mapping[str, Mapping[str, Sequence[Mapping[str, object]]]]) -> dict[str, float]:
+    """Return the figures of all steps together, the first row of each sample, as metrics ``MEASURE/SAMPLE_FIGURE``."""
+    return {
+        f"{measure}/{sample}_{figure}": float(value)
+        for measure, samples in measured.items()
+        for sample, rows in samples.items()
+        for figure, value in (rows[0] if rows else {}).items()
+        if figure not in ("depth", "steps") and isinstance(value, int | float)
+    }
 
 
 def success_by_task(trajectories: Iterable[Trajectory]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+from leap_exp.analysis.arm_measures import SeedMean, round_measures
 from leap_exp.analysis.run import Run, natural_key, read_run
 from leap_exp.analysis.statistics import Comparison, compare, mean_interval
 from leap_exp.core.errors import StoreError
@@ -15,14 +16,6 @@ BOOKKEEPING = ("seed", "run_dir", "pi_0", "round_0_seed", "tracker", "objective"
 
 DEFAULT_ARM = "default"
 """The arm of a run that names none."""
-
-MEASURES = (
-    "realizability/heldout_epsilon",
-    "realizability/heldout_gain_nats",
-    "realizability/changed_share",
-    "leakage/share",
-)
-"""Metrics of the last round that are averaged over seeds, besides success."""
 
 CSV_COLUMNS = ("success_rate", "score_mean", "steps_mean", "invalid_action_rate", "n", "unscored")
 
@@ -40,18 +33,30 @@ class RoundSummary:
     steps_mean: float
     invalid_action_rate: float
     unscored: int
+    success_by_kind: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Runs of one experiment with different seeds; ``settings`` distinguish it from other groups."""
+    """Runs of one experiment with different seeds.
+
+    Attributes:
+        label: Its name.
+        short: The same for where there is little room: the values of its settings alone.
+        settings: What distinguishes it from other groups.
+        runs: Its runs by seed.
+        rounds: Results of the rounds that all of them have.
+        comparison: The last of these rounds against behaviour cloning; None if there is only one.
+        measures: What the last of these rounds shows beyond success, by metric.
+    """
 
     label: str
+    short: str
     settings: Mapping[str, object]
     runs: Sequence[Run]
     rounds: Sequence[RoundSummary]
     comparison: Comparison | None
-    measures: Mapping[str, float]
+    measures: Mapping[str, SeedMean]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +97,12 @@ def read_sweep(folder: Path) -> Sweep:
 def _distinguishing(runs: Sequence[Run]) -> list[str]:
     """Return the settings that differ among ``runs``, without those whose values follow from the ones before them.
 
-    An arm comes first, then settings in their order, in which the member of a group precedes the member's settings.
+    An arm comes first, then the member of the group privilege, then settings in their order, in which the member of a
+    group precedes the member's settings.
     """
     names = dict.fromkeys(key for run in runs for key in run.config)
     found: list[str] = []
-    for key in sorted(names, key=lambda name: name != "arm"):
+    for key in sorted(names, key=lambda name: (name != "arm", name != "privilege.name")):
         if key.split(".")[0] in BOOKKEEPING:
             continue
         known = {tuple(_value(run, each) for each in found) for run in runs}
@@ -118,11 +124,12 @@ def _group(settings: Mapping[str, str], runs: Sequence[Run]) -> Group:
     comparison = compare([run.scores[last] for run in runs], [run.scores[0] for run in runs]) if last else None
     return Group(
         label=label or "all runs",
+        short=", ".join(values) or "all runs",
         settings=settings,
         runs=runs,
         rounds=[_round(runs, place) for place in range(count)],
         comparison=comparison,
-        measures=_measures(runs, last),
+        measures=round_measures(runs, last),
     )
 
 
@@ -140,17 +147,14 @@ def _round(runs: Sequence[Run], place: int) -> RoundSummary:
         steps_mean=fmean(entry["steps_mean"] for entry in entries),
         invalid_action_rate=fmean(entry["invalid_action_rate"] for entry in entries),
         unscored=sum(entry["unscored"] for entry in entries),
+        success_by_kind=_by_kind([entry["per_task_type"] for entry in entries]),
     )
 
 
-def _measures(runs: Sequence[Run], place: int) -> dict[str, float]:
-    """Return the means over seeds of those MEASURES that every seed has."""
-    values = {name: [dict(run.series(name)).get(place) for run in runs] for name in MEASURES}
-    return {
-        name: fmean(value for value in column if value is not None)
-        for name, column in values.items()
-        if all(value is not None for value in column)
-    }
+def _by_kind(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+    """Return the mean success of each type of task over the seeds that scored one."""
+    kinds = sorted({kind for of_seed in seeds for kind in of_seed})
+    return {kind: fmean(of_seed[kind]["success_rate"] for of_seed in seeds if kind in of_seed) for kind in kinds}
 
 
 def _unfinished(jobs: Sequence[JobStatus]) -> list[str]:
@@ -210,7 +214,8 @@ def _group_results(group: Group) -> dict[str, object]:
             "difference_ci95": [versus.low, versus.high],
             "permutation_p": versus.p,
         },
-        "last_round_measures": dict(group.measures),
+        "last_round_measures": {name: measure.mean for name, measure in group.measures.items()},
+        "last_round_measures_ci95": {name: [measure.low, measure.high] for name, measure in group.measures.items()},
     }
 
 

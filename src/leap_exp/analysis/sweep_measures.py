@@ -4,20 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import fmean
 
-from leap_exp.analysis.arms import Arm, read_arms
+from leap_exp.analysis.arms import Arm, comparisons, read_arms
 from leap_exp.analysis.inference import holm, interquartile_mean, mean_over_tasks, probability_of_improvement
 from leap_exp.analysis.prediction import predictions, sentence
 from leap_exp.analysis.run import Run
-from leap_exp.analysis.statistics import Comparison
 from leap_exp.analysis.sweep import Group, Sweep
-from leap_exp.runs import read_document, round_name
-
-MEASURES_FILE = "measures.json"
-"""In a round's folder what was measured on its probes; in the folder of a run or a sweep, everything together."""
 
 _BEFORE_TRAINING = ("_before_nats", "epsilon_before", "agreement_share", "changed_share")
 """How the metrics of realizability end that do not depend on the round's training."""
-_NO_PREDICTORS = ("depth", "steps", "exact_share", "changed", "error_errors", "error_others")
+_NO_PREDICTORS = ("exact_share", "changed", "error_errors", "error_others")
 """Figures of a measure that only say how much was measured."""
 
 
@@ -62,14 +57,11 @@ def first_round_measures(run: Run) -> dict[str, float]:
         for name, value in metrics.items()
         if name == "leakage/share" or (name.startswith("realizability/") and name.endswith(_BEFORE_TRAINING))
     }
-    path = run.folder / round_name(index) / MEASURES_FILE
-    measured = read_document(path) if path.is_file() else {}
-    for measure, samples in measured.items():
+    for name, value in run.measured(index).items():
+        measure, _, figure = name.partition("/")
         # What training changed is no prediction.
-        for sample, rows in samples.items() if measure != "distributions" else ():
-            for figure, value in (rows[0] if rows else {}).items():
-                if figure not in _NO_PREDICTORS and isinstance(value, int | float):
-                    found[f"{measure}/{sample}_{figure}"] = float(value)
+        if measure != "distributions" and figure.partition("_")[2] not in _NO_PREDICTORS:
+            found[name] = value
     return found
 
 
@@ -87,10 +79,7 @@ def _final_scores(group: Group) -> list[Mapping[str, float]]:
 
 def _comparisons(sweep: Sweep, arms: list[Arm]) -> list[dict[str, object]]:
     scores = {group.label: _final_scores(group) for group in sweep.groups}
-    pairs: list[tuple[str, str, Comparison]] = [
-        (group.label, "behaviour cloning", group.comparison) for group in sweep.groups if group.comparison is not None
-    ]
-    pairs += [(arm.label, baseline, each) for arm in arms for baseline, each in arm.against.items()]
+    pairs = comparisons(sweep, arms)
     corrected = holm({f"{arm}\n{baseline}": each.p for arm, baseline, each in pairs})
     found: list[dict[str, object]] = []
     for arm, baseline, each in pairs:

@@ -9,9 +9,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from leap_exp.analysis.run import is_run
+from leap_exp.analysis.run import MEASURES_FILE, is_run
 from leap_exp.analysis.sweep import read_sweep
-from leap_exp.analysis.sweep_measures import MEASURES_FILE, sweep_measures
+from leap_exp.analysis.sweep_measures import sweep_measures
 from leap_exp.cli.analyse_run import BOUND, CHOICES, READER, UTILITY, Wanted, analyse_run
 from leap_exp.config.finished import was_trained
 from leap_exp.core.errors import ConfigError

@@ -10,7 +10,7 @@ from leap_exp.analysis.bound import BoundRow, estimated_bound
 from leap_exp.analysis.reader import reader_leakage, reason_leaks
 from leap_exp.analysis.realizability import by_depth
 from leap_exp.analysis.recoverability import action_values, success_costs
-from leap_exp.analysis.sweep_measures import MEASURES_FILE
+from leap_exp.analysis.run import MEASURES_FILE
 from leap_exp.analysis.utility import utility_of_facts
 from leap_exp.config.finished import FinishedRun, ignore_progress
 from leap_exp.core.errors import ConfigError

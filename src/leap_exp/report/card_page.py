@@ -8,7 +8,7 @@ from leap_exp.analysis.cost import UNITS
 from leap_exp.runs import write_whole
 
 PAGE_FILE = "card.md"
-_COSTS: Mapping[str, tuple[str, str]] = {
+COSTS: Mapping[str, tuple[str, str]] = {
     "labels": ("labels of expert and teacher", "1,000 labels"),
     "tokens_read": ("tokens read", "million tokens"),
     "tokens_written": ("tokens written", "million tokens"),
@@ -16,6 +16,7 @@ _COSTS: Mapping[str, tuple[str, str]] = {
     "gpu_seconds": ("GPU-seconds", "GPU-hour"),
     "dollars": ("dollars", "dollar"),
 }
+"""What a cost is called, and the amount of it that a gain is divided by (``UNITS``)."""
 
 
 def write_card_page(card: Mapping[str, Any], folder: Path) -> Path:
@@ -40,7 +41,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
         yield f"Gained since round 0: {100 * gained:+.1f} percentage points.\n"
     rows = []
     for name in UNITS:
-        heading, unit = _COSTS[name]
+        heading, unit = COSTS[name]
         per = cost["gained_per"][name]
         rows.append((heading, f"{cost[name]:,.10g}", "" if per is None else f"{100 * per:+.3g} points per {unit}"))
     yield from _table(("", "amount", "success gained"), rows)

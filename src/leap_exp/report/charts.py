@@ -1,4 +1,4 @@
-"""Line charts as SVG text: a measure over rounds or privilege levels, with intervals.
+"""Charts as SVG text: a measure over rounds, levels of privilege or arms, with intervals.
 
 Colours and fonts come from CSS classes, so that a chart in a page follows the page's theme. ``standalone`` adds a light
 style for a separate file.
@@ -12,10 +12,22 @@ from importlib.resources import files
 
 WIDTH, HEIGHT = 720, 330
 TOP, BOTTOM, LEFT = 18, 46, 72
+LINE_HEIGHT = 18
+"""Height of a line of the legend."""
 LABEL_GAP = 15
 """Minimum distance between the names at the ends of lines, in chart units."""
+MOST_NAMES = 18
+"""Most names that have room at the ends of lines; of more lines none is named."""
 CHARACTER_WIDTH = 7.6
 """Width reserved per character of a name; enough for the larger type on small screens."""
+LEGEND_CHARACTER_WIDTH = 9.2
+"""The same in a legend, where names must not touch."""
+SLANT = 32
+"""Angle in degrees of labels on the x axis that have no room side by side."""
+SLANTED_WIDTH = 14
+"""Width that a slanted label needs; where there is less, some are left out."""
+LONGEST_LABEL = 26
+"""Characters of a label on the x axis; a longer one is cut."""
 COLOURS = 8
 """Number of colours in chart.css; further series start again at the first."""
 
@@ -24,7 +36,7 @@ COLOURS = 8
 class Point:
     """A mean at a place on the x axis, with its interval and the text of its tooltip."""
 
-    x: int
+    x: float
     y: float
     low: float
     high: float
@@ -36,7 +48,8 @@ class Series:
     """A named line.
 
     Faint lines (single seeds) are in the background, without a name at their end. ``dashed`` distinguishes a line from
-    another of the same colour. A curve of many points has no ``dots``.
+    another of the same colour. A curve of many points has no ``dots``. Points that are not ``joined`` are hollow and
+    stand alone; they may have the name of a line that they belong to.
     """
 
     name: str
@@ -45,6 +58,7 @@ class Series:
     faint: bool = False
     dashed: bool = False
     dots: bool = True
+    joined: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +91,56 @@ def fit_axis(title: str, series: Sequence[Series], *, percent: bool) -> Axis:
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.5
     # If all values have the same sign, the axis ends at zero, unless they are all far from it.
-    low = 0.0 if 0 <= low < 0.6 * high else low - margin
-    high = 0.0 if 0 >= high > 0.6 * low else high + margin
+    low = 0.0 if 0 <= low < 0.6 * high or low == high == 0 else low - margin
+    high = 0.0 if 0 >= high > 0.6 * low and low < 0 else high + margin
     return Axis(title=title, low=low, high=high, percent=False)
 
 
-def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: str, axis: Axis, summary: str) -> str:
-    """Return an SVG element with one line per series; ``summary`` describes it in words."""
+def line_chart(
+    series: Sequence[Series],
+    *,
+    x_labels: Sequence[str],
+    x_title: str,
+    axis: Axis,
+    summary: str,
+    has_legend: bool = False,
+    divider: tuple[float, str] | None = None,
+) -> str:
+    """Return an SVG element with one line per series.
+
+    Args:
+        series: The lines; their points are at the places of ``x_labels``, 0 and up.
+        x_labels: One for each place on the x axis.
+        x_title: Title of the x axis.
+        axis: The y axis.
+        summary: Describes the chart in words.
+        has_legend: Whether the names of the lines are above, instead of at their ends.
+        divider: Place of a vertical line, and the name of what is to the right of it.
+    """
     named = [line for line in series if not line.faint and line.points]
-    right = 22 + max((CHARACTER_WIDTH * len(line.name) for line in named if len(named) > 1), default=0.0)
-    frame = _Frame(axis=axis, columns=len(x_labels), right=WIDTH - right)
+    has_names = 1 < len(named) <= MOST_NAMES and not has_legend
+    right = 22 + (max(CHARACTER_WIDTH * len(line.name) for line in named) if has_names else 0.0)
+    labels = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in x_labels]
+    width = (WIDTH - right - LEFT) / len(labels)
+    longest = max(map(len, labels))
+    is_slanted = CHARACTER_WIDTH * longest > max(width, 40.0)
+    legend = _legend(named, WIDTH - LEFT) if has_legend else []
+    frame = _Frame(
+        axis=axis,
+        columns=len(labels),
+        right=WIDTH - right,
+        top=TOP + LINE_HEIGHT * (len(legend) + bool(divider)),
+        bottom=BOTTOM + (CHARACTER_WIDTH * longest * math.sin(math.radians(SLANT)) if is_slanted else 0.0),
+    )
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {frame.height:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">',
         f"<title>{escape(summary)}</title>",
-        *_grid(frame, x_labels, x_title),
+        *(part for place, line in enumerate(legend) for part in _legend_line(line, TOP + LINE_HEIGHT * place)),
+        *_grid(frame, labels, x_title, is_slanted=is_slanted),
+        *(_divider(frame, *divider) if divider else []),
         *(_faint_line(frame, line) for line in series if line.faint),
-        *(part for index, line in enumerate(named) for part in _line(frame, line, _offset(index, named))),
-        *(_end_labels(frame, named) if len(named) > 1 else []),
+        *(part for line in named for part in _line(frame, line, _offset(line, named))),
+        *(_end_labels(frame, named) if has_names else []),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -102,31 +149,42 @@ def line_chart(series: Sequence[Series], *, x_labels: Sequence[str], x_title: st
 def standalone(svg: str) -> str:
     """Return ``svg`` as the content of a separate file, on white."""
     style = files("leap_exp.report").joinpath("templates/chart.css").read_text(encoding="utf-8")
-    light = f"<style>{style}</style>\n" + f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    light = f'<style>{style}</style>\n<rect width="100%" height="100%" fill="#fff"/>'
     head, rest = svg.split("\n", 1)
     return f"{head}\n{light}\n{rest}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """Maps values to chart coordinates."""
+    """Maps values to chart coordinates. The area of the values always has the same height."""
 
     axis: Axis
     columns: int
     right: float
+    top: float
+    bottom: float
+
+    @property
+    def base(self) -> float:
+        return self.top + HEIGHT - TOP - BOTTOM
+
+    @property
+    def height(self) -> float:
+        return self.base + self.bottom
 
     def x(self, column: float) -> float:
         inset = 26
         if self.columns == 1:
             return (LEFT + self.right) / 2
-        return LEFT + inset + column * (self.right - LEFT - 2 * inset) / (self.columns - 1)
+        x = LEFT + inset + column * (self.right - LEFT - 2 * inset) / (self.columns - 1)
+        return min(max(x, LEFT), self.right)
 
     def y(self, value: float) -> float:
         share = (value - self.axis.low) / (self.axis.high - self.axis.low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return self.base - share * (self.base - self.top)
 
 
-def _grid(frame: _Frame, x_labels: Sequence[str], x_title: str) -> list[str]:
+def _grid(frame: _Frame, labels: Sequence[str], x_title: str, *, is_slanted: bool) -> list[str]:
     lines = []
     for value in frame.axis.ticks():
         y = frame.y(value)
@@ -134,22 +192,69 @@ def _grid(frame: _Frame, x_labels: Sequence[str], x_title: str) -> list[str]:
         lines.append(
             f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{frame.axis.label(value)}</text>'
         )
-    bottom = HEIGHT - BOTTOM + 20
-    for column, label in enumerate(x_labels):
-        x = frame.x(column)
-        lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom}" text-anchor="middle">{escape(label)}</text>')
-    middle = (LEFT + frame.right) / 2
-    lines.append(f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>')
-    rotated = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)"'
+    every = math.ceil(SLANTED_WIDTH * len(labels) / (frame.right - LEFT)) if is_slanted else 1
+    for column, label in list(enumerate(labels))[::every]:
+        x, y = frame.x(column), frame.base + (14 if is_slanted else 20)
+        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="middle"'
+        if is_slanted:
+            place = f'text-anchor="end" transform="translate({x + 4:.1f} {y:.1f}) rotate(-{SLANT})"'
+        lines.append(f'<text class="tick" {place}>{escape(label)}</text>')
+    middle, bottom = (LEFT + frame.right) / 2, frame.height - 6
+    lines.append(f'<text class="axis" x="{middle:.1f}" y="{bottom:.1f}" text-anchor="middle">{escape(x_title)}</text>')
+    rotated = f'transform="translate(14 {(frame.top + frame.base) / 2:.1f}) rotate(-90)"'
     lines.append(f'<text class="axis" text-anchor="middle" {rotated}>{escape(frame.axis.title)}</text>')
     return lines
 
 
-def _offset(index: int, named: Sequence[Series]) -> float:
+def _divider(frame: _Frame, place: float, name: str) -> list[str]:
+    x = frame.x(place)
+    return [
+        f'<line class="divider" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top - 12:.1f}" y2="{frame.base:.1f}"/>',
+        f'<text class="axis" x="{x + 6:.1f}" y="{frame.top - 6:.1f}">{escape(name)}</text>',
+    ]
+
+
+def _legend(named: Sequence[Series], width: float) -> list[list[tuple[float, Series]]]:
+    """Return the lines of a legend, each with the series in it and their places."""
+    lines: list[list[tuple[float, Series]]] = []
+    x = width
+    # The first of several lines of one name stands for all. A single name is that of the axis.
+    first: dict[str, Series] = {}
+    for line in named:
+        first.setdefault(line.name, line)
+    for line in first.values() if len(first) > 1 else ():
+        needed = 50 + LEGEND_CHARACTER_WIDTH * len(line.name)
+        if x + needed > width:
+            lines.append([])
+            x = 0.0
+        lines[-1].append((LEFT + x, line))
+        x += needed
+    return lines
+
+
+def _legend_line(entries: Sequence[tuple[float, Series]], y: float) -> list[str]:
+    parts = []
+    for x, line in entries:
+        colour, dashed = f"c{line.colour % COLOURS}", " dashed" if line.dashed else ""
+        parts.append(f'<g class="{colour}">')
+        if line.joined:
+            parts.append(f'<path class="line{dashed}" d="M{x:.1f} {y - 4:.1f}h24"/>')
+        if line.dots:
+            parts.append(f'<circle{_mark(line)} cx="{x + 12:.1f}" cy="{y - 4:.1f}" r="4"/>')
+        parts.append(f'<text class="name" x="{x + 30:.1f}" y="{y:.1f}">{escape(line.name)}</text></g>')
+    return parts
+
+
+def _mark(line: Series) -> str:
+    return "" if line.joined else ' class="hollow"'
+
+
+def _offset(line: Series, named: Sequence[Series]) -> float:
     """Return the horizontal offset of a series, so that the intervals of several do not cover each other."""
-    if not any(point.high > point.low for line in named for point in line.points):
+    colours = list(dict.fromkeys(each.colour for each in named if each.dots))
+    if not line.dots or not any(point.high > point.low for each in named for point in each.points):
         return 0.0
-    return 6.0 * (index - (len(named) - 1) / 2)
+    return 6.0 * (colours.index(line.colour) - (len(colours) - 1) / 2)
 
 
 def _faint_line(frame: _Frame, line: Series) -> str:
@@ -162,14 +267,14 @@ def _line(frame: _Frame, line: Series, offset: float) -> list[str]:
     colour = f"c{line.colour % COLOURS}"
     path = " ".join(f"{frame.x(point.x) + offset:.1f},{frame.y(point.y):.1f}" for point in line.points)
     dashed = " dashed" if line.dashed else ""
-    parts = [f'<polyline class="line{dashed} {colour}" points="{path}"/>']
+    parts = [f'<polyline class="line{dashed} {colour}" points="{path}"/>'] if line.joined else []
     for point in line.points if line.dots or len(line.points) == 1 else ():
         x, low, high = frame.x(point.x) + offset, frame.y(point.low), frame.y(point.high)
         parts.append(f'<g class="point {colour}"><title>{escape(point.note)}</title>')
         if point.high > point.low:
             caps = f"M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8"
             parts.append(f'<path class="interval" d="M{x:.1f} {low:.1f}V{high:.1f}{caps}"/>')
-        parts.append(f'<circle cx="{x:.1f}" cy="{frame.y(point.y):.1f}" r="4"/></g>')
+        parts.append(f'<circle{_mark(line)} cx="{x:.1f}" cy="{frame.y(point.y):.1f}" r="4"/></g>')
     return parts
 
 
@@ -180,7 +285,7 @@ def _end_labels(frame: _Frame, named: Sequence[Series]) -> list[str]:
     for line in ordered:
         wanted = frame.y(line.points[-1].y)
         places.append(max(wanted, places[-1] + LABEL_GAP) if places else wanted)
-    overhang = max(0.0, places[-1] - (HEIGHT - BOTTOM))
+    overhang = max(0.0, places[-1] - frame.base)
     return [
         f'<text class="name c{line.colour % COLOURS}" x="{frame.right + 4:.1f}" y="{place - overhang + 4:.1f}">'
         f"{escape(line.name)}</text>"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,33 @@ class Table:
     rows: Sequence[tuple[str, Sequence[str]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A chart, and its values as a table for those who cannot see it."""
+
+    svg: str
+    title: str
+    table: Table
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What a cell of a sortable table shows, and the number that it is sorted by; None comes last."""
+
+    text: str
+    value: float | None
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SortableTable:
+    """Named rows of cells; ``columns`` are the headings over them."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+
+
 def write_page(path: Path, template: str, context: Mapping[str, object]) -> None:
     """Render ``template`` with ``context`` to ``path`` atomically."""
     write_whole(path, [_environment().get_template(template).render(context)])
@@ -39,6 +66,11 @@ def embed(data: object) -> Markup:
 def percent(value: float | None) -> str:
     """Format a share in per cent with one decimal."""
     return MISSING if value is None else f"{100 * value:.1f} %"
+
+
+def spread(low: float, high: float, form: Callable[[float], str]) -> str:
+    """Format an interval."""
+    return f"{form(low)} to {form(high)}"
 
 
 def points(value: float) -> str:

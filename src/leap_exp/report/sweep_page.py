@@ -3,26 +3,25 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from markupsafe import Markup
-
-from leap_exp.analysis.arms import arm_results, arms_markdown, read_arms
+from leap_exp.analysis.arm_measures import arm_bound
+from leap_exp.analysis.arms import Arm, arm_results, arms_markdown, comparisons, read_arms
+from leap_exp.analysis.cost import arm_cost
 from leap_exp.analysis.environments import compare_environments, environments_markdown, environments_results
-from leap_exp.analysis.sweep import Group, RoundSummary, Sweep, results, table
-from leap_exp.report.charts import Point, Series, fit_axis, line_chart, standalone
-from leap_exp.report.page import Table, numbers, percent, write_page
-from leap_exp.runs import write_document, write_whole
-
-TRADE_OFF = {
-    "realizability/heldout_epsilon": "epsilon, held out",
-    "realizability/heldout_gain_nats": "gain, held out (nats)",
-    "realizability/changed_share": "steps changed",
-    "leakage/share": "reasons leaking",
-}
-"""Measures of the last round, with their headings."""
+from leap_exp.analysis.ladder import Ladder, read_ladder
+from leap_exp.analysis.run import MEASURES_FILE
+from leap_exp.analysis.sweep import Group, Sweep, results, table
+from leap_exp.report.arm_charts import ArmAxis, bound_figure, measure_figures, success_by_arm
+from leap_exp.report.charts import standalone
+from leap_exp.report.learning_curves import loss_figure, success_figure
+from leap_exp.report.page import Figure, embed, percent, write_page
+from leap_exp.report.side_by_side import side_by_side
+from leap_exp.report.sweep_tables import arms_table, bound_table, cost_table, heat_map, rounds_table, tests_table
+from leap_exp.runs import read_document, write_document, write_whole
 
 
 def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
@@ -34,9 +33,9 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     Returns:
         The path of report.html.
     """
-    figures = {"success.svg": success_figure(sweep), **ladder_figures(sweep)}
-    for name, svg in figures.items():
-        write_whole(folder / name, [standalone(svg)])
+    ladder = read_ladder(sweep)
+    if ladder is not None:
+        sweep = replace(sweep, groups=ladder.arms)
     arms, environments = read_arms(sweep), compare_environments(sweep)
     figures_of = {
         **({"arms": arm_results(arms)} if arms else {}),
@@ -51,102 +50,85 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     csv.writer(text, lineterminator="\n").writerows(table(sweep, folder))
     write_whole(folder / "summary.csv", [text.getvalue().rstrip("\n")])
     path = folder / "report.html"
-    success, *ladders = figures.values()
-    context = {
-        "sweep": sweep,
-        "success": Markup(success),  # noqa: S704 - charts escape the names they show
-        "ladders": [Markup(svg) for svg in ladders],  # noqa: S704
-        "arms": arms,
-        "environments": environments,
-        "rounds": rounds_table(sweep),
-        "trade_off": trade_off_table(sweep),
-        "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in sweep.runs},
-    }
-    write_page(path, "sweep.html.j2", context)
+    write_page(
+        path,
+        "sweep.html.j2",
+        {**_figures(sweep, ladder, folder), **_tables(sweep, arms, folder), "environments": environments},
+    )
     return path
 
 
-def success_figure(sweep: Sweep) -> str:
-    """Return the chart of success by round: a line per group, and faint lines for the seeds of a single group."""
-    series = []
-    for colour, group in enumerate(sweep.groups):
-        if len(sweep.groups) == 1 < len(group.runs):
-            for run in group.runs:
-                points = [_plain(place, run.rounds[place]["success_rate"]) for place in range(len(group.rounds))]
-                name = f"{group.label}, seed {run.seed}"
-                series.append(Series(name=name, colour=colour, points=tuple(points), faint=True))
-        points = [_point(group, place, entry) for place, entry in enumerate(group.rounds)]
-        series.append(Series(name=group.label, colour=colour, points=tuple(points)))
-    labels = max(([entry.label for entry in group.rounds] for group in sweep.groups), key=len)
-    axis = fit_axis("success on the panel", series, percent=True)
-    x_title = "round (BC: behaviour cloning)" if "BC" in labels else ""
-    return line_chart(series, x_labels=labels, x_title=x_title, axis=axis, summary="Success on the panel by round")
+def _figures(sweep: Sweep, ladder: Ladder | None, folder: Path) -> dict[str, object]:
+    """Return the charts of the page, and write those that an experiment keeps as SVG files."""
+    axis = ArmAxis.of(sweep, ladder)
+    several = len(sweep.groups) > 1
+    by_arm = success_by_arm(axis, sweep) if several else None
+    measures = measure_figures(axis, sweep) if several else {}
+    success = success_figure(sweep)
+    files: dict[str, Figure] = {"success.svg": success}
+    if by_arm is not None:
+        files["success_by_group.svg"] = by_arm
+    for figures in measures.values():
+        files |= {f"{metric.replace('/', '_')}_by_group.svg": figure for metric, figure in figures.items()}
+    for name, figure in files.items():
+        write_whole(folder / name, [standalone(figure.svg)])
+    bounds = {group.label: bound for group in sweep.groups if (bound := arm_bound(group.runs)) is not None}
+    return {
+        "sweep": sweep,
+        "ladder": ladder,
+        "finding": _finding(ladder) if ladder else "",
+        "by_arm": by_arm,
+        "measures": {heading: list(figures.values()) for heading, figures in measures.items()},
+        "success": success,
+        "losses": loss_figure(sweep),
+        "bound": bound_figure(axis, bounds),
+        "bounds": bound_table(bounds),
+    }
 
 
-def _point(group: Group, place: int, entry: RoundSummary) -> Point:
-    low, high = entry.success_ci95
-    note = (
-        f"{group.label}, {entry.label}: {percent(entry.success_mean)}, 95 % interval {percent(low)} to {percent(high)}"
-    )
-    return Point(x=place, y=entry.success_mean, low=low, high=high, note=note)
+def _tables(sweep: Sweep, arms: Sequence[Arm], folder: Path) -> dict[str, object]:
+    analysed, note = _analysed(sweep, arms, folder)
+    costs = {group.label: arm_cost(group.runs) for group in sweep.groups}
+    beside = side_by_side(sweep)
+    return {
+        "notes": [*sweep.notes, *([note] if note else [])],
+        "arms": arms_table(sweep, costs),
+        "tests": tests_table(sweep, arms, analysed),
+        "prediction": analysed.get("prediction", {}).get("sentence", ""),
+        "rounds": rounds_table(sweep),
+        "kinds": heat_map(sweep),
+        "cost": cost_table(sweep, costs),
+        "side_by_side": embed(beside) if beside else None,
+        "links": {run.folder: os.path.relpath(run.folder / "report.html", folder) for run in sweep.runs},
+    }
 
 
-def _plain(x: int, y: float) -> Point:
-    return Point(x=x, y=y, low=y, high=y, note=f"{y:.3g}")
+def _analysed(sweep: Sweep, arms: Sequence[Arm], folder: Path) -> tuple[Mapping[str, Any], str]:
+    """Return what ``leap analyse`` has written for the sweep, and a note if that is about other results."""
+    path = folder / MEASURES_FILE
+    if not path.is_file():
+        return {}, ""
+    analysed = read_document(path)
+    stored = {(each["arm"], each["against"]): each["difference"] for each in analysed.get("comparisons", ())}
+    if stored != {(arm, against): each.difference for arm, against, each in comparisons(sweep, arms)}:
+        return {}, f"Statistics are left out, because {MEASURES_FILE} is about other results: run leap analyse again."
+    return analysed, ""
 
 
-def ladder_figures(sweep: Sweep) -> dict[str, str]:
-    """Return charts of the last round by group, such as levels of privilege, if one setting distinguishes the groups.
-
-    The keys are file names.
-    """
-    if len(sweep.groups) == 1 or len(sweep.keys) != 1:
-        return {}
-    title = "success in the last round"
-    points = [
-        replace(_point(group, len(group.rounds) - 1, group.rounds[-1]), x=x) for x, group in enumerate(sweep.groups)
-    ]
-    figures = {"success_by_group.svg": _ladder(sweep, title, points, percent_axis=True)}
-    for metric, heading in TRADE_OFF.items():
-        if all(metric in group.measures for group in sweep.groups):
-            points = [_plain(x, group.measures[metric]) for x, group in enumerate(sweep.groups)]
-            figures[f"{metric.replace('/', '_')}_by_group.svg"] = _ladder(
-                sweep, heading, points, percent_axis=metric.endswith("share")
-            )
-    return figures
+def _finding(ladder: Ladder) -> str:
+    """Return in a sentence how good the best level, no privilege and the best control are."""
+    levels = [group for curve in ladder.curves for group in curve.arms.values()]
+    best = max(levels, key=_success)
+    parts = [f"{best.label} ends with {percent(_success(best))} success, the most of all levels"]
+    without = [curve.arms[0] for curve in ladder.curves if 0 in curve.arms and curve.arms[0] is not best]
+    if without:
+        none = max(without, key=_success)
+        parts.append(f"{none.label} ends with {percent(_success(none))}")
+    if ladder.controls:
+        control = max(ladder.controls, key=_success)
+        parts.append(f"the best control, {control.label}, with {percent(_success(control))}")
+    return "; ".join(parts) + "."
 
 
-def _ladder(sweep: Sweep, title: str, points: Sequence[Point], *, percent_axis: bool) -> str:
-    series = [Series(name=title, colour=0, points=tuple(points))]
-    x_title = sweep.keys[0].removesuffix(".name")
-    return line_chart(
-        series,
-        x_labels=[group.label for group in sweep.groups],
-        x_title=x_title,
-        axis=fit_axis(title, series, percent=percent_axis),
-        summary=f"{title} by {x_title}",
-    )
-
-
-def rounds_table(sweep: Sweep) -> Table:
-    """Return the table of mean success and its interval, with a row per group and a column per round."""
-    longest = max((group.rounds for group in sweep.groups), key=len)
-    rows = []
-    for group in sweep.groups:
-        cells = [
-            f"{percent(entry.success_mean)} ({100 * entry.success_ci95[0]:.0f} to {100 * entry.success_ci95[1]:.0f})"
-            for entry in group.rounds
-        ]
-        rows.append((group.label, cells + [""] * (len(longest) - len(cells))))
-    return Table(columns=[entry.label for entry in longest], rows=rows)
-
-
-def trade_off_table(sweep: Sweep) -> Table:
-    """Return the table of the last round's measures, with a row per measure and a column per group."""
-    rows = []
-    for metric, heading in TRADE_OFF.items():
-        row = [group.measures.get(metric) for group in sweep.groups]
-        if any(value is not None for value in row):
-            share = metric.endswith("share")
-            rows.append((heading, [percent(value) for value in row] if share else numbers(row)))
-    return Table(columns=[group.label for group in sweep.groups], rows=rows)
+def _success(group: Group) -> float:
+    return group.rounds[-1].success_mean

@@ -83,17 +83,6 @@ def measure_round(subject: Subject, which: Sequence[str], on_progress: ProgressC
     return measured
 
 
-def measured_metrics(measured: Mapping[str, Mapping[str, Rows]]) -> dict[str, float]:
-    """Return the figures of all steps together as metrics ``MEASURE/SAMPLE_FIGURE``."""
-    return {
-        f"{measure}/{sample}_{figure}": float(value)
-        for measure, samples in measured.items()
-        for sample, rows in samples.items()
-        for figure, value in (rows[0] if rows else {}).items()
-        if figure not in ("depth", "steps") and isinstance(value, int | float)
-    }
-
-
 def action_distributions(
     student: Student, corrections: Sequence[Correction], *, with_facts: bool = False
 ) -> list[list[Logprobs]]:

@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 _WRITTEN_AFTER_SECONDS = 60.0
 """When a row is in an offline file for certain; W&B writes every 15 seconds."""
 
-_TRAINING_STEP = "train_step/step"
+WANDB_FILE = "wandb.json"
+"""In a run folder, the id of its W&B run."""
+
+TRAINING_STEP = "train_step/step"
 """The x axis of the losses of optimizer steps: their number in the run so far."""
 
 Rows = list[list[object]]
@@ -101,7 +104,7 @@ class WandbTracker(JsonlTracker):
         Raises:
             ProviderError: W&B cannot start.
         """
-        id_path = run_dir / "wandb.json"
+        id_path = run_dir / WANDB_FILE
         if not id_path.exists():
             write_document(id_path, {"id": secrets.token_hex(4)})
         offline = _OfflineFiles(run_dir) if mode == "offline" else None
@@ -184,8 +187,8 @@ class WandbTracker(JsonlTracker):
             }
             for name in values.keys() - self._defined:
                 self._defined.add(name)
-                self._run.define_metric(name, step_metric=_TRAINING_STEP)
-            self._log_row({_TRAINING_STEP: self._training_steps, **values})
+                self._run.define_metric(name, step_metric=TRAINING_STEP)
+            self._log_row({TRAINING_STEP: self._training_steps, **values})
 
     def _log_table(
         self,

@@ -1,6 +1,8 @@
-"""Made-up run folders of a student that gets better at finding mugs."""
+"""Made-up run folders of a student that gets better at finding mugs, and a browser for their reports."""
 
 import random
+import shutil
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from leap_exp.stages.evaluate import assess
 
 KINDS = ("look_at_obj_in_light", "pick_and_place_simple", "pick_heat_then_place_in_recep")
 ADMISSIBLE = ("go to cabinet 1", "go to shelf 1", "open cabinet 1", "take mug 2 from cabinet 1", "look")
+LEVELS = ("none", "p25", "p50", "p75", "p100")
 HOSTILE = "You see a </script><script>window.broken = 1</script> & a <b>shelf 1</b>."
 
 
@@ -150,16 +153,40 @@ def write_metrics(folder: Path, rounds: int, shift: float) -> None:
         timings.append({"round": index, "stage": "student", "seconds": 120.25})
 
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Return a function that opens a page and returns its document, after scripts have run, and the console's lines."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium, which is not installed here")
+
+    def open_page(path, fragment="", *, dark=False):
+        command = [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000"),
+            *("--window-size=1600,1000", f"--blink-settings=preferredColorScheme={0 if dark else 1}"),
+            *("--dump-dom", f"{path.as_uri()}{fragment}"),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+        console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+        return result.stdout, console
+
+    return open_page
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """Return a function that writes a run folder, given the probability of success in each round."""
 
-    def make(name="run", *, success=(0.3, 0.5, 0.7), seed=0, privilege="p50", shift=0.0) -> Path:
+    def make(name="run", *, success=(0.3, 0.5, 0.7), seed=0, privilege="p50", shift=0.0, settings="") -> Path:
         folder = tmp_path / name
         folder.mkdir(parents=True)
         config = (
             "env:\n  name: alfworld\nteacher:\n  name: oracle\n"
-            f"privilege:\n  name: {privilege}\n  disclosure: {privilege}\n"
+            f"privilege:\n  name: {privilege}\n  disclosure: {privilege if privilege in LEVELS else 'p25'}\n{settings}"
             f"student:\n  name: smollm2_135m\ntrainer:\n  name: sft\nseed: {seed}\nrun_dir: {folder}\n"
         )
         (folder / "config.yaml").write_text(config)

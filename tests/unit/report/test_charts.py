@@ -53,3 +53,50 @@ def test_a_single_round_and_hostile_names_make_a_valid_file():
     axis = fit_axis("success", [], percent=True)
     svg = standalone(chart([series(0.4, spread=0.1), series(0.2, name="&")], axis, labels=("<policy>",)))
     assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_long_labels_of_the_x_axis_are_slanted_and_stay_inside():
+    axis = fit_axis("success", [], percent=True)
+    lines = [series(*([0.5] * 12))]
+    labels = [f"shuffled_{'x' * 20}_{n}" for n in range(12)]
+    svg = chart(lines, axis, labels=labels)
+    height = float(re.search(r'viewBox="0 0 720 (\d+)"', svg)[1])
+    slanted = re.findall(r'translate\(([\d.]+) ([\d.]+)\) rotate\(-32\)">([^<]*)<', svg)
+    assert len(slanted) == 12
+    assert all(len(label) <= 26 and label.endswith("…") for _, _, label in slanted)
+    assert all(float(y) + 26 * 7.6 * 0.53 < height for _, y, _ in slanted)
+    assert "rotate(-32)" not in chart([series(0.5, 0.5)], axis, labels=("none", "p25"))
+
+
+def test_a_legend_names_each_line_once_and_wraps():
+    axis = fit_axis("success", [], percent=True)
+    lines = [series(0.5, 0.5, name=f"a long name of a line {n}") for n in range(4)]
+    svg = line_chart(
+        [*lines, series(0.2, name=lines[0].name, joined=False)],
+        x_labels=("a", "b"),
+        x_title="",
+        axis=axis,
+        summary="",
+        has_legend=True,
+    )
+    names = re.findall(r'<text class="name" x="([\d.]+)" y="([\d.]+)">([^<]*)<', svg)
+    assert [name for _, _, name in names] == [line.name for line in lines]
+    assert len({y for _, y, _ in names}) > 1
+    assert all(float(x) + 9.2 * len(name) < 720 for x, _, name in names)
+    assert svg.count('class="hollow"') == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0, -2.0])
+def test_an_axis_of_equal_values_contains_zero_where_it_is_near(value):
+    axis = fit_axis("nats", [series(value, value)], percent=False)
+    assert axis.low <= value <= axis.high
+    assert axis.low < axis.high
+
+
+def test_a_chart_of_very_many_lines_has_no_names_and_only_some_labels():
+    lines = [series(*([0.5] * 90), name=f"trial {n}") for n in range(30)]
+    svg = chart(lines, fit_axis("", [], percent=True), labels=[f"trial {n}" for n in range(90)])
+    assert 'class="name' not in svg
+    places = [float(x) for x in re.findall(r'translate\(([\d.]+) [\d.]+\) rotate\(-32\)"', svg)]
+    assert len(places) < 90
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 13

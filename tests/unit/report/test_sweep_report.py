@@ -143,3 +143,182 @@ def test_a_sweep_without_a_baseline_has_no_table_of_arms(ladder):
     write_report(ladder)
     assert "arms" not in json.loads((ladder / "results.json").read_text())
     assert not (ladder / "arms.md").exists()
+
+
+def write_measures(run, *, nats, held_out=True):
+    """Write what a run measured on its probes and what ``leap analyse`` found."""
+    rows = [{"depth": None, "steps": 9, "nats": nats, "floor": 0.3}]
+    samples = {"heldout": rows, "train": rows} if held_out else {"heldout": [], "train": rows}
+    write_document(run / "round_001" / "measures.json", {"information": samples})
+    bound = {"recoverability": 1.0, "epsilon": 0.2, "gamma": 0.1, "right": -0.25, "slack": 0.3, "holds": True}
+    utility = {"utility": 0.125, "tasks": 30}
+    write_document(run / "measures.json", {"rounds": [{"round": 1, "utility": utility}], "bound": [bound]})
+
+
+def rows_of(page, section):
+    """Return the cells of the last table of a section, without tags."""
+    part = re.search(rf'<section id="{section}">(.*?)</section>', page, re.DOTALL)[1]
+    table = re.findall(r"<table.*?</table>", part, re.DOTALL)[-1]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [[re.sub(r"<.*?>", "", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in rows]
+
+
+@pytest.fixture
+def controlled(make_run, tmp_path):
+    """Levels out of order and two controls, of which one is told another task's facts."""
+    arms = (("shuffled", 0.3), ("p100", 0.4), ("none", 0.3), ("p25", 0.9), ("no_correction", 0.2))
+    for privilege, success in arms:
+        settings = "  control: shuffled\n" if privilege == "shuffled" else ""
+        settings += "learn_from: demonstrations\n" if privilege == "no_correction" else ""
+        for seed in range(2):
+            name = f"ladder/privilege={privilege},seed={seed}"
+            make_run(name, success=(0.3, success), seed=seed, privilege=privilege, settings=settings)
+    return tmp_path / "ladder"
+
+
+def test_levels_are_a_curve_and_controls_stand_beside_it(controlled):
+    page = write_report(controlled).read_text()
+    figure = (controlled / "success_by_group.svg").read_text()
+    labels = re.findall(r'<text class="tick"[^>]*>([a-z_]+\d*)</text>', figure)
+    # The levels between the first and the last keep their places.
+    assert labels == ["none", "p25", "p50", "p75", "p100", "no_correction", "shuffled"]
+    below_legend = figure.split('class="divider"')[1]
+    dots = re.findall(r"<circle( class=\"hollow\")? cx=\"([\d.]+)\"", below_legend)
+    places = sorted((float(x), bool(hollow)) for hollow, x in dots)
+    assert [hollow for _, hollow in places] == [False] * 3 + [True] * 2
+    gaps = [places[1][0] - places[0][0], places[2][0] - places[1][0]]
+    assert gaps[1] == pytest.approx(3 * gaps[0], abs=0.2)
+    assert "control arms" in figure
+    assert 'data-value="' in page
+    assert "the best control, shuffled, with" in page
+
+
+def test_a_level_is_compared_with_the_controls_of_its_own_rule(controlled):
+    write_report(controlled)
+    found = {arm["label"]: set(arm["against"]) for arm in json.loads((controlled / "results.json").read_text())["arms"]}
+    assert found == {
+        "none": {"no_correction"},
+        "p25": {"no_correction", "shuffled"},
+        "p100": {"no_correction"},
+        "shuffled": {"no_correction"},
+        "no_correction": set(),
+    }
+
+
+def test_what_was_measured_is_charted_against_privilege(ladder):
+    for place, run in enumerate(sorted(ladder.iterdir())):
+        write_measures(run, nats=0.1 * place)
+    page = write_report(ladder).read_text()
+    figures = {path.name for path in ladder.glob("*.svg")}
+    assert {"information_heldout_nats_by_group.svg", "utility_utility_by_group.svg"} <= figures
+    measured = json.loads((ladder / "results.json").read_text())["groups"][1]
+    assert measured["last_round_measures"]["information/heldout_nats"] == pytest.approx(0.45)
+    low, high = measured["last_round_measures_ci95"]["information/heldout_nats"]
+    # Student's t for two seeds, cut where information ends.
+    assert (low, high) == (0.0, pytest.approx(0.45 + 12.706 * 0.05, abs=1e-3))
+    assert "utility of facts" in page
+    header, first, *_ = rows_of(page, "bound")
+    assert dict(zip(header, first, strict=True)) == {
+        "arm": "none",
+        "best student": "0.0500",
+        "teacher": "0.0500",
+        "H": "1.0000",
+        "ε": "0.2000",
+        "H·ε": "0.2000",
+        "gamma": "0.1000",
+        "bound": "\N{MINUS SIGN}0.2500",
+        "rounds": "1",
+        "holds for": "2 of 2 seeds",
+    }
+
+
+def test_all_arms_of_a_chart_are_measured_on_the_same_sample(ladder):
+    for place, run in enumerate(sorted(ladder.iterdir())):
+        write_measures(run, nats=0.1, held_out=place > 1)
+    page = write_report(ladder).read_text()
+    assert (ladder / "information_train_nats_by_group.svg").exists()
+    assert not (ladder / "information_heldout_nats_by_group.svg").exists()
+    assert "Measured on training tasks." in page
+
+
+def test_sections_without_data_are_left_out(make_run, tmp_path):
+    make_run("sweep/0", success=(0.2, 0.8), seed=0)
+    page = write_report(tmp_path / "sweep").read_text()
+    sections = re.findall(r'<section id="([\w-]+)">', page)
+    assert sections == ["arms", "tests", "learning", "types", "cost", "runs"]
+    assert re.findall(r'<a href="#([\w-]+)">', page) == sections
+
+
+def test_success_by_type_of_task_is_the_mean_over_seeds(ladder):
+    page = write_report(ladder).read_text()
+    header, *rows = rows_of(page, "types")
+    assert header[:2] == ["task type", "tasks"]
+    for place, name in enumerate(header[2:], start=2):
+        summaries = [
+            json.loads((ladder / f"privilege={name},seed={seed}" / "summary.json").read_text()) for seed in (0, 1)
+        ]
+        for row in rows:
+            rates = [summary["rounds"][1]["per_task_type"][row[0]]["success_rate"] for summary in summaries]
+            assert row[place] == f"{100 * sum(rates) / 2:.0f} %"
+
+
+def test_statistics_of_other_results_are_left_out(ladder):
+    write_report(ladder)
+    groups = json.loads((ladder / "results.json").read_text())["groups"]
+    tests = [
+        {
+            "arm": group["label"],
+            "against": "behaviour cloning",
+            "probability_of_improvement": None,
+            "difference": group["last_round_vs_behaviour_cloning"]["difference"],
+            "p_holm": 0.0421,
+        }
+        for group in groups
+    ]
+    write_document(ladder / "measures.json", {"comparisons": tests, "prediction": {"sentence": "Leaks predict it."}})
+    page = write_report(ladder).read_text()
+    assert "p (Holm)" in page
+    assert "0.0421" in page
+    assert "Leaks predict it." in page
+    tests[0]["difference"] += 0.1
+    write_document(ladder / "measures.json", {"comparisons": tests, "prediction": {"sentence": "Leaks predict it."}})
+    page = write_report(ladder).read_text()
+    assert "measures.json is about other results: run leap analyse again." in page
+    assert "0.0421" not in page
+
+
+def test_the_same_task_side_by_side_begins_where_arms_differ_and_stays_small(ladder, monkeypatch):
+    def beside():
+        page = write_report(ladder).read_text()
+        return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+    everything = beside()
+    assert [arm["label"] for arm in everything["arms"]] == ["none", "p25", "p100"]
+    assert everything["total"] == len(everything["tasks"]) == 30
+    solved = [sum(episode["success"] for episode in task["episodes"]) for task in everything["tasks"]]
+    apart = [min(count, 3 - count) for count in solved]
+    assert apart == sorted(apart, reverse=True)
+    observation, reason, action, valid = everything["tasks"][0]["episodes"][0]["steps"][3]
+    assert everything["strings"][observation] == "Nothing happens."
+    assert (everything["strings"][reason], everything["strings"][action], valid) == (
+        "Cabinets often hold mugs.",
+        "dance",
+        0,
+    )
+    monkeypatch.setattr("leap_exp.report.side_by_side.BYTES", 4_000)
+    fewer = beside()
+    assert (fewer["total"], fewer["tasks"]) == (30, everything["tasks"][: len(fewer["tasks"])])
+    assert 1 <= len(fewer["tasks"]) < 30
+
+
+def test_arms_that_differ_in_more_than_privilege_have_a_curve_each(make_run, tmp_path):
+    for trainer in ("sft", "dpo"):
+        for privilege in ("none", "p100"):
+            run = make_run(f"sweep/{trainer},{privilege}", success=(0.3, 0.5), privilege=privilege)
+            config = run / "config.yaml"
+            config.write_text(config.read_text().replace("  name: sft\n", f"  name: {trainer}\n"))
+    write_report(tmp_path / "sweep")
+    figure = (tmp_path / "sweep" / "success_by_group.svg").read_text()
+    names = re.findall(r'<text class="name"[^>]*>([^<]*)</text>', figure)
+    assert names == ["last round, dpo", "last round, sft", "behaviour cloning"]
+    assert figure.count("<polyline") == 3
