@@ -62,6 +62,35 @@ def test_a_student_behind_a_server_costs_dollars_and_no_memory(plan):
     assert "Memory" not in text
 
 
+PAPER = {
+    "paper_alfworld": ("10,659 episodes of up to 20 steps", "536 episodes of up to 30 steps", "gpt4o"),
+    "paper_webshop": ("31,761 episodes of up to 15 steps", "2,000 episodes of up to 30 steps", "gpt4o"),
+    "paper_intercode": ("113 episodes of up to 10 steps", "174 episodes of up to 10 steps", "gpt4o"),
+    "paper_self_improvement": ("7,106 episodes of up to 20 steps", "402 episodes of up to 30 steps", "7,106"),
+    "paper_sft_vs_preference": ("10,659 episodes of up to 20 steps", "536 episodes of up to 30 steps", "gpt4o"),
+}
+"""Rollouts, evaluations and a part of the corrections of the paper's tables."""
+
+
+@pytest.mark.parametrize("experiment", PAPER)
+def test_the_paper_s_tables_have_a_plan(experiment, plan):
+    swept = ("-m",) if experiment == "paper_sft_vs_preference" else ()
+    text = plan(*swept, f"experiment={experiment}", "student.device=cuda")
+    rollouts, evaluations, correction = PAPER[experiment]
+    assert row(text, "rollout")[1] == rollouts
+    assert row(text, "evaluate")[1] == evaluations
+    assert correction in row(text, "correct")[1]
+    assert text.count("A device needs") == (3 if swept else 1)
+
+
+@pytest.mark.parametrize("env", ["alfworld", "webshop", "intercode_bash"])
+def test_the_privilege_ladder_has_a_plan_in_every_environment(env, plan):
+    text = plan("-m", "experiment=privilege_ladder", f"env={env}", "student=tiny", "seed=0")
+    assert len(re.findall(r"^ +rollout", text, flags=re.MULTILINE)) == 12
+    assert row(text, "rollout")[1].startswith("64 episodes")
+    assert row(text, "evaluate")[1].startswith("120 episodes")
+
+
 def test_an_unknown_model_is_an_error_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
