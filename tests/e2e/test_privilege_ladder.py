@@ -13,6 +13,7 @@ import pytest
 from leap_exp.core.types import Correction
 from leap_exp.runs import read_config, read_records
 from tests.e2e.test_command_line import TOY, leap  # noqa: F401 - leap is a fixture
+from tests.support.toy import ToyEnvironment
 
 ROOT = Path(__file__).parents[2]
 REPORT = ("results.json", "summary.csv", "arms.md", "report.html", "success.svg", "success_by_group.svg")
@@ -80,6 +81,14 @@ def test_the_experiment_killed_half_way_and_continued_gives_the_same_report(leap
     monkeypatch.chdir(tmp_path / "killed")
     assert leap(*LADDER)[0] == 0
     assert report(tmp_path / "killed" / "sweep") == report(tmp_path / "whole" / "sweep")
+
+
+def test_an_oracle_that_cannot_believe_otherwise_ends_the_run_at_once(leap, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(ToyEnvironment, "oracle_with_facts_of", lambda self, task, other: None)
+    code, _, err = leap(*TOY, "teacher=oracle", "privilege=wrong", "run_dir=here")
+    assert code == 2
+    assert err.startswith("error: privilege.control=wrong: the scripted expert of toy cannot believe other facts about")
+    assert not (tmp_path / "here" / "round_000").exists()
 
 
 @pytest.mark.parametrize(

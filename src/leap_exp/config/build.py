@@ -1,6 +1,7 @@
 """From settings to the objects of a run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.components import EnvironmentConfig, StudentConfig
-from leap_exp.core.errors import ConfigError
+from leap_exp.core.errors import ConfigError, EnvError
 from leap_exp.core.privilege import Control, Disclosure
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
@@ -198,8 +199,9 @@ def _teacher(config: RunConfig, environment: Environment) -> Teacher:
     if isinstance(environment, EnvironmentWithControl):
         environment = environment.of_teacher
         if isinstance(getattr(config.teacher, "inner", config.teacher), OracleTeacherConfig):
-            # Raises the error now, not for each trajectory.
-            environment.oracle(environment.tasks(config.env.train_split)[0])
+            # Raises an error of the control now, not for each trajectory; the expert may decline this task alone.
+            with suppress(EnvError):
+                environment.oracle(environment.tasks(config.env.train_split)[0])
     teacher = config.teacher.build(environment, seed=derive_seed(config.seed, "teacher"))
     beta = config.privilege.beta
     return teacher if beta is None else ConstrainedTeacher(teacher, beta=beta, by_student=True)

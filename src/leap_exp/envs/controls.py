@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import cycle
+from itertools import cycle, islice
 from random import Random
 
 from leap_exp.core.errors import ConfigError, DataError, LeapError
@@ -139,8 +139,10 @@ class EnvironmentWithControl(WrappedEnvironment):
 
         If there are tasks that it can believe, these alone.
         """
-        pairs = [(other, self._environment.oracle_with_facts_of(task, other)) for other in self._others(task)]
-        return ([(other, oracle) for other, oracle in pairs if oracle] or pairs)[:_OTHERS]
+        others = self._others(task)
+        pairs = ((other, self._environment.oracle_with_facts_of(task, other)) for other in others)
+        believable = list(islice((pair for pair in pairs if pair[1] is not None), _OTHERS))
+        return believable or [(other, None) for other in others[:_OTHERS]]
 
     def _worlds(self, task: Task, start: View) -> Iterator[Oracle]:
         """Yield the oracles of worlds that begin like the task, drawn one by one by their probability."""
@@ -182,7 +184,8 @@ class EnvironmentWithControl(WrappedEnvironment):
         """Return the words that all facts have in common, of whatever task: their form."""
         tasks = [task for task in self._drawn(split, "form", environment) if task.environment == environment]
         texts = [_words(self._environment.privileged(task).text) for task in tasks[:_OTHERS]]
-        return frozenset(set[str].intersection(*texts)) if texts else frozenset()
+        # What a single task's facts say cannot be told from their form.
+        return frozenset(set[str].intersection(*texts)) if len(texts) > 1 else frozenset()
 
     def _start(self, task: Task) -> View:
         with self._environment.open(task, seed=0) as episode:

@@ -179,6 +179,8 @@ def test_a_placebo_by_hand():
     task = toy.tasks("train")[0]
     assert toy.privileged(task).text == "Behind open door 5."
     assert controlled(toy, Control.PLACEBO).privileged(task).text == "Behind open door 0."
+    # Of a single task nobody can tell which words are the form.
+    assert controlled(LoneTask(toy), Control.PLACEBO).privileged(task).text == "this that thing 0."
 
 
 def test_an_action_that_is_not_admissible_is_not_taken():
