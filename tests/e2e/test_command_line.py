@@ -147,10 +147,10 @@ def test_a_sweep_has_one_folder_per_run_named_by_what_varies(leap, tmp_path):
 
 
 def test_the_privilege_ladder_shares_one_round_0(leap, tmp_path):
-    code, _, _ = leap(*TOY, "experiment=privilege_ladder", "run_dir=ladder")
+    code, _, _ = leap(*TOY, "experiment=privilege_ladder", "run_dir=ladder", "privilege=p25,wrong", "seed=0,1")
     assert code == 0
     runs = sorted(path.parent for path in (tmp_path / "ladder").glob("*/summary.json"))
-    assert len(runs) == 15
+    assert len(runs) == 4
     assert {(run / "round_000").resolve() for run in runs} == {tmp_path / "ladder" / "pi_0"}
     cloned = {(run / "metrics.jsonl").read_text().splitlines()[5] for run in runs}
     assert len(cloned) == 1

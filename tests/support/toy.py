@@ -59,9 +59,14 @@ class ToyEpisode:
 
 
 class ToyOracle(Oracle):
+    """Opens the door for the colour of the task, or for ``believed``."""
+
+    def __init__(self, believed: str = "") -> None:
+        self._believed = believed
+
     def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
-        action = prize_door(view.task.kind)
-        return Decision(reason=f"The mark is {view.task.kind} ({disclosure}).", action=action)
+        colour = self._believed or view.task.kind
+        return Decision(reason=f"The mark is {colour} ({disclosure}).", action=prize_door(colour))
 
 
 class ToyEnvironment(Environment):
@@ -86,6 +91,9 @@ class ToyEnvironment(Environment):
 
     def oracle(self, task: Task) -> ToyOracle:
         return ToyOracle()
+
+    def oracle_with_facts_of(self, task: Task, other: Task) -> ToyOracle:
+        return ToyOracle(other.kind)
 
 
 class ToyStudent(Student):

@@ -50,6 +50,8 @@ class ToyTeacherConfig(TeacherConfig):
 
 @dataclass
 class ToyTrainerConfig(TrainerConfig):
+    max_tokens: int | None = setting(None, "Taken and not used.")
+
     def build(self):
         return ToyTrainer()
 

@@ -78,14 +78,9 @@ class BoxesEnvironment(Environment):
 
     def privileged(self, task: Task) -> PrivilegedFacts:
         """Return which box has the coin."""
-        name = f"box {self.world(task) + 1}"
-        return PrivilegedFacts(
-            task_id=task.id,
-            text=f"The coin is in {name}.",
-            data={"locations": {"coin": name}, "hidden_names": [name]},
-        )
+        return self.oracle(task).facts_about(task)
 
-    def oracle(self, task: Task) -> Oracle:
+    def oracle(self, task: Task) -> "BoxesOracle":
         """Return the scripted expert."""
         return BoxesOracle(self.corridor, self.world(task))
 
@@ -172,6 +167,19 @@ class BoxesOracle(Oracle):
             return {action: -expected_steps_after(self._corridor, state, action) for action in actions}
         after = {action: self._corridor.after(self._world, state, action) for action in actions}
         return {action: -1.0 - self._corridor.steps_left(self._world, each) for action, each in after.items()}
+
+    def facts_about(self, task: Task) -> PrivilegedFacts:
+        """Return which box has the coin."""
+        name = f"box {self._world + 1}"
+        return PrivilegedFacts(
+            task_id=task.id,
+            text=f"The coin is in {name}.",
+            data={"locations": {"coin": name}, "hidden_names": [name]},
+        )
+
+    def fits(self, view: View) -> bool:
+        """Return whether the coin may still be there."""
+        return self._world in self._corridor.consistent_worlds(state_of(self._corridor, view))
 
     def _in_the_right_half(self, best: Sequence[str]) -> str:
         towards = RIGHT if self._world > self._corridor.start.position else LEFT

@@ -141,14 +141,18 @@ def _job(cfg: DictConfig) -> float:
         raise
 
 
-def _dry_job(cfg: DictConfig) -> None:
-    """Print the plan of one run."""
+def _dry_job(cfg: DictConfig) -> float:
+    """Print the plan of one run, that of the command line or one of a sweep; a sweep expects a number of each."""
+    console, job = Console(), HydraConfig.get()
+    if job.mode is RunMode.MULTIRUN:
+        console.print(f"Run: {Path(job.runtime.output_dir).name}", highlight=False, soft_wrap=True)
     try:
         with training_extra_named():
-            print_plan(run_config(cfg), Console())
+            print_plan(run_config(cfg), console)
     except LeapError as error:
         # As in ``_job``.
         raise SystemExit(_status(error)) from error
+    return 0.0
 
 
 def _job_of_sweep(cfg: DictConfig, job: HydraConf, run_dir: Path) -> float:

@@ -1,6 +1,7 @@
 """From settings to the objects of a run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,22 @@ from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.components import EnvironmentConfig, StudentConfig
-from leap_exp.core.errors import ConfigError
+from leap_exp.core.errors import ConfigError, EnvError
+from leap_exp.core.privilege import Control, Disclosure
 from leap_exp.core.protocols import Environment, Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
+from leap_exp.envs.controls import EnvironmentWithControl
 from leap_exp.envs.facts_file import EnvironmentWithFacts
 from leap_exp.envs.thoughts import EnvironmentWithThoughts
 from leap_exp.llm import Endpoint
 from leap_exp.loop import Leap, evaluate_round
 from leap_exp.runs import Journal
+from leap_exp.stages.correct import PrivilegeConfig
 from leap_exp.stages.evaluate import Panel
 from leap_exp.stages.protocol import Protocol
 from leap_exp.students.scripted import ExpertPolicy
+from leap_exp.teachers.config import OracleTeacherConfig
+from leap_exp.teachers.constrained import ConstrainedTeacher
 from leap_exp.tokens.renderer import THINK_OR_ACT
 
 
@@ -70,19 +76,24 @@ def build(config: RunConfig) -> Experiment:
     """
     config = under_protocol(config)
     environment = build_environment(
-        config.env, config.student, config.evaluation.conditions, facts=config.privilege.facts
+        config.env, config.student, config.evaluation.conditions, privilege=config.privilege, seed=config.seed
     )
     return Experiment(
         config=config,
         environment=environment,
-        teacher=config.teacher.build(environment, seed=derive_seed(config.seed, "teacher")) if config.rounds else None,
+        teacher=_teacher(config, environment) if config.rounds else None,
         student=_student(config, environment),
         panel=choose_panel(config.evaluation, environment),
     )
 
 
 def build_environment(
-    env: EnvironmentConfig, student: StudentConfig, protocol: Protocol | None, *, facts: str | None
+    env: EnvironmentConfig,
+    student: StudentConfig,
+    protocol: Protocol | None,
+    *,
+    privilege: PrivilegeConfig,
+    seed: int,
 ) -> Environment:
     """Return the environment of a run, ready for episodes.
 
@@ -90,7 +101,8 @@ def build_environment(
         env: Its settings, with those of the protocol.
         student: The settings of the student that acts in it.
         protocol: The conditions of evaluation.
-        facts: The file with the privileged facts; None for the environment's own.
+        privilege: Which facts its privileged ones are.
+        seed: The run's seed.
 
     Raises:
         LeapError: Data are missing, or the protocol has no values for this environment.
@@ -100,8 +112,15 @@ def build_environment(
         protocol.step_limit(environment)
         if protocol.answer == THINK_OR_ACT and _writes_freely(student):
             environment = EnvironmentWithThoughts(environment)
-    if facts is not None:
-        environment = EnvironmentWithFacts(environment, Path(facts))
+    if privilege.facts is not None:
+        environment = EnvironmentWithFacts(environment, Path(privilege.facts))
+    if privilege.control is not None:
+        environment = EnvironmentWithControl(
+            environment,
+            Control(privilege.control),
+            disclosure=Disclosure(privilege.disclosure),
+            seed=derive_seed(seed, "control"),
+        )
     environment.prepare()
     return environment
 
@@ -174,6 +193,18 @@ def build_endpoint(name: str, changes: Sequence[str]) -> Endpoint:
         raise ConfigError(f"Endpoint {name}: {explain(error)}") from error
     assert isinstance(endpoint, Endpoint)  # noqa: S101 - the settings start from its class
     return endpoint
+
+
+def _teacher(config: RunConfig, environment: Environment) -> Teacher:
+    if isinstance(environment, EnvironmentWithControl):
+        environment = environment.of_teacher
+        if isinstance(getattr(config.teacher, "inner", config.teacher), OracleTeacherConfig):
+            # Raises an error of the control now, not for each trajectory; the expert may decline this task alone.
+            with suppress(EnvError):
+                environment.oracle(environment.tasks(config.env.train_split)[0])
+    teacher = config.teacher.build(environment, seed=derive_seed(config.seed, "teacher"))
+    beta = config.privilege.beta
+    return teacher if beta is None else ConstrainedTeacher(teacher, beta=beta, by_student=True)
 
 
 def _student(config: RunConfig, environment: Environment) -> Policy:

@@ -22,6 +22,7 @@ from leap_exp.core.protocols import Environment, Policy, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Trajectory
 from leap_exp.runs import read_config, read_document, read_records, round_name
+from leap_exp.stages.correct import PrivilegeConfig
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, evaluate
 from leap_exp.stages.probe import Probes, draw_probes
 from leap_exp.stages.train import split
@@ -50,8 +51,8 @@ class FinishedRun:
     @cached_property
     def environment(self) -> Environment:
         """The environment, ready for episodes, under the conditions of the evaluation."""
-        facts = self.settings["privilege"].get("facts")
-        return build_environment(self._env, self._student, self.evaluation.conditions, facts=facts)
+        conditions, seed = self.evaluation.conditions, self.run.seed
+        return build_environment(self._env, self._student, conditions, privilege=self._privilege, seed=seed)
 
     @cached_property
     def step_limit(self) -> StepLimit:
@@ -92,7 +93,12 @@ class FinishedRun:
     @property
     def disclosure(self) -> Disclosure:
         """The rule for using privileged facts."""
-        return Disclosure(self.settings["privilege"]["disclosure"])
+        return Disclosure(self._privilege.disclosure)
+
+    @property
+    def _privilege(self) -> PrivilegeConfig:
+        given = {key: value for key, value in self.settings["privilege"].items() if key != "name"}
+        return PrivilegeConfig(**given)
 
     @cached_property
     def panel(self) -> Panel:

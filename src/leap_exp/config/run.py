@@ -8,6 +8,7 @@ from leap_exp.core.errors import ConfigError
 from leap_exp.core.launch import LaunchConfig
 from leap_exp.core.settings import MISSING, setting, settings
 from leap_exp.loop import LoopConfig
+from leap_exp.teachers.config import ConstrainedTeacherConfig
 
 
 @dataclass
@@ -37,6 +38,11 @@ class RunConfig(LoopConfig):
         super().check_together()
         if self.rounds and not self.student.trainable:
             raise ConfigError(f"rounds={self.rounds} trains the student, but this one cannot be trained; set rounds=0.")
+        if self.privilege.beta is not None and isinstance(self.teacher, ConstrainedTeacherConfig):
+            raise ConfigError(
+                f"privilege.beta={self.privilege.beta} would constrain a constrained teacher; set teacher.beta "
+                "instead, or choose another teacher."
+            )
         if self.pi_0 is not None and not self.rounds:
             raise ConfigError("rounds=0 only evaluates, so there is no round 0 to share; leave out pi_0.")
         if self.checkpoint is not None:

@@ -21,3 +21,14 @@ class Disclosure(StrEnum):
     def percent(self) -> int:
         """The level in the paper's numbers, 0 to 100."""
         return 0 if self is Disclosure.NONE else int(self.value[1:])
+
+
+class Control(StrEnum):
+    """What a teacher is told in place of the facts about a task, to find out what true facts add."""
+
+    SHUFFLED = "shuffled"
+    """The facts of another task."""
+    WRONG = "wrong"
+    """Facts that contradict the task's own."""
+    PLACEBO = "placebo"
+    """A text of the same form that says nothing."""

@@ -77,6 +77,14 @@ class Oracle(Protocol):
         """
         return {}
 
+    def facts_about(self, task: Task) -> PrivilegedFacts | None:
+        """Return the facts about ``task`` as this oracle knows them; None if it cannot say them."""
+        return None
+
+    def fits(self, view: View) -> bool:
+        """Return whether the history of ``view`` could have been seen if the facts of this oracle are true."""
+        return True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsistentWorlds:
@@ -159,6 +167,13 @@ class Environment(Protocol):
     @abstractmethod
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert for ``task``."""
+
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
+        """Return the scripted expert for ``task`` that takes the facts about ``other`` for those about ``task``.
+
+        None if they would make no sense there.
+        """
+        return None
 
     def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
         """Return the worlds in which the history of ``view`` would have been the same; None if that is not known.

@@ -1,11 +1,12 @@
 """An environment in which an agent can think instead of acting, as in ReAct (Yao et al. 2023)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from leap_exp.core.protocols import ConsistentWorlds, Episode
-from leap_exp.core.types import QUERY_SLOT, Observation, Step, Task, Transition, View
+from leap_exp.core.privilege import Disclosure
+from leap_exp.core.protocols import ConsistentWorlds, Episode, Oracle
+from leap_exp.core.types import QUERY_SLOT, Decision, Observation, PrivilegedFacts, Step, Task, Transition, View
 from leap_exp.envs.wrapped import WrappedEnvironment
 
 THOUGHT = "think:"
@@ -26,7 +27,36 @@ class EnvironmentWithThoughts(WrappedEnvironment):
 
     def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
         """Return the worlds that are consistent with a history, in which thoughts tell nothing."""
-        return self._environment.consistent_worlds(_without_thoughts(view), limit=limit, seed=seed)
+        worlds = self._environment.consistent_worlds(_without_thoughts(view), limit=limit, seed=seed)
+        return worlds and replace(worlds, oracles=tuple(map(OracleAmongThoughts, worlds.oracles)))
+
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
+        """Return the scripted expert for ``task`` that believes the facts about ``other``."""
+        oracle = self._environment.oracle_with_facts_of(task, other)
+        return oracle and OracleAmongThoughts(oracle)
+
+
+class OracleAmongThoughts(Oracle):
+    """A scripted expert to whose facts thoughts mean nothing."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+
+    def decide(self, view: View, disclosure: Disclosure, *, seed: int, taken: str | None = None) -> Decision:
+        """Return the expert's decision."""
+        return self._oracle.decide(view, disclosure, seed=seed, taken=taken)
+
+    def action_values(self, view: View, disclosure: Disclosure) -> Mapping[str, float]:
+        """Return the expert's values."""
+        return self._oracle.action_values(view, disclosure)
+
+    def facts_about(self, task: Task) -> PrivilegedFacts | None:
+        """Return the expert's facts."""
+        return self._oracle.facts_about(task)
+
+    def fits(self, view: View) -> bool:
+        """Return whether the history without thoughts agrees with the expert's facts."""
+        return self._oracle.fits(_without_thoughts(view))
 
 
 class EpisodeWithThoughts(Episode):

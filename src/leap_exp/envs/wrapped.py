@@ -57,6 +57,10 @@ class WrappedEnvironment(Environment):
         """Return the scripted expert for ``task``."""
         return self._environment.oracle(task)
 
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
+        """Return the scripted expert for ``task`` that believes the facts about ``other``."""
+        return self._environment.oracle_with_facts_of(task, other)
+
     def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
         """Return the worlds in which the history of ``view`` would have been the same."""
         return self._environment.consistent_worlds(view, limit=limit, seed=seed)

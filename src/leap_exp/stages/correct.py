@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import ClassVar
 
 from leap_exp.core.errors import ConfigError, LeapError
-from leap_exp.core.privilege import Disclosure
+from leap_exp.core.privilege import Control, Disclosure
 from leap_exp.core.protocols import Environment, ProgressCallback, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.sequences import Selected
@@ -96,10 +96,30 @@ class PrivilegeConfig(Settings):
         "none, p25, p50, p75 or p100: from no facts to stating them outright.",
         choices=[level.value for level in Disclosure],
     )
+    control: str | None = setting(
+        None,
+        "What the teacher is told in place of the facts: shuffled (another task's), wrong (facts that contradict the "
+        "task's own) or placebo (a text that says nothing); null for the facts.",
+        choices=tuple(Control),
+    )
+    beta: float | None = setting(
+        None,
+        "Keeps the teacher near the last round's student, like teacher=constrained with this beta; null for no limit.",
+        minimum=0,
+    )
     facts: str | None = setting(None, "File of facts to use (leap data extract-facts); null for the environment's own.")
 
     def check_together(self) -> None:
-        """Check that the file of facts exists."""
+        """Check that the file of facts exists, and that there are facts for a control to replace."""
+        if self.control is not None and self.disclosure == Disclosure.NONE:
+            raise ConfigError(
+                f"privilege.control={self.control} replaces facts, but privilege.disclosure={self.disclosure} gives "
+                "none; choose another disclosure, such as p25."
+            )
+        if self.control == Control.WRONG and self.facts is not None:
+            raise ConfigError(
+                f"privilege.control={self.control} makes facts of its own; leave out privilege.facts={self.facts}."
+            )
         if self.facts is not None and not Path(self.facts).is_file():
             raise ConfigError(f"privilege.facts={self.facts} is not a file.")
 

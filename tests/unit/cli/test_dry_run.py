@@ -7,6 +7,7 @@ import pytest
 from leap_exp.cli import run
 from leap_exp.cli.dry_run import note_pace
 from leap_exp.config.plan import plan_stages
+from leap_exp.config.registry import members, sweep_parameters
 from leap_exp.config.run import RunConfig
 from leap_exp.runs import LineLog, write_document
 from leap_exp.students.config import HfStudentConfig
@@ -60,6 +61,40 @@ def test_a_student_behind_a_server_costs_dollars_and_no_memory(plan):
     text = plan("student=gpt4o_mini", "rounds=0", "evaluation.tasks=10")
     assert float(row(text, "evaluate")[-1]) > 0
     assert "Memory" not in text
+
+
+PAPER = {
+    "paper_alfworld": ("10,659 episodes of up to 20 steps", "536 episodes of up to 30 steps", "by gpt-4o"),
+    "paper_webshop": ("31,761 episodes of up to 15 steps", "2,000 episodes of up to 30 steps", "by gpt-4o"),
+    "paper_intercode": ("113 episodes of up to 10 steps", "174 episodes of up to 10 steps", "by gpt-4o"),
+    "paper_self_improvement": ("7,106 episodes of up to 20 steps", "402 episodes of up to 30 steps", "7,106"),
+    "paper_sft_vs_preference": ("10,659 episodes of up to 20 steps", "536 episodes of up to 30 steps", "by gpt-4o"),
+}
+"""Rollouts, evaluations and a part of the corrections of the paper's tables."""
+
+
+@pytest.mark.parametrize("experiment", PAPER)
+def test_the_paper_s_tables_have_a_plan(experiment, plan):
+    swept = ("-m",) if experiment == "paper_sft_vs_preference" else ()
+    text = plan(*swept, f"experiment={experiment}", "student.device=cuda")
+    rollouts, evaluations, correction = PAPER[experiment]
+    assert row(text, "rollout")[1] == rollouts
+    assert row(text, "evaluate")[1] == evaluations
+    assert correction in row(text, "correct")[1]
+    assert text.count("A device needs") == (3 if swept else 1)
+
+
+@pytest.mark.parametrize("env", ["alfworld", "webshop", "intercode_bash"])
+def test_the_privilege_ladder_has_a_plan_in_every_environment(env, plan):
+    arms = ("p25", "no_correction", "wrong", "constrained_1")
+    swept = sweep_parameters("experiment", "privilege_ladder")["privilege"].split(",")
+    assert set(arms) < set(swept) == set(members("privilege"))
+    text = plan(
+        "-m", "experiment=privilege_ladder", f"env={env}", "student=tiny", "seed=0", f"privilege={','.join(arms)}"
+    )
+    assert re.findall(r"^Run: privilege=(\w+)", text, flags=re.MULTILINE) == list(arms)
+    assert row(text, "rollout")[1].startswith("64 episodes")
+    assert row(text, "evaluate")[1].startswith("120 episodes")
 
 
 def test_an_unknown_model_is_an_error_in_one_line(tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -132,6 +133,17 @@ class InterCodeBashEnvironment(Environment):
         """Return the scripted expert for ``task``."""
         query = self._query(task)
         return BashOracle(query, self._gold_result(query, query.gold).output or "")
+
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
+        """Return the scripted expert that reads the query of ``task`` and knows the gold command of ``other``.
+
+        None if that is about another file tree.
+        """
+        own, query = self._query(task), self._query(other)
+        if own.tree != query.tree:
+            return None
+        output = self._gold_result(query, query.gold).output or ""
+        return BashOracle(replace(query, text=own.text), output, sought=own.gold)
 
     def _gold_result(self, query: Query, gold: str) -> GoldResult:
         """Run one of the query's gold commands, once.

@@ -126,6 +126,12 @@ class JointEnvironment(Environment):
         with _settings_named(name):
             return member.environment.oracle(own)
 
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
+        """Return the scripted expert of the task's environment that believes the facts about another of its tasks."""
+        name, member, own = self._own(task)
+        with _settings_named(name):
+            return member.environment.oracle_with_facts_of(own, self._own(other)[2])
+
     def consistent_worlds(self, view: View, *, limit: int, seed: int) -> ConsistentWorlds | None:
         """Return the worlds that the task's environment takes for consistent with a history."""
         name, member, own = self._own(view.task)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import overload
@@ -117,6 +117,11 @@ class WebShopEnvironment(Environment):
         """Return the scripted expert for ``task``."""
         return self._oracle(task)
 
+    def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle:
+        """Return the scripted expert that reads the instruction of ``task`` and looks for the product of ``other``."""
+        goal = self._shop.goals.goal(self._index(other))
+        return WebShopOracle(self._shop, replace(goal, instruction=task.instruction))
+
     def task(self, split: str, index: int) -> Task:
         """Return the goal at ``index`` of the whole list as a task of ``split``.
 
@@ -149,7 +154,7 @@ class WebShopEnvironment(Environment):
         return index
 
     def _make_oracle(self, task: Task) -> Oracle:
-        return WebShopOracle(self._shop, self._index(task))
+        return WebShopOracle(self._shop, self._shop.goals.goal(self._index(task)))
 
 
 class _Tasks(Sequence[Task]):

@@ -7,11 +7,11 @@ from random import Random
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Oracle
 from leap_exp.core.seeding import derive_seed
-from leap_exp.core.types import Decision, View
+from leap_exp.core.types import Decision, Observation, PrivilegedFacts, Task, View
 from leap_exp.envs.alfworld.engine.fast import World
 from leap_exp.envs.alfworld.engine.game import Action, Game
 from leap_exp.envs.alfworld.teaching.expert import expert_action, is_sound
-from leap_exp.envs.alfworld.teaching.facts import holder
+from leap_exp.envs.alfworld.teaching.facts import holder, privileged_facts
 from leap_exp.envs.alfworld.teaching.memory import kind_of, recall, seen_names
 from leap_exp.envs.alfworld.teaching.planner import plan_commands, shortest_plan
 from leap_exp.envs.alfworld.teaching.reasons import disclose, explain
@@ -78,12 +78,31 @@ class AlfworldOracle(Oracle):
             values[command] = known[after.key]
         return values
 
+    def facts_about(self, task: Task) -> PrivilegedFacts:
+        """Return where the objects of this oracle's game are, and a shortest sequence of commands."""
+        return privileged_facts(task.id, self._game)
+
+    def fits(self, view: View) -> bool:
+        """Return whether the history of ``view`` would look the same in this oracle's game."""
+        world = World(self._game)
+        text = world.intro()
+        for step in view.history:
+            if not _looks_like(world, text, step.observation):
+                return False
+            text = world.step(step.decision.action)
+        return _looks_like(world, text, view.observation)
+
     def _replay(self, view: View) -> World:
         """Return the true state of the game after the history."""
         world = World(self._game)
         for step in view.history:
             world.step(step.decision.action)
         return world
+
+
+def _looks_like(world: World, text: str, observation: Observation) -> bool:
+    commands = tuple(command for command, _ in world.admissible())
+    return (text, commands) == (observation.text, observation.admissible_actions)
 
 
 def _hidden(world: World, plan: Sequence[Action], seen: set[str]) -> tuple[str, str] | None:

@@ -17,7 +17,6 @@ from leap_exp.core.protocols import ConsistentWorlds
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import View
 from leap_exp.envs.alfworld.builtin.catalogue import OBJECT_KINDS
-from leap_exp.envs.alfworld.engine.fast import World
 from leap_exp.envs.alfworld.engine.game import Game
 from leap_exp.envs.alfworld.teaching.memory import recall, seen_names
 from leap_exp.envs.alfworld.teaching.oracle import AlfworldOracle
@@ -38,18 +37,18 @@ def consistent_worlds(game: Game, view: View, *, limit: int, seed: int) -> Consi
     chances = [_chances(game, view, thing) for thing in hidden]
     is_exact = math.prod(map(len, chances)) <= limit
     places = product(*chances) if is_exact else _draws(chances, limit, seed=derive_seed(seed, "worlds", *view.scope))
-    found: list[tuple[Game, float]] = []
+    found: list[tuple[AlfworldOracle, float]] = []
     for at in places:
-        world = _moved(game, dict(zip(hidden, at, strict=True)))
-        if _is_consistent(world, view):
+        oracle = AlfworldOracle(_moved(game, dict(zip(hidden, at, strict=True))))
+        if oracle.fits(view):
             weight = math.prod(chance[place] for chance, place in zip(chances, at, strict=True)) if is_exact else 1.0
-            found.append((world, weight))
+            found.append((oracle, weight))
     if not found:
         # No draw fits; the game itself always does.
-        found = [(game, 1.0)]
+        found = [(AlfworldOracle(game), 1.0)]
     total = sum(weight for _, weight in found)
     return ConsistentWorlds(
-        oracles=tuple(AlfworldOracle(world) for world, _ in found),
+        oracles=tuple(oracle for oracle, _ in found),
         probabilities=tuple(weight / total for _, weight in found),
         is_exact=is_exact,
     )
@@ -111,18 +110,3 @@ def _moved(game: Game, places: Mapping[int, int]) -> Game:
         objects_at=tuple(tuple(sorted(column)) for column in objects_at),
     )
     return replace(game, start=start)
-
-
-def _is_consistent(game: Game, view: View) -> bool:
-    """Return whether the history of ``view`` would look the same in ``game``."""
-    world = World(game)
-    text = world.intro()
-    for step in view.history:
-        if (text, _commands(world)) != (step.observation.text, step.observation.admissible_actions):
-            return False
-        text = world.step(step.decision.action)
-    return (text, _commands(world)) == (view.observation.text, view.observation.admissible_actions)
-
-
-def _commands(world: World) -> tuple[str, ...]:
-    return tuple(command for command, _ in world.admissible())

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from functools import cached_property
+from itertools import cycle
 from random import Random
 
 from leap_exp.core.privilege import Disclosure
@@ -46,10 +47,15 @@ def privileged_facts(task_id: str, query: Query, output: str) -> PrivilegedFacts
 
 
 class BashOracle(Oracle):
-    """The scripted expert for ``query``, whose gold command prints ``output``."""
+    """The scripted expert for ``query``, whose gold command prints ``output``.
 
-    def __init__(self, query: Query, output: str) -> None:
+    If the gold command is not what the words of the query ask for, ``sought`` is a command with the names that they ask
+    for. The expert then looks for these where the files of the gold command are.
+    """
+
+    def __init__(self, query: Query, output: str, *, sought: str = "") -> None:
         self._query = query
+        self._sought = sought
         self._gold = query.gold
         self._output = output
 
@@ -72,6 +78,11 @@ class BashOracle(Oracle):
             return Decision(reason=reveal(self._gold, action, rng=rng), action=action)
         return Decision(reason=explain(view, action, rng=rng), action=action)
 
+    def fits(self, view: View) -> bool:
+        """Return whether the gold command, wherever it was run, printed what this expert knows of it."""
+        runs = (past for past in recall(view).commands if same_command(past.command, self._gold))
+        return all(self._is_gold(past.output) for past in runs)
+
     @cached_property
     def _starts(self) -> dict[str, str]:
         """Part of the tree to search in, for each name in the gold command."""
@@ -81,6 +92,9 @@ class BashOracle(Oracle):
             # Not the file's own folder: that would give the path away.
             part = "/" + "/".join(folders[: min(2, len(folders) - 1)])
             starts[posixpath.basename(path)] = part if part != "/" else top_of(path)
+        if self._sought:
+            names = (posixpath.basename(path) for path in paths(self._sought))
+            starts = dict(zip(names, cycle(starts.values()), strict=False))
         return {name: start for name, start in starts.items() if start != f"/{name}"}
 
     @cached_property

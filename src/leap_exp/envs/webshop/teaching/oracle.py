@@ -58,10 +58,10 @@ def privileged_facts(task_id: str, goal: Goal, *, price: float) -> PrivilegedFac
 
 
 class WebShopOracle(Oracle):
-    """The scripted expert for the goal at ``index`` of ``shop``."""
+    """The scripted expert for ``goal`` in ``shop``."""
 
-    def __init__(self, shop: Shop, index: int) -> None:
-        self._shop, self._goal = shop, shop.goals.goal(index)
+    def __init__(self, shop: Shop, goal: Goal) -> None:
+        self._shop, self._goal = shop, goal
         self._instruction = parse_instruction(self._goal.instruction)
         self._fitting_options = lru_cache(_CACHED_PRODUCTS)(self._find_fitting_options)
         # For some of the original's synthetic goals, even the right purchase has a reward below 1.
