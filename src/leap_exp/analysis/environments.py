@@ -92,7 +92,7 @@ def environments_results(found: Sequence[OnEnvironment]) -> list[dict[str, objec
 def environments_markdown(found: Sequence[OnEnvironment]) -> list[str]:
     """Return the lines of a Markdown table of the comparisons, for the README of an experiment."""
     lines = [
-        "| student | environment | tasks | success | alone | difference (points), one-sided p of a gain | score | alone |",
+        "| student | environment | tasks | success | alone | difference (points), p of a gain | score | alone |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in found:
