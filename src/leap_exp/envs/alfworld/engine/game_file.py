@@ -8,7 +8,7 @@ that fits no frame is parsed as a whole.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.grammar import TASK_PREFIX, split_grammar
@@ -136,7 +136,7 @@ def _spaced(goal: str) -> str:
     return " ".join(goal.split())
 
 
-def _walkthrough(data: Mapping[str, object]) -> tuple[str, ...]:
+def _walkthrough(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(data.get("walkthrough") or ())
 
 
