@@ -64,17 +64,19 @@ def train(
     model: str = "tiny",
     imitation_steps: int = 80,
     steps: int = 10,
+    seed: int = 0,
     out: Path = Path("outputs/grpo_with_trl"),
 ) -> list[float]:
     """Train on the first `games` games of the split; return the mean reward at each step of GRPO."""
     weights, tokenizer = _load(model)
     if imitation_steps:
-        _imitate(weights, tokenizer, games, steps=imitation_steps, out=out)
+        _imitate(weights, tokenizer, games, steps=imitation_steps, seed=seed, out=out)
     rows = [{"prompt": [{"role": "user", "content": PROMPT}], "index": index} for index in range(games)]
     trainer = GRPOTrainer(
         weights,
         args=GRPOConfig(
             output_dir=str(out),
+            seed=seed,
             max_steps=steps,
             num_generations=16,
             per_device_train_batch_size=16,
@@ -136,13 +138,14 @@ def _load(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _imitate(
-    weights: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, games: int, *, steps: int, out: Path
+    weights: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, games: int, *, steps: int, seed: int, out: Path
 ) -> None:
     tasks = environment().tasks(SPLIT)[:games]
     tools = [get_json_schema(AlfworldGame().act)]
     rows = [{"messages": demonstration(task, index), "tools": tools} for index, task in enumerate(tasks)]
     arguments = SFTConfig(
         output_dir=str(out),
+        seed=seed,
         max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=3e-3,
@@ -166,10 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="tiny", help="tiny (random weights), or a folder with weights")
     parser.add_argument("--imitation-steps", type=int, default=80, help="steps of SFT before GRPO")
     parser.add_argument("--steps", type=int, default=10, help="steps of GRPO")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of data and of the answers")
     options = parser.parse_args(arguments)
-    rewards = train(
-        games=options.games, model=options.model, imitation_steps=options.imitation_steps, steps=options.steps
-    )
+    rewards = train(**vars(options))
     print("Mean reward at each step:", " ".join(f"{reward:.2f}" for reward in rewards))
 
 

@@ -9,7 +9,7 @@ import logging
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -317,8 +317,8 @@ def _renumbered(game: Game, problem: str) -> Game:
             left[kind] -= 1
     # The other fields hold commands that were rendered with the old names.
     kept = {each.name: getattr(game, each.name) for each in fields(game) if each.default_factory is MISSING}
-    kept["receptacles"] = tuple(replace(place, name=names[place.id]) for place in game.receptacles)
-    kept["objects"] = tuple(replace(thing, name=names[thing.id]) for thing in game.objects)
+    kept["receptacles"] = tuple(place._replace(name=names[place.id]) for place in game.receptacles)
+    kept["objects"] = tuple(thing._replace(name=names[thing.id]) for thing in game.objects)
     return Game(**kept)
 
 

@@ -15,7 +15,6 @@ from leap_exp.envs.alfworld.engine import Play
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import Game, read_game, read_summary
 from leap_exp.envs.alfworld.engine.wording import worded
-from leap_exp.envs.alfworld.game_cache import read_cached_game, read_cached_summary
 from leap_exp.envs.alfworld.library import open_library
 from leap_exp.envs.alfworld.prompts import PROMPTS
 from leap_exp.envs.alfworld.teaching.facts import privileged_facts
@@ -116,9 +115,7 @@ class AlfworldEnvironment(Environment):
         return self._library.text(task_id.removeprefix(_ID_PREFIX))
 
     def _read_game(self, task_id: str) -> Game:
-        # Generated games change with the generator, and are made rather than opened.
-        read = read_game if self._config.games == "builtin" else read_cached_game
-        return read(self._text(task_id), game_id=task_id)
+        return read_game(self._text(task_id), game_id=task_id)
 
     def _make_oracle(self, task_id: str) -> Oracle:
         game = self._game(task_id)
@@ -172,8 +169,7 @@ class AlfworldEnvironment(Environment):
         return tasks
 
     def _task(self, task_id: str, split: str) -> Task:
-        read = read_summary if self._config.games == "builtin" else read_cached_summary
-        instruction, task_type = read(self._text(task_id), game_id=task_id)
+        instruction, task_type = read_summary(self._text(task_id), game_id=task_id)
         return Task(id=task_id, split=split, instruction=instruction, kind=task_type)
 
     def _selected(self, ids: Sequence[str]) -> Sequence[str]:

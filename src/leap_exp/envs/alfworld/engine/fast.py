@@ -97,10 +97,11 @@ class World(State):
         if held >= 0:
             found.append(self._command("examineobject", held))
             if game.objects[held].otype in _KNIVES:
+                sliceable = game.flags["sliceable"]
                 found += [
                     self._command("sliceobject", thing, tool=held)
                     for thing in self.objects_at[self.location]
-                    if game.objects[thing].sliceable
+                    if sliceable >> thing & 1
                 ]
         return found
 

@@ -1,21 +1,19 @@
 """Reader for ``game.tw-pddl`` files."""
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from leap_exp.core.errors import DataError
 from leap_exp.envs.alfworld.engine.domain import require_known_domain
+from leap_exp.envs.alfworld.engine.game_file import read_file, read_task
 from leap_exp.envs.alfworld.engine.goal import GoalCondition, read_goal
-from leap_exp.envs.alfworld.engine.grammar import TASK_PREFIX, Grammar, compile_grammar, split_grammar
-from leap_exp.envs.alfworld.engine.pddl import without_comments
-from leap_exp.envs.alfworld.engine.problem import DYNAMIC_FLAGS, OBJECT_FLAGS, Columns, Problem, read_problem, sections
-from leap_exp.envs.alfworld.engine.state import Object, Receptacle, Scene, Start
+from leap_exp.envs.alfworld.engine.grammar import TASK_PREFIX, Grammar, compile_grammar
+from leap_exp.envs.alfworld.engine.problem import Problem, read_problem
+from leap_exp.envs.alfworld.engine.state import Scene
 
 
 class Action(NamedTuple):
@@ -57,23 +55,6 @@ class Game(Scene):
         return self.task_text.removeprefix(TASK_PREFIX)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What a game file says: all that is needed to build the game.
-
-    Attributes:
-        grammar: The grammar without its task sentence; most games have the same.
-        task_text: The task sentence with its prefix.
-        walkthrough: Commands that win.
-        problem: The household.
-    """
-
-    grammar: str
-    task_text: str
-    walkthrough: tuple[str, ...]
-    problem: Problem
-
-
 def read_game(source: Path | str, *, game_id: str = "") -> Game:
     """Read a game, given the path or the text of its file.
 
@@ -81,52 +62,19 @@ def read_game(source: Path | str, *, game_id: str = "") -> Game:
         DataError: The file cannot be read, or the fast engine cannot play the game.
     """
     name = game_id or (str(source) if isinstance(source, Path) else "game text")
-    with naming(name):
-        return build_game(read_source(source.read_text(encoding="utf-8") if isinstance(source, Path) else source), name)
-
-
-def read_source(text: str) -> Source:
-    """Read the text of a game file; errors are those that ``naming`` converts."""
-    data = json.loads(text)
-    require_known_domain(data["pddl_domain"])
-    grammar, task_text = split_grammar(data["grammar"])
-    walkthrough = tuple(data.get("walkthrough") or ())
-    return Source(
-        grammar=grammar, task_text=task_text, walkthrough=walkthrough, problem=read_problem(data["pddl_problem"])
-    )
-
-
-def build_game(source: Source, name: str) -> Game:
-    """Build the game called ``name``; errors are those that ``naming`` converts."""
-    problem = source.problem
-    receptacles, objects = _receptacles(problem), _objects(problem)
-    members: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for receptacle in receptacles:
-        members["receptacletype", receptacle.rtype].append(receptacle.index)
-    for thing in objects:
-        members["objecttype", thing.otype].append(thing.index)
-    return Game(
-        id=name,
-        task_text=source.task_text,
-        goal=read_goal(problem.goal),
-        receptacles=receptacles,
-        objects=objects,
-        locations=tuple(problem.locations),
-        members=members,
-        can_contain=_can_contain(problem.can_contain),
-        receptacles_at=_tuples(problem.receptacles_at),
-        inside=_tuples(problem.inside),
-        flags={flag: problem.flags[flag] for flag in (*OBJECT_FLAGS, "openable")},
-        start=Start(
-            location=problem.start,
-            held=problem.held,
-            contents=_tuples(problem.contents),
-            objects_at=_tuples(problem.objects_at),
-            flags={flag: problem.flags[flag] for flag in DYNAMIC_FLAGS},
-        ),
-        grammar=compile_grammar(source.grammar),
-        walkthrough=source.walkthrough,
-    )
+    with _naming(name):
+        file = read_file(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        require_known_domain(file.domain)
+        problem = read_problem(file.init)
+        return Game(
+            id=name,
+            task_text=file.task_text,
+            goal=read_goal(file.goal),
+            members=_members(problem),
+            grammar=compile_grammar(file.grammar),
+            walkthrough=file.walkthrough,
+            **{part.name: getattr(problem, part.name) for part in fields(Problem)},
+        )
 
 
 def read_summary(game_text: str, *, game_id: str) -> tuple[str, str]:
@@ -135,20 +83,13 @@ def read_summary(game_text: str, *, game_id: str) -> tuple[str, str]:
     Raises:
         DataError: The text is not a game.
     """
-    with naming(game_id):
-        data = json.loads(game_text)
-        _, task_text = split_grammar(data["grammar"])
-        _, goal = sections(without_comments(data["pddl_problem"]))
-        return summarize(task_text, goal)
-
-
-def summarize(task_text: str, goal: str) -> tuple[str, str]:
-    """Return the task sentence without its prefix, and the task type, of a task text and a goal formula."""
-    return task_text.removeprefix(TASK_PREFIX), read_goal(goal).task_type
+    with _naming(game_id):
+        task_text, goal = read_task(game_text)
+        return task_text.removeprefix(TASK_PREFIX), read_goal(goal).task_type
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
+def _naming(name: str) -> Iterator[None]:
     """Convert errors caused by a broken game file into a DataError that names the file."""
     try:
         yield
@@ -160,50 +101,11 @@ def naming(name: str) -> Iterator[None]:
         raise DataError(f"The game file {name} is broken or not ALFWorld's: {error}") from error
 
 
-def _receptacles(problem: Problem) -> tuple[Receptacle, ...]:
-    openable, opened = problem.flags["openable"], problem.flags["opened"]
-    return tuple(
-        [
-            Receptacle(
-                index=index,
-                id=name,
-                name=shown,
-                rtype=rtype,
-                location=location,
-                openable=bool(openable >> index & 1),
-                opened_at_start=bool(opened >> index & 1),
-            )
-            for index, ((name, shown, rtype), location) in enumerate(
-                zip(problem.receptacles, problem.places, strict=True)
-            )
-        ]
-    )
-
-
-def _objects(problem: Problem) -> tuple[Object, ...]:
-    pickupable, toggleable, sliceable = (problem.flags[flag] for flag in ("pickupable", "toggleable", "sliceable"))
-    return tuple(
-        [
-            Object(
-                index=index,
-                id=name,
-                name=shown,
-                otype=otype,
-                pickupable=bool(pickupable >> index & 1),
-                toggleable=bool(toggleable >> index & 1),
-                sliceable=bool(sliceable >> index & 1),
-            )
-            for index, (name, shown, otype) in enumerate(problem.objects)
-        ]
-    )
-
-
-def _tuples(columns: Columns) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(tuple, columns))
-
-
-@lru_cache(maxsize=1024)
-def _can_contain(symbols: str) -> frozenset[tuple[str, str]]:
-    """Return the pairs in a text. Many games have the same, and share them."""
-    names = symbols.split()
-    return frozenset(zip(names[::2], names[1::2], strict=True))
+def _members(problem: Problem) -> Mapping[tuple[str, str], Sequence[int]]:
+    """Return the things of each type."""
+    members: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for receptacle in problem.receptacles:
+        members["receptacletype", receptacle.rtype].append(receptacle.index)
+    for thing in problem.objects:
+        members["objecttype", thing.otype].append(thing.index)
+    return members

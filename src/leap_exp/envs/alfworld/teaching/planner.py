@@ -66,8 +66,11 @@ class _Planner:
             for thing in contents:
                 self._holders.setdefault(thing, set()).add(place)
         things = sorted(game.objects, key=lambda thing: _number(thing.name))
+        toggleable = game.flags["toggleable"]
         self._targets = [thing.index for thing in things if thing.otype == goal.otype]
-        self._lamps = [thing.index for thing in things if thing.otype == goal.lamp_otype and thing.toggleable]
+        self._lamps = [
+            thing.index for thing in things if thing.otype == goal.lamp_otype and toggleable >> thing.index & 1
+        ]
         self._all_goal_places = [
             place.index
             for place in self._places
@@ -184,11 +187,12 @@ class _Planner:
         """
         alike: dict[tuple[frozenset[int], bool], int] = {}
         pairs = []
+        pickupable = self._world.game.flags["pickupable"]
         for thing in self._targets:
             holders = self._holders.get(thing, set())
             key = (frozenset(holders), self._is_treated(thing))
             alike[key] = alike.get(key, 0) + 1
-            if alike[key] <= 2 and self._world.game.objects[thing].pickupable:
+            if alike[key] <= 2 and pickupable >> thing & 1:
                 pairs += [(thing, place) for place in sorted(holders)]
         return pairs
 
