@@ -92,6 +92,7 @@ def test_it_decides_as_the_student_in_this_process_with_and_without_an_adapter(u
 
 def test_what_is_drawn_depends_on_the_seed_and_not_on_the_batch(url):
     student = config(url).build(Household())
+    student.act(VIEWS[:1], seed=0)  # starts the server, if no other test has
     prompts = [Prompt(ids=student.codec.prompt_ids(VIEWS[0]), conversation=str(seed), seed=seed) for seed in range(6)]
     engine, ends = student._acting, student.codec.stop_ids
     warm = Sampling(temperature=1.0)
