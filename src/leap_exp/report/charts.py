@@ -27,7 +27,7 @@ SLANT = 32
 SLANTED_WIDTH = 14
 """Width that a slanted label needs; where there is less, some are left out."""
 LONGEST_LABEL = 26
-"""Characters of a label on the x axis; a longer one is cut."""
+"""Characters of a label; of a longer one the middle is left out."""
 COLOURS = 8
 """Number of colours in chart.css; further series start again at the first."""
 
@@ -119,8 +119,8 @@ def line_chart(
     """
     named = [line for line in series if not line.faint and line.points]
     has_names = 1 < len(named) <= MOST_NAMES and not has_legend
-    right = 22 + (max(CHARACTER_WIDTH * len(line.name) for line in named) if has_names else 0.0)
-    labels = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in x_labels]
+    right = 22 + (max(CHARACTER_WIDTH * len(_shortened(line.name)) for line in named) if has_names else 0.0)
+    labels = list(map(_shortened, x_labels))
     width = (WIDTH - right - LEFT) / len(labels)
     longest = max(map(len, labels))
     is_slanted = CHARACTER_WIDTH * longest > max(width, 40.0)
@@ -144,6 +144,12 @@ def line_chart(
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def _shortened(label: str) -> str:
+    """Return ``label`` without its middle, if it is too long: what differs is at either end."""
+    half = LONGEST_LABEL // 2
+    return label if len(label) <= LONGEST_LABEL else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def standalone(svg: str) -> str:
@@ -288,6 +294,6 @@ def _end_labels(frame: _Frame, named: Sequence[Series]) -> list[str]:
     overhang = max(0.0, places[-1] - frame.base)
     return [
         f'<text class="name c{line.colour % COLOURS}" x="{frame.right + 4:.1f}" y="{place - overhang + 4:.1f}">'
-        f"{escape(line.name)}</text>"
+        f"{escape(_shortened(line.name))}</text>"
         for line, place in zip(ordered, places, strict=True)
     ]

@@ -93,7 +93,7 @@ def test_the_privilege_ladder_has_a_plan_in_every_environment(env, plan):
         "-m", "experiment=privilege_ladder", f"env={env}", "student=tiny", "seed=0", f"privilege={','.join(arms)}"
     )
     assert re.findall(r"^Run: privilege=(\w+)", text, flags=re.MULTILINE) == list(arms)
-    assert row(text, "rollout")[1].startswith("64 episodes")
+    assert row(text, "rollout")[1].startswith("48 episodes")
     assert row(text, "evaluate")[1].startswith("120 episodes")
 
 

@@ -63,7 +63,7 @@ def test_long_labels_of_the_x_axis_are_slanted_and_stay_inside():
     height = float(re.search(r'viewBox="0 0 720 (\d+)"', svg)[1])
     slanted = re.findall(r'translate\(([\d.]+) ([\d.]+)\) rotate\(-32\)">([^<]*)<', svg)
     assert len(slanted) == 12
-    assert all(len(label) <= 26 and label.endswith("…") for _, _, label in slanted)
+    assert all(len(label) <= 26 and "…" in label for _, _, label in slanted)
     assert all(float(y) + 26 * 7.6 * 0.53 < height for _, y, _ in slanted)
     assert "rotate(-32)" not in chart([series(0.5, 0.5)], axis, labels=("none", "p25"))
 

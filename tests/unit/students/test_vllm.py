@@ -312,6 +312,8 @@ def test_where_no_server_answers_the_command_that_starts_one_is_shown(monkeypatc
     command = r"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve tiny .*--enable-lora --max-lora-rank 8"
     with pytest.raises(ProviderError, match=f"leap_exp may not start one there; start one by hand: {command}"):
         config(url).build(Household())
+    # The command is also looked for beside the program.
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProviderError, match=r"the command vllm is not installed: pip install 'leap-exp\[vllm\]', or"):
         config(url, serve=True).build(Household())
