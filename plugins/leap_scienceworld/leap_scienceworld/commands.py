@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
-from leap_exp.core.protocols import Episode
+from leap_exp.core.environments import Episode
 from leap_exp.core.types import Task
 from leap_exp.envs.terminal import choose_task, play_task
 from leap_scienceworld.config import ScienceWorldConfig
@@ -135,15 +135,19 @@ def _timed(work: Callable[[], T]) -> tuple[T, _Seconds]:
 
 def _core_seconds() -> float:
     """Return the processor time of this process and of its children, also those that have ended."""
-    children = {
-        pid for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()
-    }
-    ticks = 0
-    for pid in children:
-        *_, user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:13]
-        ticks += int(user) + int(system)
+    children = {pid for thread in Path("/proc/self/task").iterdir() for pid in _read(thread / "children").split()}
+    stats = [_read(Path(f"/proc/{pid}/stat")) for pid in children]
+    ticks = sum(int(ticks) for stat in stats for ticks in stat.rpartition(")")[2].split()[11:13])
     own = os.times()
     return own.user + own.system + own.children_user + own.children_system + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _read(path: Path) -> str:
+    """Return what is in a file of a thread or process; nothing if that has ended meanwhile."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _play_side_by_side(environment: ScienceWorldEnvironment, task: Task, actions: Sequence[str], *, count: int) -> None:
