@@ -18,9 +18,10 @@ from typing import ClassVar
 
 from leap_exp.analysis.run import measured_metrics
 from leap_exp.core.components import EnvironmentConfig, TrainerConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback, Student, Teacher, Trainer
+from leap_exp.core.protocols import Policy, ProgressCallback, Student, Teacher, Trainer
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting, settings
 from leap_exp.core.types import Correction, CorrectionFailure, Example, Trajectory

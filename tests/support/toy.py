@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from leap_exp.core.components import EnvironmentConfig, TrainerConfig
+from leap_exp.core.environments import Environment, Oracle
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Oracle, ProgressCallback, Student, Teacher, Trainer
+from leap_exp.core.protocols import ProgressCallback, Student, Teacher, Trainer
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import (
     Briefing,

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from leap_exp.core.components import EnvironmentConfig
+from leap_exp.core.environments import Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.settings import setting
 from leap_exp.core.types import Decision, EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, View
 

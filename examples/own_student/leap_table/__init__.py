@@ -10,7 +10,8 @@ from random import Random
 from typing import ClassVar
 
 from leap_exp.core.components import StudentConfig, TrainerConfig
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback, Student, Trainer
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Policy, ProgressCallback, Student, Trainer
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import setting
 from leap_exp.core.types import Correction, Decision, View, views

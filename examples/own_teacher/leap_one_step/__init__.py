@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leap_exp.core.components import TeacherConfig
-from leap_exp.core.protocols import Environment, Teacher
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import setting
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Decision, Trajectory, views

@@ -18,9 +18,9 @@ from leap_boxes.corridor import (
     expected_steps_after,
 )
 from leap_exp.core.components import EnvironmentConfig
+from leap_exp.core.environments import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import setting
 from leap_exp.core.types import Decision, EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, View

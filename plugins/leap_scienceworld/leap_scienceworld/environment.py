@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 
 from scienceworld import __version__ as package_version
 
+from leap_exp.core.environments import Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition
 from leap_scienceworld.config import ScienceWorldConfig
 from leap_scienceworld.pool import SimulatorPool, default_size

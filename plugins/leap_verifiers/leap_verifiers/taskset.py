@@ -8,8 +8,8 @@ from typing import Any
 import verifiers.v1 as vf
 from pydantic import Field
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import SUCCESS_SCORE, Task
 from leap_exp.interfaces.sessions import SharedEnvironment

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leap_exp.analysis.recoverability import Values, action_values, own_cost
-from leap_exp.core.protocols import Environment
+from leap_exp.core.environments import Environment
 from leap_exp.core.types import Step, Trajectory
 
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Correction, Step, Trajectory, views
 
 logger = logging.getLogger(__name__)

@@ -68,7 +68,7 @@ class TabularWorld:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tabulated:
-    """A world with the states, visible states and actions that its indices stand for."""
+    """A world with the states, visible states and actions that its indices mean."""
 
     world: TabularWorld
     states: Sequence[Hashable]

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from leap_exp.config.registry import settings_classes
-from leap_exp.core.protocols import Environment, Episode
+from leap_exp.core.environments import Environment, Episode
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import QUERY_SLOT, Task
 

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from leap_exp.config.registry import settings_classes
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment
 from leap_exp.envs.contract import contract_violations
 
 _ORACLE_STEPS = 300

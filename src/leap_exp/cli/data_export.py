@@ -11,9 +11,9 @@ import typer
 
 from leap_exp.config.panels import composed
 from leap_exp.config.run import RunConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.text import valid_text
 from leap_exp.report.datasheet import write_datasheet

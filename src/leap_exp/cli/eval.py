@@ -195,7 +195,7 @@ def _is_checkpoint(argument: str) -> bool:
 
 
 def _of_student(name: str, given: set[str]) -> list[str]:
-    """Return overrides for the student that ``name`` stands for, except for the groups in ``given``."""
+    """Return overrides for the student that ``name`` means, except for the groups in ``given``."""
     folder = Path(name)
     if (folder / "adapter_config.json").is_file() and _config_file(folder) is None:
         base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")

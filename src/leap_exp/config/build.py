@@ -14,9 +14,10 @@ from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import member_file, members
 from leap_exp.config.run import RunConfig
 from leap_exp.core.components import EnvironmentConfig, StudentConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError, EnvError
 from leap_exp.core.privilege import Control, Disclosure
-from leap_exp.core.protocols import Environment, Policy, Student, Teacher
+from leap_exp.core.protocols import Policy, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.envs.controls import EnvironmentWithControl
 from leap_exp.envs.facts_file import EnvironmentWithFacts

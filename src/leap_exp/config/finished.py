@@ -15,10 +15,11 @@ from leap_exp.config.messages import explain
 from leap_exp.config.panels import choose_panel
 from leap_exp.config.registry import settings_class
 from leap_exp.core.components import EnvironmentConfig, StudentConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError, StoreError
 from leap_exp.core.limits import StepLimit
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, Student
+from leap_exp.core.protocols import Policy, Student
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Trajectory
 from leap_exp.runs import read_config, read_document, read_records, round_name

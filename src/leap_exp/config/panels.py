@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from leap_exp.config.messages import explain, run_config
 from leap_exp.config.registry import conf_dir, register
 from leap_exp.config.run import RunConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment
 from leap_exp.envs.datasets import data_folder
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, draw_panel
 from leap_exp.stages.panels import PanelFile, make_panel_file, read_panel_file

@@ -11,8 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.limits import StepLimits
-from leap_exp.core.protocols import Environment, Policy, Teacher, Tracker, Trainer
+from leap_exp.core.protocols import Policy, Teacher, Tracker, Trainer
 from leap_exp.core.settings import Settings, setting
 
 
@@ -60,7 +61,7 @@ class TeacherConfig(Settings):
     place: ClassVar[str] = "teacher"
 
     def build(self, environment: Environment, *, seed: int, place: str = "teacher") -> Teacher:
-        """Return the teacher for tasks of ``environment``; ``place`` is where its settings stand, for messages."""
+        """Return the teacher for tasks of ``environment``; ``place`` is where its settings are, for messages."""
         raise NotImplementedError
 
 

@@ -1,11 +1,11 @@
-"""Check that an environment keeps the contract of ``leap_exp.core.protocols.Environment``."""
+"""Check that an environment keeps the contract of ``leap_exp.core.environments.Environment``."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from leap_exp.core.environments import Environment, Episode
 from leap_exp.core.errors import LeapError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Episode
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import SUCCESS_SCORE, Decision, Observation, Step, Task, Transition, View
 

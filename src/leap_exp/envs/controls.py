@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import cycle, islice
 from random import Random
 
+from leap_exp.core.environments import Environment, Oracle
 from leap_exp.core.errors import ConfigError, DataError, LeapError
 from leap_exp.core.privilege import Control, Disclosure
-from leap_exp.core.protocols import Environment, Oracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, PrivilegedFacts, Task, View
 from leap_exp.envs.wrapped import WrappedEnvironment

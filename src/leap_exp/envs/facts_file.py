@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import DataError
-from leap_exp.core.protocols import Environment
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.wrapped import WrappedEnvironment
 from leap_exp.runs import read_records

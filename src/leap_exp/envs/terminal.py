@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from leap_exp.core.environments import Environment, Episode
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment, Episode
 from leap_exp.core.types import Task
 
 LIST, QUIT = "?", "quit"

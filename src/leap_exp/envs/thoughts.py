@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from leap_exp.core.environments import ConsistentWorlds, Episode, Oracle
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import ConsistentWorlds, Episode, Oracle
 from leap_exp.core.types import QUERY_SLOT, Decision, Observation, PrivilegedFacts, Step, Task, Transition, View
 from leap_exp.envs.wrapped import WrappedEnvironment
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
+from leap_exp.core.environments import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.types import PrivilegedFacts, Task, View
 
 

@@ -8,8 +8,8 @@ from typing import get_type_hints
 from weakref import WeakValueDictionary
 
 from leap_exp.core.components import EnvironmentConfig, load
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment
 
 _OF_THE_LOOP = frozenset(item.name for item in fields(EnvironmentConfig))
 """Settings that only the training loop reads."""

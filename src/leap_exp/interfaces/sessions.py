@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from leap_exp.core.components import EnvironmentConfig
+from leap_exp.core.environments import Environment, Episode
 from leap_exp.core.errors import ConfigError, EnvError
-from leap_exp.core.protocols import Environment, Episode
 from leap_exp.core.types import Observation, Task, Transition
 from leap_exp.interfaces.opening import read_settings
 

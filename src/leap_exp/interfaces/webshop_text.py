@@ -192,7 +192,7 @@ class WebAgentTextEnv:
         others: ``get_image`` and ``show_attrs`` of the original, which have to be false.
 
     Raises:
-        ConfigError: An argument is unknown or cannot be had here.
+        ConfigError: An argument is unknown or not supported.
         DataError: The catalogue is not installed.
     """
 

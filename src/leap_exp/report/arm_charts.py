@@ -239,7 +239,7 @@ def _plain(value: float) -> str:
 
 
 def _series(axis: ArmAxis, name: str, colour: int, value: Value, form: Callable[[float], str]) -> list[Series]:
-    """Return the curves of a value, and the arms that stand alone."""
+    """Return the curves of a value, and the arms that are on none."""
     found = []
     for place, (curve, arms) in enumerate(axis.curves.items()):
         label = f"{name}, {curve}" if curve else name

@@ -49,7 +49,7 @@ class Series:
 
     Faint lines (single seeds) are in the background, without a name at their end. ``dashed`` distinguishes a line from
     another of the same colour. A curve of many points has no ``dots``. Points that are not ``joined`` are hollow and
-    stand alone; they may have the name of a line that they belong to.
+    are drawn alone; they may have the name of a line that they belong to.
     """
 
     name: str
@@ -224,7 +224,7 @@ def _legend(named: Sequence[Series], width: float) -> list[list[tuple[float, Ser
     """Return the lines of a legend, each with the series in it and their places."""
     lines: list[list[tuple[float, Series]]] = []
     x = width
-    # The first of several lines of one name stands for all. A single name is that of the axis.
+    # Of several lines with one name, the legend has the first. A single name is that of the axis.
     first: dict[str, Series] = {}
     for line in named:
         first.setdefault(line.name, line)

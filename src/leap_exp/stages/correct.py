@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import ClassVar
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError, LeapError
 from leap_exp.core.privilege import Control, Disclosure
-from leap_exp.core.protocols import Environment, ProgressCallback, Student, Teacher
+from leap_exp.core.protocols import ProgressCallback, Student, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.sequences import Selected
 from leap_exp.core.settings import Settings, setting

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from leap_exp.analysis.recoverability import action_values, own_cost
-from leap_exp.core.protocols import Environment, Student
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Student
 from leap_exp.core.types import Step, Trajectory, View, views
 
 

@@ -10,9 +10,10 @@ from statistics import fmean
 from typing import ClassVar
 
 from leap_exp.analysis.statistics import pass_all_k, pass_at_k, wilson_interval
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import DataError
 from leap_exp.core.limits import StepLimit
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback
+from leap_exp.core.protocols import Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Task, Trajectory

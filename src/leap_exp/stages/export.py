@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from leap_exp.analysis.labels import step_labels
+from leap_exp.core.environments import Environment
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback, Teacher
+from leap_exp.core.protocols import Policy, ProgressCallback, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Decision, Step, Trajectory, View, views
 from leap_exp.stages.correct import brief, imitate

@@ -13,8 +13,9 @@ from leap_exp.analysis.briefing import BriefedStep, briefing_effects
 from leap_exp.analysis.distributions import Logprobs, changes, kl_divergence
 from leap_exp.analysis.information import information, step_information
 from leap_exp.analysis.recoverability import Values, action_values, own_cost, recoverability
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment, ProgressCallback, Student
+from leap_exp.core.protocols import ProgressCallback, Student
 from leap_exp.core.types import Correction, View, views
 from leap_exp.stages.probe import Probes
 

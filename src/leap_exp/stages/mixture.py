@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import LeapError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, Teacher
+from leap_exp.core.protocols import Policy, Teacher
 from leap_exp.core.seeding import SEED_BITS, derive_seed
 from leap_exp.core.types import (
     NO_ACTION,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import DataError
-from leap_exp.core.protocols import Environment
 from leap_exp.core.text import content_digest
 from leap_exp.core.types import Task
 from leap_exp.runs import write_whole

@@ -1,4 +1,4 @@
-"""Evaluation protocols: under which conditions other projects measure, so that a number can stand beside theirs.
+"""Evaluation protocols: under which conditions other projects measure, so that numbers can be compared with theirs.
 
 docs/protocols.md says where each value is from, and what it does to the policies here.
 """
@@ -6,9 +6,10 @@ docs/protocols.md says where each value is from, and what it does to the policie
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
 from leap_exp.core.limits import StepLimit
-from leap_exp.core.protocols import Environment, Policy
+from leap_exp.core.protocols import Policy
 from leap_exp.core.types import Decision, DecisionFailure, Task, View
 from leap_exp.tokens.renderer import LINES, TAGS, THINK_OR_ACT
 

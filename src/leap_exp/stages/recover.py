@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import EnvError
 from leap_exp.core.limits import StepLimit, step_limit
-from leap_exp.core.protocols import Environment, ProgressCallback, Teacher
+from leap_exp.core.protocols import ProgressCallback, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, CorrectionFailure, StopReason, Trajectory
 from leap_exp.stages.mixture import ask

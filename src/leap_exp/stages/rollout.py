@@ -10,9 +10,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import ClassVar
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import DataError, EnvError
 from leap_exp.core.limits import StepLimit, step_limit
-from leap_exp.core.protocols import Environment, Policy, ProgressCallback
+from leap_exp.core.protocols import Policy, ProgressCallback
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.types import Decision, DecisionFailure, Step, StopReason, Task, Trajectory, View

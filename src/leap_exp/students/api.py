@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Mapping, Sequence
 
-from leap_exp.core.protocols import Environment, Policy
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Policy
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, DecisionFailure, Task, View
 from leap_exp.llm import CHARACTERS_PER_TOKEN, ChatClient, ChatFailure, ChatRequest, ChatResult, CostEstimate, Message

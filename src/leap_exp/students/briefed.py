@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy, Student
+from leap_exp.core.protocols import Policy, Student
 from leap_exp.core.types import Briefing, Decision, DecisionFailure, View
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from leap_exp.core.components import StudentConfig
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment, Policy
+from leap_exp.core.protocols import Policy
 from leap_exp.core.settings import MISSING, Settings, setting, settings
 from leap_exp.llm.endpoint import Endpoint
 from leap_exp.students.scripted import ExpertPolicy, RandomPolicy

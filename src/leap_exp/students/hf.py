@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment
 from leap_exp.core.types import Briefing, Correction, Decision, DecisionFailure, View
 from leap_exp.students.adapters import adapter_rank, check_adapter, lora_config
 from leap_exp.students.api import decision_seed

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Environment
 from leap_exp.students.config import HfStudentConfig
 from leap_exp.students.weights import is_random
 from leap_exp.tokens.codec import PromptCodec

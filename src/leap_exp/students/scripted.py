@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from random import Random
 
+from leap_exp.core.environments import Environment
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Policy
+from leap_exp.core.protocols import Policy
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import QUERY_SLOT, Decision, DecisionFailure, View
 

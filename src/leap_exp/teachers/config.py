@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from leap_exp.core.components import TeacherConfig
-from leap_exp.core.protocols import Environment, Teacher
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Teacher
 from leap_exp.core.settings import setting, settings
 from leap_exp.llm import ChatClient, Endpoint
 from leap_exp.teachers.constrained import ConstrainedTeacher

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from leap_exp.core.protocols import Environment, Teacher
+from leap_exp.core.environments import Environment
+from leap_exp.core.protocols import Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Trajectory, views
 

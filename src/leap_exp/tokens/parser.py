@@ -107,7 +107,7 @@ def read_decision(text: str, *, reasons: bool, cut_off: bool = False) -> Decisio
 
 
 def read_tagged(text: str, *, cut_off: bool = False) -> Decision:
-    """Parse a response with ``<think>…</think>`` and ``<action>…</action>``: the first action, wherever it stands.
+    """Parse a response with ``<think>…</think>`` and ``<action>…</action>``: the first action, wherever it is.
 
     A response without an action becomes, as in ``read_decision``, an action that no environment admits.
     """

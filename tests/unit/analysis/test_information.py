@@ -5,7 +5,7 @@ import math
 import pytest
 
 from leap_exp.analysis.information import entropy, information, step_information
-from leap_exp.core.protocols import ConsistentWorlds
+from leap_exp.core.environments import ConsistentWorlds
 from leap_exp.core.types import Decision
 
 

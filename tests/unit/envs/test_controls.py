@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from leap_exp.core.environments import Oracle
 from leap_exp.core.errors import ConfigError, DataError
 from leap_exp.core.privilege import Control, Disclosure
-from leap_exp.core.protocols import Oracle
 from leap_exp.core.types import Decision, Step, View
 from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.controls import BelievingOracle, EnvironmentWithControl

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from leap_exp.core.environments import Oracle
 from leap_exp.core.errors import ConfigError, ProviderError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Oracle, Student, Teacher
+from leap_exp.core.protocols import Student, Teacher
 from leap_exp.core.types import (
     Briefing,
     Correction,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from leap_exp.core.environments import Oracle
 from leap_exp.core.errors import EnvError
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Oracle
 from leap_exp.core.types import (
     Briefing,
     Correction,

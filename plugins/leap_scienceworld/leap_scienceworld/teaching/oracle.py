@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from random import Random
 
+from leap_exp.core.environments import Oracle
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Oracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, View
 from leap_exp.envs.disclosure import may_reveal

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leap_exp.core.environments import Environment, Episode, Oracle
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Environment, Episode, Oracle, ProgressCallback, Student, Trainer
+from leap_exp.core.protocols import ProgressCallback, Student, Trainer
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import (
     Correction,

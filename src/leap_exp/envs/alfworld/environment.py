@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
+from leap_exp.core.environments import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.text import content_digest
 from leap_exp.core.types import Observation, PrivilegedFacts, Task, Transition, View
 from leap_exp.envs.alfworld.config import AlfworldConfig

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from leap_exp.core.environments import Environment, Oracle
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.core.protocols import Environment, Oracle
 from leap_exp.core.text import content_digest
 from leap_exp.core.types import PrivilegedFacts, Task
 from leap_exp.envs.intercode_bash.builtin import generate

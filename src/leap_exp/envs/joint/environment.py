@@ -9,8 +9,8 @@ from itertools import zip_longest
 from threading import BoundedSemaphore
 
 from leap_exp.core.components import EnvironmentConfig
+from leap_exp.core.environments import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError, LeapError
-from leap_exp.core.protocols import ConsistentWorlds, Environment, Episode, Oracle
 from leap_exp.core.types import EnvironmentPrompts, Observation, PrivilegedFacts, Task, Transition, View, foreign_task
 from leap_exp.envs.joint.config import TEST_SPLIT, JointConfig
 

@@ -12,8 +12,8 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import overload
 
+from leap_exp.core.environments import Environment, Episode, Oracle
 from leap_exp.core.errors import ConfigError, DataError
-from leap_exp.core.protocols import Environment, Episode, Oracle
 from leap_exp.core.text import content_digest
 from leap_exp.core.types import QUERY_SLOT, Observation, PrivilegedFacts, Task, Transition
 from leap_exp.envs.selection import index_range

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from gymnasium.error import InvalidAction, ResetNeeded
 
+from leap_exp.core.environments import Episode
 from leap_exp.core.errors import ConfigError
-from leap_exp.core.protocols import Episode
 from leap_exp.core.text import valid_text
 from leap_exp.core.types import SUCCESS_SCORE, PrivilegedFacts, Task
 from leap_exp.interfaces.gymnasium.spaces import UnicodeText

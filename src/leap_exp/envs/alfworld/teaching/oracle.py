@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from leap_exp.core.environments import Oracle
 from leap_exp.core.privilege import Disclosure
-from leap_exp.core.protocols import Oracle
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Decision, Observation, PrivilegedFacts, Task, View
 from leap_exp.envs.alfworld.engine.fast import World

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import product
 from random import Random
 
-from leap_exp.core.protocols import ConsistentWorlds
+from leap_exp.core.environments import ConsistentWorlds
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import View
 from leap_exp.envs.alfworld.builtin.catalogue import OBJECT_KINDS

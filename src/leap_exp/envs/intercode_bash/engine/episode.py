@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from leap_exp.core.environments import Episode
 from leap_exp.core.errors import EnvError
-from leap_exp.core.protocols import Episode
 from leap_exp.core.types import Observation, Transition
 from leap_exp.envs.intercode_bash.engine.reward import GoldResult, Reward, compute_reward
 from leap_exp.envs.intercode_bash.engine.sandbox import Sandbox
