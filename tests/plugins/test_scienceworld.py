@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from leap_exp.envs.contract import contract_violations
 from leap_exp.runs import read_document, read_records
 from leap_exp.stages.rollout import rollout
 from leap_exp.students.scripted import OraclePolicy, RandomPolicy
-from leap_scienceworld.commands import check
+from leap_scienceworld.commands import _core_seconds, check
 from leap_scienceworld.config import ScienceWorldConfig
 from leap_scienceworld.environment import ScienceWorldEnvironment
 from leap_scienceworld.original import original
@@ -249,3 +250,13 @@ def test_a_round_by_the_command_line(tmp_path):
     assert [(entry["n"], entry["unscored"]) for entry in rounds] == [(2, 0), (2, 0)]
     trajectories = read_records(tmp_path / "here/round_001/trajectories.jsonl").of(Trajectory)
     assert all(trajectory.score is not None for trajectory in trajectories)
+
+
+def test_processor_time_is_counted_while_threads_end():
+    for _ in range(200):
+        threads = [threading.Thread(target=lambda: None) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        assert _core_seconds() > 0
+        for thread in threads:
+            thread.join()

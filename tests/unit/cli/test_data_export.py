@@ -40,7 +40,7 @@ def test_rows_have_facts_and_exact_labels(folder):
 
 
 def test_datasets_reads_every_configuration_of_the_folder(folder, tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="reads what was exported")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     for name, columns in {
         "trajectories": {"task", "facts", "steps"},
@@ -57,7 +57,7 @@ def test_datasets_reads_every_configuration_of_the_folder(folder, tmp_path, monk
 
 
 def test_trl_takes_the_chat_rows(folder):
-    data_utils = pytest.importorskip("trl.data_utils")
+    data_utils = pytest.importorskip("trl.data_utils", reason="reads what was exported")
     from leap_exp.students.weights import load_tokenizer
 
     tokenizer = load_tokenizer("tiny")

@@ -11,7 +11,7 @@ from leap_exp.runs import LineLog, write_document
 from tests.unit.report.conftest import make_run  # noqa: F401 - a fixture
 
 workspaces = pytest.importorskip("wandb_workspaces.workspaces", reason='needs pip install "leap-exp[workspaces]"')
-internal = pytest.importorskip("wandb_workspaces.workspaces.internal")
+internal = pytest.importorskip("wandb_workspaces.workspaces.internal", reason="comes with the package above")
 
 from leap_exp.tracking.workspace import make_workspace, save_workspace  # noqa: E402 - the package may be missing
 
