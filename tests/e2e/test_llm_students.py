@@ -116,8 +116,7 @@ def test_a_killed_evaluation_resumes_without_repeating_requests(leap, tmp_path):
         asked = len(server.bodies)
         assert leap(*arguments, "run_dir=again")[0] == 0
         assert len(server.bodies) == asked
-    # The card has the command and the seconds.
-    own = {"config.yaml", "provenance.json", "report.html", "card.json", "card.md"}
+    own = {"config.yaml", "provenance.json", "report.html"}
     killed, again = (
         {name: data for name, data in contents(tmp_path / run).items() if name not in own}
         for run in ("killed", "again")

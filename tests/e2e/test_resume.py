@@ -13,12 +13,16 @@ WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncat
 """Audit events just before a change to a file."""
 
 
+TIMED = {"timings.jsonl", "card.json", "card.md"}
+"""Files with the seconds that a run took."""
+
+
 def contents(run_dir: Path) -> dict[str, bytes]:
     """All files of a run except those with times."""
     return {
         str(path.relative_to(run_dir)): path.read_bytes()
         for path in sorted(run_dir.rglob("*"))
-        if path.is_file() and path.name != "timings.jsonl" and not path.name.endswith(".lock")
+        if path.is_file() and path.name not in TIMED and not path.name.endswith(".lock")
     }
 
 
