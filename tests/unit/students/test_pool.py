@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from leap_exp.students.engines import pool, pooled_attention
+from leap_exp.students.engines import attention, pool
 from leap_exp.students.engines.pool import PooledConversations
+from leap_exp.students.engines.pooled_attention import Pool
 from leap_exp.tokens.engine import GREEDY, Sampling
 from leap_exp.tokens.spans import choice_row
 from tests.support.acting import STOP, numbers, play, prompt, thin_engine
@@ -24,10 +25,30 @@ def test_pooled_conversations_decide_as_separate_ones(monkeypatch, family, sampl
 
 def test_a_pool_that_grows_and_reads_in_parts_decides_the_same(monkeypatch):
     expected = play(thin_engine(monkeypatch, pooled=True))
-    monkeypatch.setattr(pooled_attention, "_GROWTH_TOKENS", 16)
+    monkeypatch.setattr(Pool, "growth", 16)
     monkeypatch.setattr(pool, "_LENGTHS", 16)
     monkeypatch.setattr(pool, "_READ_TOKENS", 60)
     assert play(thin_engine(monkeypatch, pooled=True)) == expected
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
+def test_one_call_for_all_conversations_that_write_decides_as_a_call_for_each(monkeypatch, family, sampling):
+    shares = []
+    own = attention._Step.attend
+    monkeypatch.setattr(
+        attention._Step,
+        "attend",
+        lambda *call: shares.append(len(call[0].pasts_B) / len(call[0].bias_S1GT)) or own(*call),
+    )
+    monkeypatch.setattr(attention, "_FILLED", 2.0)
+    one_by_one = play(thin_engine(monkeypatch, family=family, pooled=False), sampling=sampling)
+    assert not shares
+    monkeypatch.setattr(attention, "_FILLED", 0.1)
+    monkeypatch.setattr(attention._KeysByHead, "growth", 16)
+    assert play(thin_engine(monkeypatch, family=family, pooled=False), sampling=sampling) == one_by_one
+    # In some calls all slots take part, in others only a few.
+    assert max(shares) == 1 > min(shares)
 
 
 @pytest.mark.parametrize("block", [1, 3, 64])

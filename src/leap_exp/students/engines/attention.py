@@ -4,12 +4,14 @@ The new tokens of all conversations form one row, so that every matrix product w
 shares with the previous one of its conversation is not computed again. Where keys and values are, and how attention
 goes over them, depends on the device: ``SeparateConversations`` (here) goes conversation by conversation, which is fast
 on a processor, ``PooledConversations`` (pool.py) takes all of them in one call, as accelerators need it.
+
+While all conversations write, each has one new token; then one call is faster on a processor, too.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -19,7 +21,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from leap_exp.tokens.scoring import visible
 
 ATTENTION = "leap_varlen"
-_GROWTH_TOKENS = 256
+_FILLED = 0.75
+"""Share of real tokens from which one padded call is faster than one call per conversation."""
 _NOT_APPLIED = ("softcap", "s_aux")
 """What some families have in their attention and packed attention has not: a cap of scores, and sinks."""
 
@@ -54,6 +57,7 @@ class Conversations(ABC):
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self._tokens: dict[str, list[int]] = {}
+        self._slots: dict[str, int] = {}
 
     def keep_common_prefix(self, name: str, tokens: Sequence[int]) -> list[int]:
         """Forget everything of a conversation after the prefix shared with ``tokens``; return those still to read.
@@ -71,7 +75,7 @@ class Conversations(ABC):
     def retain(self, names: Collection[str]) -> None:
         """Forget all conversations but these."""
         for name in self._tokens.keys() - set(names):
-            self._forget(name)
+            self._slots.pop(name, None)
             del self._tokens[name]
 
     def read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -96,8 +100,11 @@ class Conversations(ABC):
     @abstractmethod
     def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor: ...
 
-    @abstractmethod
-    def _forget(self, name: str) -> None: ...
+    def _assign_slots(self, names: Sequence[str]) -> None:
+        """Give those of ``names`` without a slot the first free ones."""
+        for name in names:
+            if name not in self._slots:
+                self._slots[name] = min({*range(len(self._slots) + 1)} - {*self._slots.values()})
 
 
 class Segments(Protocol):
@@ -120,83 +127,50 @@ def hidden_states(
     return hidden_NTD[0]
 
 
-class SeparateConversations(Conversations):
-    """Each conversation has its own keys and values, and attention goes conversation by conversation."""
+class KeysAndValues(ABC):
+    """Keys and values of all layers, with a slot for each conversation.
+
+    Attributes:
+        keys: A tensor for each layer.
+        values: The same.
+        slots: Number of slots.
+        capacity: Tokens that fit into a slot.
+        groups: Number of query heads that share a key head.
+    """
+
+    token_axis: ClassVar[int]
+    """The axis of a layer's tensor that counts tokens; slots are its first one."""
+    growth: ClassVar[int]
+    """Capacities are multiples of this."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__(model)
-        self._caches: dict[str, _KeysAndValues] = {}
-
-    def read_ahead(self, names: Sequence[str], continuations: Sequence[Continuation]) -> list[torch.Tensor]:
-        """Read trees, each under its own mask."""
-        masks = [
-            tree.mask(len(self._tokens[name]), self.model.device)
-            for name, tree in zip(names, continuations, strict=True)
-        ]
-        tokens = [tree.tokens for tree in continuations]
-        return self._forward(names, tokens, [tree.depths for tree in continuations], masks)
-
-    def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        masks = [
-            _causal_mask(len(tokens), len(self._tokens[name]), self.model.device)
-            for name, tokens in zip(names, new_tokens, strict=True)
-        ]
-        hidden = self._forward(names, new_tokens, [range(len(tokens)) for tokens in new_tokens], masks)
-        return torch.stack([hidden_TD[-1] for hidden_TD in hidden])
-
-    def _forget(self, name: str) -> None:
-        self._caches.pop(name, None)
-
-    def _forward(
-        self,
-        names: Sequence[str],
-        new_tokens: Sequence[Sequence[int]],
-        offsets: Sequence[Iterable[int]],
-        masks: Sequence[torch.Tensor | None],
-    ) -> list[torch.Tensor]:
-        """Return the hidden states (T, D) of each conversation's new tokens, at ``offsets`` from what was read."""
-        segments: list[_Segment] = []
-        positions: list[int] = []
-        start = 0
-        for name, tokens, places, mask in zip(names, new_tokens, offsets, masks, strict=True):
-            past = len(self._tokens[name])
-            if name not in self._caches:
-                self._caches[name] = _KeysAndValues(self.model)
-            self._caches[name].reserve(past + len(tokens))
-            segments.append(_Segment(self._caches[name], start, start + len(tokens), past, mask))
-            positions.extend(past + place for place in places)
-            start += len(tokens)
-        ids = [token for tokens in new_tokens for token in tokens]
-        device = self.model.device
-        hidden_TD = hidden_states(
-            self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device), _Row(segments)
-        )
-        return [hidden_TD[segment.start : segment.stop] for segment in segments]
-
-
-class _KeysAndValues:
-    """The keys and values of one conversation in every layer."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        shape = KeyShape.of(model)
-        self._shape = shape
+        self._shape = KeyShape.of(model)
         self._like = torch.empty(0, dtype=model.dtype, device=model.device)
-        self.keys_LHTD = self._allocate(0)
-        self.values_LHTD = self._allocate(0)
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+        self.slots = self.capacity = 0
+        self.groups = model.config.get_text_config().num_attention_heads // self._shape.heads
 
-    def reserve(self, length: int) -> None:
-        """Make room for ``length`` tokens in total."""
-        if length <= self.keys_LHTD.shape[2]:
-            return
-        capacity = max(length + _GROWTH_TOKENS, 2 * self.keys_LHTD.shape[2])
-        for name in ("keys_LHTD", "values_LHTD"):
-            old = getattr(self, name)
-            new = self._allocate(capacity)
-            new[:, :, : old.shape[2]] = old
-            setattr(self, name, new)
+    @abstractmethod
+    def _layer_shape(self, slots: int, capacity: int) -> tuple[int, int, int, int]: ...
 
-    def _allocate(self, capacity: int) -> torch.Tensor:
-        return self._like.new_empty(self._shape.layers, self._shape.heads, capacity, self._shape.head_dim)
+    def reserve(self, slots: int, length: int) -> bool:
+        """Make room for ``slots`` slots of ``length`` tokens; return whether the tensors are new ones."""
+        if slots <= self.slots and length <= self.capacity:
+            return False
+        slots = max(slots, self.slots)
+        capacity = max(self.capacity, -(-length // self.growth) * self.growth)
+        for layers in (self.keys, self.values):
+            for layer in range(self._shape.layers):
+                # Zeros, because what is masked still counts with its value times 0.
+                new = self._like.new_zeros(self._layer_shape(slots, capacity))
+                if layer < len(layers):
+                    new.narrow(0, 0, self.slots).narrow(self.token_axis, 0, self.capacity).copy_(layers[layer])
+                    layers[layer] = new
+                else:
+                    layers.append(new)
+        self.slots, self.capacity = slots, capacity
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,21 +189,88 @@ class KeyShape:
         return cls(layers=config.num_hidden_layers, heads=config.num_key_value_heads, head_dim=head_dim)
 
 
+class SeparateConversations(Conversations):
+    """Attention goes conversation by conversation, but where each has one new token, in one call."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self._cache = _KeysByHead(model)
+
+    def read_ahead(self, names: Sequence[str], continuations: Sequence[Continuation]) -> list[torch.Tensor]:
+        """Read trees, each under its own mask."""
+        masks = [
+            tree.mask(len(self._tokens[name]), self.model.device)
+            for name, tree in zip(names, continuations, strict=True)
+        ]
+        tokens = [tree.tokens for tree in continuations]
+        return self._forward(names, tokens, [tree.depths for tree in continuations], masks)
+
+    def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        masks = [
+            _causal_mask(len(tokens), len(self._tokens[name]), self.model.device)
+            for name, tokens in zip(names, new_tokens, strict=True)
+        ]
+        hidden = self._forward(names, new_tokens, [range(len(tokens)) for tokens in new_tokens], masks)
+        return torch.stack([hidden_TD[-1] for hidden_TD in hidden])
+
+    def _forward(
+        self,
+        names: Sequence[str],
+        new_tokens: Sequence[Sequence[int]],
+        offsets: Sequence[Iterable[int]],
+        masks: Sequence[torch.Tensor | None],
+    ) -> list[torch.Tensor]:
+        """Return the hidden states (T, D) of each conversation's new tokens, at ``offsets`` from what was read."""
+        self._assign_slots(names)
+        segments: list[_Segment] = []
+        positions: list[int] = []
+        start = 0
+        for name, tokens, places, mask in zip(names, new_tokens, offsets, masks, strict=True):
+            past = len(self._tokens[name])
+            segments.append(_Segment(self._slots[name], start, start + len(tokens), past, mask))
+            positions.extend(past + place for place in places)
+            start += len(tokens)
+        self._cache.reserve(1 + max(self._slots.values()), max(segment.total for segment in segments))
+        ids = [token for tokens in new_tokens for token in tokens]
+        device = self.model.device
+        row = _Step.of(self._cache, segments) if _writes_together(segments) else _Row(self._cache, segments)
+        hidden_TD = hidden_states(
+            self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device), row
+        )
+        return [hidden_TD[segment.start : segment.stop] for segment in segments]
+
+
+class _KeysByHead(KeysAndValues):
+    """Each layer of shape (slots, heads, capacity, head size), as attention on a processor reads it."""
+
+    token_axis = 2
+    growth = 256
+
+    def _layer_shape(self, slots: int, capacity: int) -> tuple[int, int, int, int]:
+        return slots, self._shape.heads, capacity, self._shape.head_dim
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """The part of the packed row that belongs to one conversation."""
+    """The part of the packed row that belongs to the conversation in ``slot``."""
 
-    cache: _KeysAndValues
+    slot: int
     start: int
     stop: int
     past: int
     mask: torch.Tensor | None
 
+    @property
+    def total(self) -> int:
+        """Number of tokens with the new ones."""
+        return self.past + self.stop - self.start
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A packed row of conversations with separate keys and values."""
+    """A packed row of conversations that are attended to one by one."""
 
+    cache: _KeysByHead
     segments: Sequence[_Segment]
 
     def attend(
@@ -238,9 +279,8 @@ class _Row:
         """Attend conversation by conversation."""
         output = query.new_empty(1, query.shape[2], query.shape[1], query.shape[3])
         for segment in self.segments:
-            total = segment.past + segment.stop - segment.start
-            keys = segment.cache.keys_LHTD[layer, :, :total]
-            values = segment.cache.values_LHTD[layer, :, :total]
+            keys = self.cache.keys[layer][segment.slot, :, : segment.total]
+            values = self.cache.values[layer][segment.slot, :, : segment.total]
             keys[:, segment.past :] = key[0, :, segment.start : segment.stop]
             values[:, segment.past :] = value[0, :, segment.start : segment.stop]
             attended = scaled_dot_product_attention(
@@ -253,6 +293,58 @@ class _Row:
             )
             output[:, segment.start : segment.stop] = attended.transpose(1, 2)
         return output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One new token in each of many conversations, which are padded to one length and attended to in one call.
+
+    Attributes:
+        cache: The keys and values.
+        slots_B: The slot of each conversation.
+        pasts_B: Number of tokens that were read of it.
+        bias_S1GT: What is added to scores in every slot up to the last one that is used.
+    """
+
+    cache: _KeysByHead
+    slots_B: torch.Tensor
+    pasts_B: torch.Tensor
+    bias_S1GT: torch.Tensor
+
+    @classmethod
+    def of(cls, cache: _KeysByHead, segments: Sequence[_Segment]) -> "_Step":
+        """Return the row of ``segments``."""
+        like = cache.keys[0]
+        slots_B = torch.tensor([segment.slot for segment in segments], device=like.device)
+        pasts_B = torch.tensor([segment.past for segment in segments], device=like.device)
+        # The slots of conversations that do not take part see a token, because a softmax over none is no number.
+        lasts_S = pasts_B.new_zeros(1 + max(segment.slot for segment in segments)).index_put_((slots_B,), pasts_B)
+        hidden_ST = torch.arange(max(segment.total for segment in segments), device=like.device) > lasts_S[:, None]
+        bias_ST = torch.zeros(hidden_ST.shape, dtype=like.dtype, device=like.device).masked_fill_(hidden_ST, -torch.inf)
+        bias_S1GT = bias_ST[:, None, None].expand(-1, 1, cache.groups, -1).contiguous()
+        return cls(cache=cache, slots_B=slots_B, pasts_B=pasts_B, bias_S1GT=bias_S1GT)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+    ) -> torch.Tensor:
+        """Attend in one call, the query heads that share a key head side by side as if they were further queries."""
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys[self.slots_B, :, self.pasts_B] = key[0].transpose(0, 1)
+        values[self.slots_B, :, self.pasts_B] = value[0].transpose(0, 1)
+        slots, _, groups, seen = self.bias_S1GT.shape
+        query_SHGD = query.new_zeros(slots, keys.shape[1], groups, query.shape[-1])
+        query_SHGD[self.slots_B] = query[0].transpose(0, 1).reshape(-1, keys.shape[1], groups, query.shape[-1])
+        attended = scaled_dot_product_attention(
+            query_SHGD, keys[:slots, :, :seen], values[:slots, :, :seen], attn_mask=self.bias_S1GT, scale=scaling
+        )
+        return attended.flatten(1, 2)[self.slots_B][None]
+
+
+def _writes_together(segments: Sequence[_Segment]) -> bool:
+    """Return whether each conversation has one new token and padding costs less than the start of many calls."""
+    tokens = [segment.total for segment in segments]
+    padded = (1 + max(segment.slot for segment in segments)) * max(tokens)
+    return all(segment.stop == segment.start + 1 for segment in segments) and sum(tokens) > _FILLED * padded
 
 
 def _causal_mask(new: int, past: int, device: torch.device) -> torch.Tensor | None:

@@ -38,7 +38,6 @@ class PooledConversations(Conversations):
         super().__init__(model)
         self._varlen = varlen
         self._pool = Pool(model)
-        self._slots: dict[str, int] = {}
         self._loops: dict[tuple[int, int, Sampling], StepLoop] = {}
         self._memory = GraphMemory()
 
@@ -102,9 +101,6 @@ class PooledConversations(Conversations):
         kind = VarlenRow if self._varlen else MaskedRow
         return hidden_states(self.model, tokens_S, lengths_S, kind.of_step(self._pool, lengths_S, longest))
 
-    def _forget(self, name: str) -> None:
-        self._slots.pop(name, None)
-
     def _read(self, names: Sequence[str], new_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         device = self.model.device
         last: dict[int, torch.Tensor] = {}
@@ -132,9 +128,7 @@ class PooledConversations(Conversations):
 
         All get their slots first, because a pool that grows moves.
         """
-        for name in names:
-            if name not in self._slots:
-                self._slots[name] = min({*range(len(self._slots) + 1)} - {*self._slots.values()})
+        self._assign_slots(names)
         longest = max(len(self._tokens[name]) + count for name, count in zip(names, counts, strict=True))
         self._reserve(longest)
         part: list[int] = []

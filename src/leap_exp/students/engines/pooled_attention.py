@@ -14,14 +14,13 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from leap_exp.students.engines.attention import Continuation, KeyShape
+from leap_exp.students.engines.attention import Continuation, KeysAndValues
 
 try:
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:  # before PyTorch 2.10
     varlen_attn = None  # type: ignore[assignment]
 
-_GROWTH_TOKENS = 512
 _ALIGNMENT = 64
 """The kernels want masks whose rows are a multiple of this."""
 
@@ -36,40 +35,14 @@ def may_have_varlen(model: PreTrainedModel) -> bool:
     )
 
 
-class Pool:
-    """Keys and values of all layers, each of shape (slots, capacity, heads, head size).
+class Pool(KeysAndValues):
+    """Each layer of shape (slots, capacity, heads, head size), as the kernels of accelerators read it."""
 
-    Attributes:
-        slots: Number of slots.
-        capacity: Tokens that fit into a slot.
-        groups: Number of query heads that share a key head.
-    """
+    token_axis = 1
+    growth = 512
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._shape = KeyShape.of(model)
-        self._empty = torch.empty(0, dtype=model.dtype, device=model.device)
-        self.keys: list[torch.Tensor] = []
-        self.values: list[torch.Tensor] = []
-        self.slots = self.capacity = 0
-        self.groups = model.config.get_text_config().num_attention_heads // self._shape.heads
-
-    def reserve(self, slots: int, length: int) -> bool:
-        """Make room for ``slots`` slots of ``length`` tokens; return whether the tensors are new ones."""
-        if slots <= self.slots and length <= self.capacity:
-            return False
-        slots = max(slots, self.slots)
-        capacity = max(self.capacity, -(-length // _GROWTH_TOKENS) * _GROWTH_TOKENS)
-        for layers in (self.keys, self.values):
-            for layer in range(self._shape.layers):
-                # Zeros, because what is masked still counts with its value times 0.
-                new = self._empty.new_zeros(slots, capacity, self._shape.heads, self._shape.head_dim)
-                if layer < len(layers):
-                    new[: self.slots, : self.capacity] = layers[layer]
-                    layers[layer] = new
-                else:
-                    layers.append(new)
-        self.slots, self.capacity = slots, capacity
-        return True
+    def _layer_shape(self, slots: int, capacity: int) -> tuple[int, int, int, int]:
+        return slots, capacity, self._shape.heads, self._shape.head_dim
 
     def move(self, source: int, target: int) -> None:
         """Move what is in one slot to another."""
@@ -87,7 +60,7 @@ class Pool:
 
     def bias(self, mask_RQT: torch.Tensor) -> torch.Tensor:
         """Return a mask as what is added to scores, (R, 1, groups · Q, T): a query per head that shares a key head."""
-        bias_RQT = torch.zeros(mask_RQT.shape, dtype=self._empty.dtype, device=mask_RQT.device)
+        bias_RQT = torch.zeros(mask_RQT.shape, dtype=self._like.dtype, device=mask_RQT.device)
         return bias_RQT.masked_fill_(~mask_RQT, -torch.inf).repeat(1, self.groups, 1)[:, None]
 
 
