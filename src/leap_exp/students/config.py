@@ -16,6 +16,8 @@ from leap_exp.tokens.renderer import PromptConfig
 
 RESUMABLE_SETTINGS = ("student.serve", "student.memory_share")
 """Settings that do not change what a student does, so a run may be resumed with other values."""
+_VLLM_MAX_TEMPERATURE = 2
+"""Above this, vLLM refuses a request."""
 
 
 @dataclass
@@ -186,8 +188,12 @@ class VllmStudentConfig(HfStudentConfig):
     )
 
     def check_together(self) -> None:
-        """Check that the endpoint leaves the temperature to the student's settings."""
+        """Check that the endpoint leaves the temperature to the student's settings, and that vLLM takes those."""
         super().check_together()
+        if self.temperature > _VLLM_MAX_TEMPERATURE:
+            raise ConfigError(
+                f"student.temperature={self.temperature} is more than vLLM takes: at most {_VLLM_MAX_TEMPERATURE}."
+            )
         if self.endpoint.temperature != 0:
             raise ConfigError(
                 f"student.endpoint.temperature={self.endpoint.temperature} has no effect on this student; set "

@@ -145,6 +145,8 @@ def test_nothing_is_left_to_the_settings_in_the_model_s_files(server):
     with pytest.raises(ConfigError, match=r"student\.endpoint\.temperature=0\.7 has no effect .* student\.temperature"):
         hot = Endpoint(base_url=server.url, model="tiny", temperature=0.7)
         replace(config(server.url), endpoint=hot)
+    with pytest.raises(ConfigError, match=r"student\.temperature=2\.5 is more than vLLM takes: at most 2"):
+        VllmStudentConfig(temperature=2.5)
 
 
 def fail_once(server, monkeypatch, *, at: int, failure: RequestError) -> None:
