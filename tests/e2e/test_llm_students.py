@@ -116,7 +116,8 @@ def test_a_killed_evaluation_resumes_without_repeating_requests(leap, tmp_path):
         asked = len(server.bodies)
         assert leap(*arguments, "run_dir=again")[0] == 0
         assert len(server.bodies) == asked
-    own = {"config.yaml", "provenance.json", "report.html"}
+    # The card has the command.
+    own = {"config.yaml", "provenance.json", "report.html", "card.json"}
     killed, again = (
         {name: data for name, data in contents(tmp_path / run).items() if name not in own}
         for run in ("killed", "again")

@@ -1,5 +1,6 @@
 """A run that is killed at any moment and resumed ends with the same files as an uninterrupted one."""
 
+import json
 import os
 import signal
 import sys
@@ -13,17 +14,21 @@ WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncat
 """Audit events just before a change to a file."""
 
 
-TIMED = {"timings.jsonl", "card.json", "card.md"}
-"""Files with the seconds that a run took."""
-
-
 def contents(run_dir: Path) -> dict[str, bytes]:
-    """All files of a run except those with times."""
+    """All files of a run except those with times, and its results card without the seconds."""
     return {
-        str(path.relative_to(run_dir)): path.read_bytes()
+        str(path.relative_to(run_dir)): without_seconds(path) if path.name == "card.json" else path.read_bytes()
         for path in sorted(run_dir.rglob("*"))
-        if path.is_file() and path.name not in TIMED and not path.name.endswith(".lock")
+        if path.is_file() and path.name not in ("timings.jsonl", "card.md") and not path.name.endswith(".lock")
     }
+
+
+def without_seconds(card_file: Path) -> bytes:
+    """A results card without the seconds that its runs took."""
+    card = json.loads(card_file.read_text())
+    for figures in (card["cost"], card["cost"]["gained_per"]):
+        del figures["core_seconds"], figures["gpu_seconds"]
+    return json.dumps(card).encode()
 
 
 def in_child(action) -> int:

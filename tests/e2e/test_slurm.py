@@ -69,7 +69,8 @@ def test_a_job_that_is_put_back_in_the_middle_of_training_ends_as_one_that_was_n
         ("pi_0=second", JobState.DONE),
     ]
     assert len(json.loads((run / "provenance.json").read_text())["resumed"]) == 2
-    own = {"config.yaml", "provenance.json", "report.html", "job.json"}
+    # The card has the command.
+    own = {"config.yaml", "provenance.json", "report.html", "job.json", "card.json"}
     first, second = (
         {file: data for file, data in contents(folder / f"pi_0={name}").items() if file not in own}
         for name in ("first", "second")
