@@ -51,6 +51,19 @@ def test_a_run_measures_what_it_is_told_and_analyse_the_rest(leap, folder):  # n
     assert bound["slack"] == pytest.approx(bound["best_return"] / 5 - bound["right"])
 
 
+def test_a_sweep_with_a_control_that_corrects_nothing_is_compared(leap, tmp_path):  # noqa: F811
+    sweep = ("-m", *(each for each in ROUNDS if each != "privilege=p50"), "privilege=p25,no_correction")
+    code, _, err = leap(*sweep, f"pi_0={tmp_path / 'pi_0'}", f"run_dir={tmp_path / 'sweep'}")
+    assert (code, err) == (0, "")
+    code, _, err = leap(str(tmp_path / "sweep"), command="analyse")
+    assert (code, err) == (0, "")
+    (control,) = (tmp_path / "sweep").glob("privilege=no_correction*/measures.json")
+    cloning, last = read_document(control)["rounds"]
+    assert (bool(cloning["realizability"]["train"]), last["realizability"].get("train", [])) == (True, [])
+    comparisons = read_document(tmp_path / "sweep" / "measures.json")["comparisons"]
+    assert ("p25", "no_correction") in {(each["arm"], each["against"]) for each in comparisons}
+
+
 def test_a_joint_run_under_a_protocol_is_measured_as_it_was_evaluated(leap, tmp_path):  # noqa: F811
     settings = [each for each in ROUNDS if not each.startswith("env.")]
     joint = ("env=joint", "env.members=[alfworld,webshop]", "evaluation.tasks=1")

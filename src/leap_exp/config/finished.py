@@ -133,8 +133,12 @@ class FinishedRun:
         return derive_seed(seed, "round", index, stage)
 
     def probes(self, index: int) -> Probes:
-        """Return the corrections of a round that the run has scored before and after its training."""
-        corrections = read_records(self.run.folder / round_name(index) / "corrections.jsonl").of(Correction)
+        """Return the corrections of a round that the run has scored before and after its training.
+
+        There are none in a round that learns from demonstrations alone.
+        """
+        path = self.run.folder / round_name(index) / "corrections.jsonl"
+        corrections = read_records(path).of(Correction) if path.exists() else []
         return draw_probes(
             *split(corrections, self.settings["trainer"]["validation_share"]),
             size=self.settings["probes"],
