@@ -172,6 +172,11 @@ class KeysAndValues(ABC):
         self.slots, self.capacity = slots, capacity
         return True
 
+    def bias(self, mask_RQT: torch.Tensor) -> torch.Tensor:
+        """Return a mask as what is added to scores, (R, 1, groups · Q, T): a query per head that shares a key head."""
+        bias_RQT = torch.zeros(mask_RQT.shape, dtype=self._like.dtype, device=mask_RQT.device)
+        return bias_RQT.masked_fill_(~mask_RQT, -torch.inf).repeat(1, self.groups, 1)[:, None]
+
 
 @dataclass(frozen=True, slots=True)
 class KeyShape:
@@ -303,7 +308,7 @@ class _Step:
         cache: The keys and values.
         slots_B: The slot of each conversation.
         pasts_B: Number of tokens that were read of it.
-        bias_S1GT: What is added to scores in every slot up to the last one that is used.
+        bias_S1GT: What ``KeysAndValues.bias`` returns for every slot up to the last one that is used.
     """
 
     cache: _KeysByHead
@@ -314,15 +319,13 @@ class _Step:
     @classmethod
     def of(cls, cache: _KeysByHead, segments: Sequence[_Segment]) -> "_Step":
         """Return the row of ``segments``."""
-        like = cache.keys[0]
-        slots_B = torch.tensor([segment.slot for segment in segments], device=like.device)
-        pasts_B = torch.tensor([segment.past for segment in segments], device=like.device)
+        device = cache.keys[0].device
+        slots_B = torch.tensor([segment.slot for segment in segments], device=device)
+        pasts_B = torch.tensor([segment.past for segment in segments], device=device)
         # The slots of conversations that do not take part see a token, because a softmax over none is no number.
         lasts_S = pasts_B.new_zeros(1 + max(segment.slot for segment in segments)).index_put_((slots_B,), pasts_B)
-        hidden_ST = torch.arange(max(segment.total for segment in segments), device=like.device) > lasts_S[:, None]
-        bias_ST = torch.zeros(hidden_ST.shape, dtype=like.dtype, device=like.device).masked_fill_(hidden_ST, -torch.inf)
-        bias_S1GT = bias_ST[:, None, None].expand(-1, 1, cache.groups, -1).contiguous()
-        return cls(cache=cache, slots_B=slots_B, pasts_B=pasts_B, bias_S1GT=bias_S1GT)
+        seen_S1T = torch.arange(max(segment.total for segment in segments), device=device) <= lasts_S[:, None, None]
+        return cls(cache=cache, slots_B=slots_B, pasts_B=pasts_B, bias_S1GT=cache.bias(seen_S1T))
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None

@@ -58,11 +58,6 @@ class Pool(KeysAndValues):
         values.flatten(0, 1).index_copy_(0, places_N, value[0].transpose(0, 1))
         return keys, values
 
-    def bias(self, mask_RQT: torch.Tensor) -> torch.Tensor:
-        """Return a mask as what is added to scores, (R, 1, groups · Q, T): a query per head that shares a key head."""
-        bias_RQT = torch.zeros(mask_RQT.shape, dtype=self._like.dtype, device=mask_RQT.device)
-        return bias_RQT.masked_fill_(~mask_RQT, -torch.inf).repeat(1, self.groups, 1)[:, None]
-
 
 class Batch:
     """New tokens of R conversations as one row of N tokens; all tensors are on the processor.
@@ -117,7 +112,7 @@ class MaskedRow:
         slots_R: The slots that are attended to; None for all from the first on.
         padded_RQ: The new tokens of each conversation, with padding.
         unpadded_N: Where each new token is among those.
-        bias_R1QT: What ``Pool.bias`` returns.
+        bias_R1QT: What ``KeysAndValues.bias`` returns.
     """
 
     pool: Pool
