@@ -40,21 +40,27 @@ class Arm:
 def read_arms(sweep: Sweep) -> list[Arm]:
     """Return the groups of ``sweep`` as arms; none if it has no baseline to compare them with.
 
+    Groups that are not complete are left out.
     Baselines are the control for length (``learn_from=demonstrations``), the default arm, and for an arm with
     privileged facts those whose teacher was told something else in their place under the same rule.
     """
+    groups = [group for group in sweep.groups if group.complete]
     baselines = {
         group.label: [
-            each for each in sweep.groups if each is not group and (_is_baseline(each) or _is_control_of(each, group))
+            each for each in groups if each is not group and (_is_baseline(each) or _is_control_of(each, group))
         ]
-        for group in sweep.groups
+        for group in groups
     }
-    return [_arm(group, baselines[group.label]) for group in sweep.groups] if any(baselines.values()) else []
+    return [_arm(group, baselines[group.label]) for group in groups] if any(baselines.values()) else []
 
 
 def comparisons(sweep: Sweep, arms: Sequence[Arm]) -> list[tuple[str, str, Comparison]]:
-    """Return the tests of a sweep, as (arm, against, comparison): with behaviour cloning, then with the baselines."""
-    with_cloning = [(each.label, CLONING, each.comparison) for each in sweep.groups if each.comparison is not None]
+    """Return the tests of a sweep, as (arm, against, comparison): with behaviour cloning, then with the baselines.
+
+    Groups that are not complete have none.
+    """
+    complete = [group for group in sweep.groups if group.complete]
+    with_cloning = [(each.label, CLONING, each.comparison) for each in complete if each.comparison is not None]
     return [*with_cloning, *((arm.label, name, each) for arm in arms for name, each in arm.against.items())]
 
 
@@ -134,8 +140,11 @@ def _comparison_results(comparison: Comparison | None) -> dict[str, object] | No
     return None if comparison is None else {"difference": comparison.difference, **asdict(comparison)}
 
 
-def arms_markdown(arms: Sequence[Arm]) -> list[str]:
-    """Return the lines of a Markdown table of the arms, for the README of an experiment. Differences are in points."""
+def arms_markdown(arms: Sequence[Arm], notes: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a Markdown table of the arms, for the README of an experiment, and of the sweep's ``notes``.
+
+    Differences are in points.
+    """
     baselines = list(dict.fromkeys(label for arm in arms for label in arm.against))
     header = ["arm", "seeds", "success", "over cloning", *(f"over {label}" for label in baselines)]
     header += ["labels", "tokens", "points per 1,000 labels", "points per 100,000 tokens"]
@@ -152,7 +161,7 @@ def arms_markdown(arms: Sequence[Arm]) -> list[str]:
                 ]
             )
         )
-    return lines
+    return [*lines, *(line for note in notes for line in ("", note))]
 
 
 def _difference(comparison: Comparison | None) -> str:

@@ -46,6 +46,11 @@ class Run:
         """The run's seed."""
         return int(self.config["seed"])
 
+    @property
+    def complete(self) -> bool:
+        """Whether all rounds are finished that its settings ask for."""
+        return len(self.rounds) > int(self.config.get("rounds", 0))
+
     @cached_property
     def scores(self) -> list[dict[str, float]]:
         """Success rate of each scored panel task (1 or 0 if it has one episode), one mapping per round."""

@@ -58,6 +58,11 @@ class Group:
     comparison: Comparison | None
     measures: Mapping[str, SeedMean]
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of its runs are; if not, its last round is an earlier one than that of other groups."""
+        return all(run.complete for run in self.runs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:

@@ -23,13 +23,16 @@ def sweep_measures(sweep: Sweep) -> dict[str, object]:
     - ``comparisons``: of each arm with behaviour cloning and with every baseline: difference with interval, p-value,
       the p-value corrected by Holm over all comparisons, and the probability of improvement over baselines.
     - ``prediction``: how well each measure of the first round predicts final success, and a sentence about it.
+
+    Groups that are not complete are left out.
     """
     arms = read_arms(sweep)
-    measures = {group.label: _means(group) for group in sweep.groups}
+    groups = [group for group in sweep.groups if group.complete]
+    measures = {group.label: _means(group) for group in groups}
     names = sorted({name for of_arm in measures.values() for name in of_arm})
     rows = predictions(
-        {name: [measures[group.label].get(name) for group in sweep.groups] for name in names},
-        [group.rounds[-1].success_mean for group in sweep.groups],
+        {name: [measures[group.label].get(name) for group in groups] for name in names},
+        [group.rounds[-1].success_mean for group in groups],
     )
     return {
         "arms": {
@@ -39,7 +42,7 @@ def sweep_measures(sweep: Sweep) -> dict[str, object]:
                 "mean_over_tasks": asdict(mean_over_tasks(_final_scores(group))),
                 "first_round": measures[group.label],
             }
-            for group in sweep.groups
+            for group in groups
         },
         "comparisons": _comparisons(sweep, arms),
         "prediction": {"sentence": sentence(rows), "measures": [asdict(row) for row in rows]},

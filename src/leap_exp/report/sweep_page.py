@@ -45,7 +45,7 @@ def write_sweep_page(sweep: Sweep, folder: Path) -> Path:
     if environments:
         write_whole(folder / "environments.md", environments_markdown(environments))
     if arms:
-        write_whole(folder / "arms.md", arms_markdown(arms))
+        write_whole(folder / "arms.md", arms_markdown(arms, sweep.notes))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(table(sweep, folder))
     write_whole(folder / "summary.csv", [text.getvalue().rstrip("\n")])

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from leap_exp.analysis.sweep import read_sweep
+from leap_exp.analysis.sweep_measures import sweep_measures
 from leap_exp.report import write_report
 from leap_exp.runs import LineLog, write_document
 
@@ -137,6 +139,30 @@ def test_a_table_of_the_arms_is_ready_for_a_readme(arms):
     assert len({line.count("|") for line in lines}) == 1
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| critical", "| default", "| length_control"]
     assert "<h2>Arms</h2>" in (arms / "report.html").read_text()
+
+
+def test_an_arm_that_is_not_complete_is_compared_with_nothing(arms):
+    """Its last round is an earlier one than that of the others."""
+    for config in arms.glob("*/config.yaml"):
+        with config.open("a") as file:
+            file.write("rounds: 1\n")
+    summary = arms / "arm=default,seed=1" / "summary.json"
+    write_document(summary, {"rounds": json.loads(summary.read_text())["rounds"][:1]})
+    write_report(arms)
+    found = {arm["label"]: set(arm["against"]) for arm in json.loads((arms / "results.json").read_text())["arms"]}
+    assert found == {"critical": {"length_control"}, "length_control": set()}
+    measures = sweep_measures(read_sweep(arms))
+    assert set(measures["arms"]) == {"critical", "length_control"}
+    assert {each["arm"] for each in measures["comparisons"]} == {"critical", "length_control"}
+
+
+def test_notes_about_a_sweep_are_below_its_table_of_arms(arms):
+    job = arms / "arm=default,seed=0" / "job.json"
+    write_document(job, {"state": "failed", "line": "Out of memory."})
+    write_report(arms)
+    table, note = (arms / "arms.md").read_text().strip().split("\n\n")
+    assert table.count("\n") == 4
+    assert note.startswith("Not complete: arm=default,seed=0")
 
 
 def test_a_sweep_without_a_baseline_has_no_table_of_arms(ladder):
