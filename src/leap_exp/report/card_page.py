@@ -32,7 +32,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield "# Results card\n"
     interval = f"95 % interval {low:.1%} to {high:.1%}"
     yield f"**{result['success_rate']:.1%}** success ({interval}) on {panel['tasks']} tasks.\n"
-    yield "    leap run " + " ".join(map(_quoted, card["arguments"])) + "\n"
+    yield " ".join(["    leap run", *map(_quoted, card["arguments"])]) + "\n"
     yield from _table(("", "value"), _facts(card))
     yield "\n## Cost\n"
     cost = card["cost"]
@@ -43,7 +43,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name in UNITS:
         heading, unit = COSTS[name]
         per = cost["gained_per"][name]
-        rows.append((heading, f"{cost[name]:,.10g}", "" if per is None else f"{100 * per:+.3g} points per {unit}"))
+        rows.append((heading, f"{cost[name]:,.10g}", "" if per is None else f"{_amount(100 * per)} points per {unit}"))
     yield from _table(("", "amount", "success gained"), rows)
     for part, heading in (("environment", "environment"), ("kind", "type of task")):
         if rates := result.get(f"success_by_{part}"):
@@ -69,12 +69,24 @@ def _facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     if result["success_seeds_ci95"]:
         low, high = result["success_seeds_ci95"]
         rows.append(("95 % interval over seeds", f"{low:.1%} to {high:.1%}"))
-    rows += [(f"student: {name}", str(value)) for name, value in card["student"].items()]
+    rows += [(f"student: {name.replace('_', ' ')}", _text(value)) for name, value in card["student"].items()]
     git = card["versions"].get("git") or {}
     rows.append(("commit", git.get("commit", "not from a checkout")))
     rows += [(name, str(version)) for name, version in card["versions"].items() if name != "git"]
-    rows += [(name.replace("_", " "), str(value)) for name, value in card["machine"].items()]
+    rows += [(name.replace("_", " "), _text(value)) for name, value in card["machine"].items()]
     return [row for row in rows if row[1]]
+
+
+def _text(value: object) -> str:
+    """Return a value of a card as text, empty if there is none."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _amount(value: float) -> str:
+    """Return a gain with its sign, three digits of it or all before the point."""
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from leap_exp.analysis.cost import Cost, gain_per_cost
 from leap_exp.cli.main import main
 from leap_exp.core.components import StudentConfig
 from leap_exp.core.errors import StoreError
+from leap_exp.report.card_page import write_card_page
 from leap_exp.students.scripted import NoisyPolicy, RandomPolicy
 from tests.support import toy_main  # noqa: F401 - puts the toy world among the groups
 from tests.support.toy import ToyStudent
@@ -115,6 +116,21 @@ def test_the_card_of_a_training_run_has_its_costs_and_is_confirmed(leap, tmp_pat
     code, out, _ = leap("eval", "--verify", "here/card.json", "run_dir=again")
     assert code == 0
     assert json.loads(out.strip().splitlines()[-1])["verdict"] == "identical"
+
+
+def test_the_page_of_a_card_is_for_people(leap, toy_panel, tmp_path):
+    assert leap("eval", "student=sometimes", "--panel", toy_panel, "tracker=jsonl", "run_dir=here")[0] == 0
+    card = read_card(tmp_path / "here")
+    card["student"] |= {"adapter_sha256": None, "accelerators": []}
+    card["machine"]["cpu_features"] = ["avx2", "fma"]
+    card["cost"]["gained_per"] |= {"tokens_written": 14.726, "labels": 0.02}
+    card["arguments"] = []
+    page = write_card_page(card, tmp_path).read_text()
+    assert "    leap run\n" in page
+    assert "+1,473 points per million tokens" in page
+    assert "+2 points per 1,000 labels" in page
+    assert "| cpu features | avx2, fma |" in page
+    assert "adapter" not in page and "accelerators" not in page and "None" not in page
 
 
 def test_a_checkpoint_that_has_moved_is_given_to_verify(leap, toy_panel, tmp_path):
