@@ -167,12 +167,18 @@ def arms_markdown(arms: Sequence[Arm], notes: Sequence[str] = ()) -> list[str]:
 def _difference(comparison: Comparison | None) -> str:
     if comparison is None:
         return ""
-    low, high = 100 * comparison.low, 100 * comparison.high
-    return f"{100 * comparison.difference:+.1f} ({low:+.0f} to {high:+.0f}), p = {comparison.p:.4f}"
+    low, high = (_points(value, 0) for value in (comparison.low, comparison.high))
+    return f"{_points(comparison.difference, 1)} ({low} to {high}), p = {comparison.p:.4f}"
 
 
 def _per(gain: float, amount: float | None, unit: int) -> str:
-    return f"{100 * gain * unit / amount:+.1f}" if amount else ""
+    return _points(gain * unit / amount, 1) if amount else ""
+
+
+def _points(share: float, digits: int) -> str:
+    """Return a difference in percentage points, with its sign unless it rounds to zero."""
+    points = round(100 * share, digits)
+    return f"{points:+.{digits}f}" if points else f"{0:.{digits}f}"
 
 
 def _line(cells: Sequence[str]) -> str:

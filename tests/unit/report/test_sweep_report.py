@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from leap_exp.analysis.arms import Arm, arms_markdown
+from leap_exp.analysis.statistics import Comparison
 from leap_exp.analysis.sweep import read_sweep
 from leap_exp.analysis.sweep_measures import sweep_measures
 from leap_exp.report import write_report
@@ -139,6 +141,12 @@ def test_a_table_of_the_arms_is_ready_for_a_readme(arms):
     assert len({line.count("|") for line in lines}) == 1
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| critical", "| default", "| length_control"]
     assert "<h2>Arms</h2>" in (arms / "report.html").read_text()
+
+
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    nothing = Comparison(before=0.5, after=0.5 - 1e-17, low=-0.004, high=0.101, p=0.5, tasks=10)
+    arm = Arm(label="none", seeds=[0], success=0.5, gain=nothing, against={}, labels=100, tokens=None)
+    assert "| 0.0 (0 to +10), p = 0.5000 | 100 |  | 0.0 |  |" in arms_markdown([arm])[-1]
 
 
 def test_an_arm_that_is_not_complete_is_compared_with_nothing(arms):
