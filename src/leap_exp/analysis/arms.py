@@ -44,7 +44,7 @@ def read_arms(sweep: Sweep) -> list[Arm]:
     Baselines are the control for length (``learn_from=demonstrations``), the default arm, and for an arm with
     privileged facts those whose teacher was told something else in their place under the same rule.
     """
-    groups = [group for group in sweep.groups if group.complete]
+    groups = sweep.complete_groups
     baselines = {
         group.label: [
             each for each in groups if each is not group and (_is_baseline(each) or _is_control_of(each, group))
@@ -59,8 +59,8 @@ def comparisons(sweep: Sweep, arms: Sequence[Arm]) -> list[tuple[str, str, Compa
 
     Groups that are not complete have none.
     """
-    complete = [group for group in sweep.groups if group.complete]
-    with_cloning = [(each.label, CLONING, each.comparison) for each in complete if each.comparison is not None]
+    groups = sweep.complete_groups
+    with_cloning = [(each.label, CLONING, each.comparison) for each in groups if each.comparison is not None]
     return [*with_cloning, *((arm.label, name, each) for arm in arms for name, each in arm.against.items())]
 
 

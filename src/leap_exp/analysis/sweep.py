@@ -74,6 +74,11 @@ class Sweep:
     notes: Sequence[str]
 
     @property
+    def complete_groups(self) -> list[Group]:
+        """The groups that can be compared with one another."""
+        return [group for group in self.groups if group.complete]
+
+    @property
     def runs(self) -> list[Run]:
         """All runs, group by group."""
         return [run for group in self.groups for run in group.runs]

@@ -27,7 +27,7 @@ def sweep_measures(sweep: Sweep) -> dict[str, object]:
     Groups that are not complete are left out.
     """
     arms = read_arms(sweep)
-    groups = [group for group in sweep.groups if group.complete]
+    groups = sweep.complete_groups
     measures = {group.label: _means(group) for group in groups}
     names = sorted({name for of_arm in measures.values() for name in of_arm})
     rows = predictions(
