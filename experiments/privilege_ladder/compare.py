@@ -1,4 +1,4 @@
-"""The last round of one arm against that of another, paired by task: ``python compare.py SWEEP_FOLDER ARM OTHER_ARM``."""
+"""The last round of an arm against another's, paired by task: ``python compare.py SWEEP_FOLDER ARM OTHER_ARM``."""
 
 import sys
 from pathlib import Path
