@@ -19,7 +19,7 @@ from leap_exp.core.seeding import derive_seed
 from leap_exp.core.sequences import Selected
 from leap_exp.core.settings import Settings, setting
 from leap_exp.core.threads import run_many
-from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Task, Trajectory
+from leap_exp.core.types import Briefing, Correction, CorrectionFailure, Task, Trajectory, views
 from leap_exp.runs import RecordSpool
 from leap_exp.stages.critical import Uncertainty, critical_steps
 
@@ -324,18 +324,32 @@ def with_briefings(
 ) -> Sequence[Correction]:
     """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
 
-    So the student learns to use the facts, as it must if it is to be its own teacher. The results are written to
-    ``into``, or None for a list.
+    What is cloned there is what the environment's oracle does with these facts, on the demonstration's history: the
+    demonstration itself searches, so it would teach the student to ignore them. So the student learns to use the facts,
+    as it must if it is to be its own teacher. The results are written to ``into``, or None for a list.
     """
     corrections: RecordSpool[Correction] | list[Correction] = [] if into is None else into
     for each in demonstrations:
         is_briefed = derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
         if is_briefed:
-            briefing = brief(environment, each.trajectory.task, disclosure)
-            corrections.append(replace(each, briefing=briefing, briefed=True))
+            corrections.append(_with_briefing(each, environment, disclosure, seed=seed))
         else:
             corrections.append(each)
     return corrections
+
+
+def _with_briefing(
+    demonstration: Correction, environment: Environment, disclosure: Disclosure, *, seed: int
+) -> Correction:
+    trajectory = demonstration.trajectory
+    oracle = environment.oracle(trajectory.task)
+    wording = derive_seed(seed, "oracle", trajectory.task.id)
+    decisions = tuple(
+        oracle.decide(view, disclosure, seed=wording, taken=step.action)
+        for view, step in zip(views(trajectory), trajectory.steps, strict=True)
+    )
+    briefing = brief(environment, trajectory.task, disclosure)
+    return replace(demonstration, decisions=decisions, briefing=briefing, briefed=True)
 
 
 def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dict[str, float]:

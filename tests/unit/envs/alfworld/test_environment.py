@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from leap_exp.analysis.recoverability import action_costs, action_values
 from leap_exp.core.errors import ConfigError, DataError, EnvError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Task
@@ -12,7 +13,7 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import read_game
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
-from leap_exp.stages.correct import CorrectConfig, correct, imitate
+from leap_exp.stages.correct import CorrectConfig, correct, imitate, with_briefings
 from leap_exp.stages.evaluate import assess
 from leap_exp.stages.rollout import rollout, sample_tasks
 from leap_exp.students.scripted import ExpertPolicy, RandomPolicy
@@ -178,6 +179,26 @@ def test_the_expert_skips_such_a_game_and_its_correction_fails_but_it_is_played(
         config=CorrectConfig(max_score=1.0), disclosure=Disclosure.P50, on_progress=lambda *_: None,
     )  # fmt: skip
     assert "Cannot parse the task sentence" in results[0].error
+
+
+def test_a_demonstration_with_facts_in_its_prompt_acts_on_them():
+    environment = make_environment()
+    tasks = sample_tasks(environment.tasks("train"), 12, seed=0)
+    played = rollout(environment, ExpertPolicy(environment), tasks, seed=0, max_steps=40, batch=12, on_progress=lambda *_: None)
+    plain = imitate(played)
+    mixed = with_briefings(plain, environment, Disclosure.P100, share=0.5, seed=0)
+    briefed = [each for each in mixed if each.briefed]
+    assert 0 < len(briefed) < len(plain)
+    assert all(each.briefing.facts is not None and not any(each.changed) for each in briefed)
+    assert [each for each in mixed if not each.briefed] == [
+        each for each, now in zip(plain, mixed, strict=True) if not now.briefed
+    ]
+    costs = [list(map(action_costs, action_values(environment, each.trajectory))) for each in briefed]
+    taught = [of[step.action] for each, steps in zip(briefed, costs, strict=True)
+              for of, step in zip(steps, each.decisions, strict=True)]  # fmt: skip
+    own = [of[step.action] for each, steps in zip(briefed, costs, strict=True)
+           for of, step in zip(steps, each.trajectory.steps, strict=True)]  # fmt: skip
+    assert sum(taught) == 0 < sum(own)
 
 
 def test_white_space_around_a_command_does_not_make_it_inadmissible():
