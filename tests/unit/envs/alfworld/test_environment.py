@@ -184,7 +184,9 @@ def test_the_expert_skips_such_a_game_and_its_correction_fails_but_it_is_played(
 def test_a_demonstration_with_facts_in_its_prompt_acts_on_them():
     environment = make_environment()
     tasks = sample_tasks(environment.tasks("train"), 12, seed=0)
-    played = rollout(environment, ExpertPolicy(environment), tasks, seed=0, max_steps=40, batch=12, on_progress=lambda *_: None)
+    played = rollout(
+        environment, ExpertPolicy(environment), tasks, seed=0, max_steps=40, batch=12, on_progress=lambda *_: None
+    )
     plain = imitate(played)
     mixed = with_briefings(plain, environment, Disclosure.P100, share=0.5, seed=0)
     briefed = [each for each in mixed if each.briefed]
