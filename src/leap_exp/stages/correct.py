@@ -326,15 +326,13 @@ def with_briefings(
 
     What is cloned there is what the environment's oracle does with these facts, on the demonstration's history: the
     demonstration itself searches, so it would teach the student to ignore them. So the student learns to use the facts,
-    as it must if it is to be its own teacher. The results are written to ``into``, or None for a list.
+    as it must if it is to be its own teacher. A demonstration without facts or oracle stays as it is, with a warning.
+    The results are written to ``into``, or None for a list.
     """
     corrections: RecordSpool[Correction] | list[Correction] = [] if into is None else into
     for each in demonstrations:
         is_briefed = derive_seed(seed, "briefed", each.trajectory.task.id) % 10_000 < share * 10_000
-        if is_briefed:
-            corrections.append(_with_briefing(each, environment, disclosure, seed=seed))
-        else:
-            corrections.append(each)
+        corrections.append(_with_briefing(each, environment, disclosure, seed=seed) if is_briefed else each)
     return corrections
 
 
@@ -342,14 +340,18 @@ def _with_briefing(
     demonstration: Correction, environment: Environment, disclosure: Disclosure, *, seed: int
 ) -> Correction:
     trajectory = demonstration.trajectory
-    oracle = environment.oracle(trajectory.task)
     wording = derive_seed(seed, "oracle", trajectory.task.id)
-    decisions = tuple(
-        oracle.decide(view, disclosure, seed=wording, taken=step.action)
-        for view, step in zip(views(trajectory), trajectory.steps, strict=True)
-    )
-    briefing = brief(environment, trajectory.task, disclosure)
-    return replace(demonstration, decisions=decisions, briefing=briefing, briefed=True)
+    try:
+        oracle = environment.oracle(trajectory.task)
+        decisions = [
+            oracle.decide(view, disclosure, seed=wording, taken=step.action)
+            for view, step in zip(views(trajectory), trajectory.steps, strict=True)
+        ]
+        briefing = brief(environment, trajectory.task, disclosure)
+    except Exception as error:  # noqa: BLE001 - one broken task must not cost the run its demonstrations
+        logger.warning("%s is cloned without facts: %s: %s", trajectory.task.id, type(error).__name__, error)
+        return demonstration
+    return replace(demonstration, decisions=tuple(decisions), briefing=briefing, briefed=True)
 
 
 def correction_metrics(results: Iterable[Correction | CorrectionFailure]) -> dict[str, float]:

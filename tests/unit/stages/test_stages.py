@@ -10,7 +10,7 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction, CorrectionFailure, Decision, DecisionFailure, StopReason, Trajectory, views
 from leap_exp.runs import read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, select
-from leap_exp.stages.correct import CorrectConfig, correct, imitate
+from leap_exp.stages.correct import CorrectConfig, correct, imitate, with_briefings
 from leap_exp.stages.evaluate import assess, draw_panel
 from leap_exp.stages.probe import draw_probes
 from leap_exp.stages.rollout import RolloutsConfig, rollout, sample_tasks
@@ -182,13 +182,16 @@ def test_only_weak_trajectories_are_corrected_and_facts_come_only_with_privilege
     assert all(correction.briefing.facts is None for correction in corrected(trajectories, Disclosure.NONE))
 
 
-def test_a_task_without_facts_fails_alone():
-    class Closed(ToyEnvironment):
-        def privileged(self, task):
-            if task.id.endswith("5"):
-                raise DataError("no plan")
-            return super().privileged(task)
+class Closed(ToyEnvironment):
+    """Has no facts about two tasks."""
 
+    def privileged(self, task):
+        if task.id.endswith("5"):
+            raise DataError("no plan")
+        return super().privileged(task)
+
+
+def test_a_task_without_facts_fails_alone():
     results = corrected(run(ToyStudent({})), environment=Closed())
     failures = [result for result in results if isinstance(result, CorrectionFailure)]
     assert [failure.trajectory.task.id[-2:] for failure in failures] == ["05", "15"]
@@ -202,6 +205,14 @@ def test_imitation_takes_what_succeeded_by_admissible_actions():
     assert [correction.trajectory for correction in corrections] == won
     assert corrections[0].decisions == tuple(step.decision for step in won[0].steps)
     assert not any(corrections[0].changed)
+
+
+def test_a_demonstration_without_facts_is_cloned_as_it_is(caplog):
+    plain = imitate(run(SEER))
+    mixed = with_briefings(plain, Closed(), Disclosure.P50, share=1.0, seed=0)
+    assert [each.trajectory.task.id[-2:] for each in mixed if not each.briefed] == ["05", "15"]
+    assert [each for each in mixed if not each.briefed] == [plain[5], plain[15]]
+    assert caplog.text.count("is cloned without facts: DataError: no plan") == 2
 
 
 def rounds_of(*sizes):
