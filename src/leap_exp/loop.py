@@ -33,10 +33,9 @@ from leap_exp.stages.correct import (
     Selection,
     correct,
     correction_metrics,
-    imitate,
     select_trajectories,
-    with_briefings,
 )
+from leap_exp.stages.demonstrations import imitate, with_briefings
 from leap_exp.stages.evaluate import EvaluationConfig, Panel, assess, assessment_metrics, evaluate, summary_entry
 from leap_exp.stages.measure import Subject, check_measures, measure_round
 from leap_exp.stages.mixture import Mixture, Schedule, TeacherSteps, teacher_metrics, teacher_share

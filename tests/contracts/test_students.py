@@ -12,7 +12,7 @@ import pytest
 from leap_exp.config.registry import members
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import views
-from leap_exp.stages.correct import imitate
+from leap_exp.stages.demonstrations import imitate
 from leap_exp.stages.rollout import rollout
 from leap_exp.students.config import ApiStudentConfig, HfStudentConfig, StudentConfig, VllmStudentConfig
 from leap_exp.students.scripted import OraclePolicy

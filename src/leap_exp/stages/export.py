@@ -10,7 +10,8 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.protocols import Policy, ProgressCallback, Teacher
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Correction, Decision, Step, Trajectory, View, views
-from leap_exp.stages.correct import brief, imitate
+from leap_exp.stages.correct import brief
+from leap_exp.stages.demonstrations import imitate
 from leap_exp.stages.rollout import rollout, sample_tasks
 from leap_exp.tokens.markup import MESSAGES_MARKUP, Messages
 from leap_exp.tokens.renderer import PromptConfig, Renderer

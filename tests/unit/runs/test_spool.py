@@ -12,7 +12,7 @@ from leap_exp.core.errors import StoreError
 from leap_exp.core.sequences import Selected
 from leap_exp.core.types import Correction, Trajectory
 from leap_exp.runs import RecordSpool, read_records, write_records
-from leap_exp.stages.correct import imitate
+from leap_exp.stages.demonstrations import imitate
 from leap_exp.stages.evaluate import assess
 from leap_exp.stages.rollout import rollout
 from tests.support.records import trajectory

@@ -10,7 +10,8 @@ from leap_exp.core.privilege import Disclosure
 from leap_exp.core.types import Correction, CorrectionFailure, Decision, DecisionFailure, StopReason, Trajectory, views
 from leap_exp.runs import read_records
 from leap_exp.stages.aggregate import Aggregation, aggregate, select
-from leap_exp.stages.correct import CorrectConfig, correct, imitate, with_briefings
+from leap_exp.stages.correct import CorrectConfig, correct
+from leap_exp.stages.demonstrations import imitate, with_briefings
 from leap_exp.stages.evaluate import assess, draw_panel
 from leap_exp.stages.probe import draw_probes
 from leap_exp.stages.rollout import RolloutsConfig, rollout, sample_tasks

@@ -13,7 +13,8 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import read_game
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
-from leap_exp.stages.correct import CorrectConfig, correct, imitate, with_briefings
+from leap_exp.stages.correct import CorrectConfig, correct
+from leap_exp.stages.demonstrations import imitate, with_briefings
 from leap_exp.stages.evaluate import assess
 from leap_exp.stages.rollout import rollout, sample_tasks
 from leap_exp.students.scripted import ExpertPolicy, RandomPolicy

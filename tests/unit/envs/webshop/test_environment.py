@@ -11,7 +11,7 @@ from leap_exp.core.types import SUCCESS_SCORE, Briefing, Trajectory
 from leap_exp.envs.webshop.config import WebShopConfig
 from leap_exp.envs.webshop.environment import WebShopEnvironment
 from leap_exp.runs import read_records, write_records
-from leap_exp.stages.correct import imitate
+from leap_exp.stages.demonstrations import imitate
 from leap_exp.stages.evaluate import assess, draw_panel
 from leap_exp.stages.rollout import rollout, sample_tasks
 from leap_exp.students.scripted import ExpertPolicy

@@ -12,7 +12,7 @@ from leap_exp.envs.webshop.config import WebShopConfig
 from leap_exp.envs.webshop.environment import WebShopEnvironment
 from leap_exp.envs.webshop.human_demonstrations import Dropped, read_human_demonstrations
 from leap_exp.runs import read_records
-from leap_exp.stages.correct import imitate
+from leap_exp.stages.demonstrations import imitate
 from tests.support.webshop_files import option, record, small_catalogue
 
 COUNT = 10
