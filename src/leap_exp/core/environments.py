@@ -148,6 +148,11 @@ class Environment(Protocol):
     def oracle(self, task: Task) -> Oracle:
         """Return the scripted expert for ``task``."""
 
+    @property
+    def of_teacher(self) -> "Environment":
+        """The same environment with a scripted expert that believes the facts that teachers are told."""
+        return self
+
     def oracle_with_facts_of(self, task: Task, other: Task) -> Oracle | None:
         """Return the scripted expert for ``task`` that takes the facts about ``other`` for those about ``task``.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from leap_exp.core.environments import Environment
+from leap_exp.core.errors import ConfigError
 from leap_exp.core.privilege import Disclosure
 from leap_exp.core.seeding import derive_seed
 from leap_exp.core.types import Briefing, Correction, Trajectory, views
@@ -47,10 +48,13 @@ def with_briefings(
 ) -> Sequence[Correction]:
     """Return ``demonstrations``, of which a ``share`` is to be cloned with a briefing in the prompt.
 
-    What is cloned there is what the environment's oracle does with these facts, on the demonstration's history: the
+    What is cloned there is what the oracle does that believes these facts, on the demonstration's history: the
     demonstration itself searches, so it would teach the student to ignore them. So the student learns to use the facts,
     as it must if it is to be its own teacher. A demonstration without facts or oracle stays as it is, with a warning.
     The results are written to ``into``, or None for a list.
+
+    Raises:
+        ConfigError: A control tells facts that no oracle can believe.
     """
     corrections: RecordSpool[Correction] | list[Correction] = [] if into is None else into
     for each in demonstrations:
@@ -65,12 +69,14 @@ def _with_briefing(
     trajectory = demonstration.trajectory
     wording = derive_seed(seed, "oracle", trajectory.task.id)
     try:
-        oracle = environment.oracle(trajectory.task)
+        oracle = environment.of_teacher.oracle(trajectory.task)
         decisions = [
             oracle.decide(view, disclosure, seed=wording, taken=step.action)
             for view, step in zip(views(trajectory), trajectory.steps, strict=True)
         ]
         briefing = brief(environment, trajectory.task, disclosure)
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001 - one broken task must not cost the run its demonstrations
         logger.warning("%s is cloned without facts: %s: %s", trajectory.task.id, type(error).__name__, error)
         return demonstration

@@ -5,7 +5,7 @@ import pytest
 
 from leap_exp.analysis.recoverability import action_costs, action_values
 from leap_exp.core.errors import ConfigError, DataError, EnvError
-from leap_exp.core.privilege import Disclosure
+from leap_exp.core.privilege import Control, Disclosure
 from leap_exp.core.types import Task
 from leap_exp.envs.alfworld import AlfworldEnvironment
 from leap_exp.envs.alfworld.builtin import generate_game
@@ -13,6 +13,7 @@ from leap_exp.envs.alfworld.config import AlfworldConfig
 from leap_exp.envs.alfworld.engine.fast import FastPlay
 from leap_exp.envs.alfworld.engine.game import read_game
 from leap_exp.envs.alfworld.engine.goal import TASK_TYPES
+from leap_exp.envs.controls import EnvironmentWithControl
 from leap_exp.stages.correct import CorrectConfig, correct
 from leap_exp.stages.demonstrations import imitate, with_briefings
 from leap_exp.stages.evaluate import assess
@@ -182,13 +183,26 @@ def test_the_expert_skips_such_a_game_and_its_correction_fails_but_it_is_played(
     assert "Cannot parse the task sentence" in results[0].error
 
 
+def demonstrated(environment):
+    tasks = sample_tasks(environment.tasks("train"), 12, seed=0)
+    expert = ExpertPolicy(environment)
+    return imitate(rollout(environment, expert, tasks, seed=0, max_steps=40, batch=12, on_progress=lambda *_: None))
+
+
+def wasted_steps(environment, corrections):
+    """Return what the demonstrations, and what is cloned from them, cost beyond a shortest plan."""
+    shown, cloned = 0.0, 0.0
+    for each in corrections:
+        values = action_values(environment, each.trajectory)
+        for of, step, decision in zip(map(action_costs, values), each.trajectory.steps, each.decisions, strict=True):
+            shown += of[step.action]
+            cloned += of[decision.action]
+    return shown, cloned
+
+
 def test_a_demonstration_with_facts_in_its_prompt_acts_on_them():
     environment = make_environment()
-    tasks = sample_tasks(environment.tasks("train"), 12, seed=0)
-    played = rollout(
-        environment, ExpertPolicy(environment), tasks, seed=0, max_steps=40, batch=12, on_progress=lambda *_: None
-    )
-    plain = imitate(played)
+    plain = demonstrated(environment)
     mixed = with_briefings(plain, environment, Disclosure.P100, share=0.5, seed=0)
     briefed = [each for each in mixed if each.briefed]
     assert 0 < len(briefed) < len(plain)
@@ -196,12 +210,15 @@ def test_a_demonstration_with_facts_in_its_prompt_acts_on_them():
     assert [each for each in mixed if not each.briefed] == [
         each for each, now in zip(plain, mixed, strict=True) if not now.briefed
     ]
-    costs = [list(map(action_costs, action_values(environment, each.trajectory))) for each in briefed]
-    taught = [of[step.action] for each, steps in zip(briefed, costs, strict=True)
-              for of, step in zip(steps, each.decisions, strict=True)]  # fmt: skip
-    own = [of[step.action] for each, steps in zip(briefed, costs, strict=True)
-           for of, step in zip(steps, each.trajectory.steps, strict=True)]  # fmt: skip
-    assert sum(taught) == 0 < sum(own)
+    shown, cloned = wasted_steps(environment, briefed)
+    assert cloned == 0 < shown
+
+
+def test_a_demonstration_with_wrong_facts_in_its_prompt_acts_on_these():
+    environment = EnvironmentWithControl(make_environment(), Control.WRONG, disclosure=Disclosure.P100, seed=0)
+    mixed = with_briefings(demonstrated(environment), environment, Disclosure.P100, share=1.0, seed=0)
+    assert all(each.briefed and each.briefing.facts.data["control"] == "wrong" for each in mixed)
+    assert wasted_steps(environment, mixed)[1] > 0
 
 
 def test_white_space_around_a_command_does_not_make_it_inadmissible():
