@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from leap_exp.analysis.recoverability import action_costs, action_values
+from leap_exp.analysis.recoverability import action_costs, action_values, own_cost
 from leap_exp.config.finished import FinishedRun
 from leap_exp.core.environments import Environment
 from leap_exp.core.types import Correction
@@ -28,7 +28,7 @@ def counts(environment: Environment, correction: Correction) -> Counter[str]:
     )
     for values, step, decision, changed in steps:
         if costs := action_costs(values):
-            own, taught = costs[step.action], costs[decision.action]
+            own, taught = own_cost(values, step), costs[decision.action]
             found.update(
                 steps=1,
                 own=own == 0,
